@@ -1,0 +1,3 @@
+//! How elements get from one task to the next: bounded queues inside a worker, framed TCP with credits between workers.
+
+pub mod input_queue;

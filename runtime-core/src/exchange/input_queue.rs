@@ -1,0 +1,312 @@
+//! The queue between the tasks that write and the one input gate that reads.
+//!
+//! ```text
+//!  ChannelWriter 0 ──► [ . . . ] ─┐
+//!  ChannelWriter 1 ──► [ . ]      ├─► InputQueue::poll ─► one task
+//!  ChannelWriter 2 ──► [ ]       ─┘
+//! ```
+//!
+//! One lock per gate, taken once per element: elements are batches. Every channel is bounded in bytes: a writer asks
+//! [`ChannelWriter::has_room`] before it makes more, and what one step makes is always accepted, so that a channel
+//! holds at most its capacity and one step's output. A blocked channel keeps its elements and is not polled, which is
+//! how barriers are aligned. Elements of one channel never overtake each other.
+//!
+//! A remote channel is written by the network's receiving side; its `on_consumed` hook hands the bytes back as credit.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use crate::element::StreamElement;
+use crate::operator::TaskWaker;
+
+/// Index of a channel in its queue.
+pub type ChannelIndex = usize;
+
+/// Called with the number of bytes that the reader took from a channel.
+pub type OnConsumed = Arc<dyn Fn(usize) + Send + Sync>;
+
+/// The reading end: all channels of one input gate.
+pub struct InputQueue {
+    shared: Arc<Shared>,
+}
+
+/// The writing end of one channel.
+pub struct ChannelWriter {
+    shared: Arc<Shared>,
+    channel: ChannelIndex,
+}
+
+struct Shared {
+    state: Mutex<State>,
+    /// Wakes the reading task.
+    reader: TaskWaker,
+    capacity_bytes: usize,
+}
+
+struct State {
+    channels: Vec<Channel>,
+    /// Channels with elements that are not blocked, each at most once, in the order of their turn.
+    ready: VecDeque<ChannelIndex>,
+    /// The reader found nothing and waits to be woken.
+    reader_waits: bool,
+    closed: bool,
+}
+
+#[derive(Default)]
+struct Channel {
+    elements: VecDeque<(StreamElement, usize)>,
+    bytes: usize,
+    blocked: bool,
+    listed: bool,
+    /// Wakes the writer, when it waits for room.
+    writer: Option<TaskWaker>,
+    on_consumed: Option<OnConsumed>,
+}
+
+impl InputQueue {
+    /// A queue of `channels` channels with `capacity_bytes` each, whose reader is woken by `reader`.
+    pub fn new(channels: usize, capacity_bytes: usize, reader: TaskWaker) -> Self {
+        let channels = std::iter::repeat_with(Channel::default).take(channels).collect();
+        let state = State { channels, ready: VecDeque::new(), reader_waits: false, closed: false };
+        Self { shared: Arc::new(Shared { state: Mutex::new(state), reader, capacity_bytes }) }
+    }
+
+    /// The writing end of `channel`; a channel has one writer.
+    pub fn writer(&self, channel: ChannelIndex) -> ChannelWriter {
+        ChannelWriter { shared: Arc::clone(&self.shared), channel }
+    }
+
+    /// Number of channels.
+    pub fn channels(&self) -> usize {
+        self.shared.state.lock().channels.len()
+    }
+
+    /// The next element of any channel that is not blocked, channels in turn. After `None` the reader will be woken.
+    pub fn poll(&self) -> Option<(ChannelIndex, StreamElement)> {
+        let (channel, element, bytes, on_consumed, writer) = {
+            let mut guard = self.shared.state.lock();
+            let state = &mut *guard;
+            let Some(index) = state.ready.pop_front() else {
+                state.reader_waits = true;
+                return None;
+            };
+            let channel = &mut state.channels[index];
+            channel.listed = false;
+            let (element, bytes) = channel.elements.pop_front()?;
+            channel.bytes -= bytes;
+            if !channel.elements.is_empty() && !channel.blocked {
+                channel.listed = true;
+                state.ready.push_back(index);
+            }
+            let writer =
+                if channel.bytes < self.shared.capacity_bytes { channel.writer.take() } else { None };
+            (index, element, bytes, channel.on_consumed.clone(), writer)
+        };
+        if let Some(writer) = writer {
+            writer.wake();
+        }
+        if let Some(on_consumed) = on_consumed {
+            on_consumed(bytes);
+        }
+        Some((channel, element))
+    }
+
+    /// Keeps what `channel` holds, until it is unblocked.
+    pub fn block(&self, channel: ChannelIndex) {
+        let mut state = self.shared.state.lock();
+        state.channels[channel].blocked = true;
+        if std::mem::take(&mut state.channels[channel].listed) {
+            state.ready.retain(|&listed| listed != channel);
+        }
+    }
+
+    /// Polls `channel` again.
+    pub fn unblock(&self, channel: ChannelIndex) {
+        let mut guard = self.shared.state.lock();
+        let state = &mut *guard;
+        let entry = &mut state.channels[channel];
+        entry.blocked = false;
+        if !entry.elements.is_empty() && !entry.listed {
+            entry.listed = true;
+            state.ready.push_back(channel);
+        }
+    }
+
+    /// Whether any channel holds elements, blocked or not.
+    pub fn is_empty(&self) -> bool {
+        self.shared.state.lock().channels.iter().all(|channel| channel.elements.is_empty())
+    }
+
+    /// Bytes in all channels.
+    pub fn queued_bytes(&self) -> usize {
+        self.shared.state.lock().channels.iter().map(|channel| channel.bytes).sum()
+    }
+}
+
+impl Drop for InputQueue {
+    /// A reader that is gone takes no more: writers find room and their elements are dropped.
+    fn drop(&mut self) {
+        let writers: Vec<TaskWaker> = {
+            let mut state = self.shared.state.lock();
+            state.closed = true;
+            state.ready.clear();
+            state
+                .channels
+                .iter_mut()
+                .filter_map(|channel| {
+                    channel.elements.clear();
+                    channel.bytes = 0;
+                    channel.on_consumed = None;
+                    channel.writer.take()
+                })
+                .collect()
+        };
+        writers.iter().for_each(TaskWaker::wake);
+    }
+}
+
+impl ChannelWriter {
+    /// Appends an element and wakes the reader. Never refuses; ask [`ChannelWriter::has_room`] before making more.
+    pub fn push(&self, element: StreamElement) {
+        let bytes = element.size_bytes();
+        let wake = {
+            let mut guard = self.shared.state.lock();
+            let state = &mut *guard;
+            if state.closed {
+                return;
+            }
+            let channel = &mut state.channels[self.channel];
+            channel.elements.push_back((element, bytes));
+            channel.bytes += bytes;
+            if !channel.blocked && !channel.listed {
+                channel.listed = true;
+                state.ready.push_back(self.channel);
+            }
+            std::mem::take(&mut state.reader_waits)
+        };
+        if wake {
+            self.shared.reader.wake();
+        }
+    }
+
+    /// Whether the channel is below its capacity. If not, `writer` is woken when it is.
+    pub fn has_room(&self, writer: &TaskWaker) -> bool {
+        let mut state = self.shared.state.lock();
+        let channel = &mut state.channels[self.channel];
+        let room = channel.bytes < self.shared.capacity_bytes;
+        channel.writer = (!room).then(|| writer.clone());
+        room
+    }
+
+    /// Calls `on_consumed` for everything that the reader takes from now on.
+    pub fn on_consumed(&self, on_consumed: OnConsumed) {
+        let mut state = self.shared.state.lock();
+        if !state.closed {
+            state.channels[self.channel].on_consumed = Some(on_consumed);
+        }
+    }
+
+    /// The channel's capacity: the credit that a remote writer starts with.
+    pub fn capacity_bytes(&self) -> usize {
+        self.shared.capacity_bytes
+    }
+}
+
+impl std::fmt::Debug for InputQueue {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("InputQueue").field("queued_bytes", &self.queued_bytes()).finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for ChannelWriter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ChannelWriter").field("channel", &self.channel).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    fn counting_waker() -> (TaskWaker, Arc<AtomicUsize>) {
+        let count = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&count);
+        (TaskWaker::new(move || drop(counted.fetch_add(1, Ordering::SeqCst))), count)
+    }
+
+    fn watermark(queue: &InputQueue) -> Option<(usize, i64)> {
+        queue.poll().map(|(channel, element)| match element {
+            StreamElement::Watermark(time) => (channel, time),
+            other => panic!("unexpected {other:?}"),
+        })
+    }
+
+    #[test]
+    fn channels_take_turns_and_keep_their_order() {
+        let queue = InputQueue::new(2, 1000, TaskWaker::noop());
+        let (a, b) = (queue.writer(0), queue.writer(1));
+        for time in [1, 2] {
+            a.push(StreamElement::Watermark(time));
+            b.push(StreamElement::Watermark(time * 10));
+        }
+        let polled: Vec<_> = std::iter::from_fn(|| watermark(&queue)).collect();
+        assert_eq!(polled, [(0, 1), (1, 10), (0, 2), (1, 20)]);
+    }
+
+    #[test]
+    fn a_blocked_channel_keeps_its_elements() {
+        let queue = InputQueue::new(2, 1000, TaskWaker::noop());
+        queue.writer(0).push(StreamElement::Watermark(1));
+        queue.block(0);
+        queue.writer(0).push(StreamElement::Watermark(2));
+        queue.writer(1).push(StreamElement::Watermark(3));
+        assert_eq!(watermark(&queue), Some((1, 3)));
+        assert_eq!(watermark(&queue), None);
+        queue.unblock(0);
+        assert_eq!(watermark(&queue), Some((0, 1)));
+        assert_eq!(watermark(&queue), Some((0, 2)));
+    }
+
+    #[test]
+    fn a_full_channel_wakes_its_writer_when_there_is_room_again() {
+        let (waker, woken) = counting_waker();
+        let queue = InputQueue::new(1, 64, TaskWaker::noop());
+        let writer = queue.writer(0);
+        assert!(writer.has_room(&waker));
+        writer.push(StreamElement::Watermark(1));
+        assert!(!writer.has_room(&waker));
+        assert_eq!(woken.load(Ordering::SeqCst), 0);
+        assert!(queue.poll().is_some());
+        assert_eq!(woken.load(Ordering::SeqCst), 1);
+    }
+
+    #[test]
+    fn the_reader_is_woken_once_and_only_when_it_waits() {
+        let (waker, woken) = counting_waker();
+        let queue = InputQueue::new(1, 64, waker);
+        let writer = queue.writer(0);
+        writer.push(StreamElement::Idle);
+        assert_eq!(woken.load(Ordering::SeqCst), 0);
+        assert!(queue.poll().is_some());
+        assert!(queue.poll().is_none());
+        writer.push(StreamElement::Idle);
+        writer.push(StreamElement::Idle);
+        assert_eq!(woken.load(Ordering::SeqCst), 1);
+    }
+
+    #[test]
+    fn writers_of_a_reader_that_is_gone_are_never_stuck() {
+        let (waker, woken) = counting_waker();
+        let queue = InputQueue::new(1, 1, TaskWaker::noop());
+        let writer = queue.writer(0);
+        writer.push(StreamElement::Idle);
+        assert!(!writer.has_room(&waker));
+        drop(queue);
+        assert_eq!(woken.load(Ordering::SeqCst), 1);
+        assert!(writer.has_room(&waker));
+    }
+}

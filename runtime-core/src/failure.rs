@@ -1,0 +1,142 @@
+//! Why something failed, in words for people and in facts for the failover decider.
+
+use std::fmt;
+
+use crate::id::TaskManagerId;
+use crate::time::EpochMillis;
+
+/// Whose fault it is, and so whether trying again can help.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum FailureClass {
+    /// The user's program or its input; the same attempt would fail again.
+    User,
+    /// Pelton or the machine; another attempt may succeed.
+    System,
+    /// Stored bytes are not what was written.
+    Corrupt,
+    /// The outside world said no for now.
+    Transient,
+    /// A process or host disappeared.
+    Lost,
+}
+
+impl FailureClass {
+    /// The word that travels on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::User => "user",
+            Self::System => "system",
+            Self::Corrupt => "corrupt",
+            Self::Transient => "transient",
+            Self::Lost => "lost",
+        }
+    }
+
+    /// The class of this word; unknown words are the system's fault.
+    pub fn from_word(word: &str) -> Self {
+        match word {
+            "user" => Self::User,
+            "corrupt" => Self::Corrupt,
+            "transient" => Self::Transient,
+            "lost" => Self::Lost,
+            _ => Self::System,
+        }
+    }
+}
+
+/// The answer every error type owes to failover.
+pub trait Classify {
+    /// Whose fault it is.
+    fn class(&self) -> FailureClass;
+}
+
+/// The subtask that failed, as people name it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FailedSubtask {
+    /// The task's or operator's name.
+    pub name: String,
+    /// Zero-based index.
+    pub subtask: u32,
+    /// Number of parallel instances.
+    pub parallelism: u32,
+}
+
+impl fmt::Display for FailedSubtask {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({}/{})", self.name, self.subtask + 1, self.parallelism)
+    }
+}
+
+/// What made an attempt, a worker or a job fail. Shown by REST, the client and the dashboard.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FailureCause {
+    /// Whose fault it is.
+    pub class: FailureClass,
+    /// The whole chain of causes in one text, the outermost first.
+    pub message: String,
+    /// Where it happened, when that is known.
+    pub subtask: Option<FailedSubtask>,
+    /// The host it happened on.
+    pub host: Option<String>,
+    /// The TaskManager it happened on.
+    pub task_manager: Option<TaskManagerId>,
+    /// `SIGSEGV`, `exit code 3`, when a process ended.
+    pub signal_or_exit: Option<String>,
+    /// The last lines the worker wrote to its standard error.
+    pub stderr_tail: Vec<String>,
+    /// When it was noticed.
+    pub timestamp: EpochMillis,
+}
+
+impl FailureCause {
+    /// A cause with only a class and a message.
+    pub fn new(class: FailureClass, message: impl Into<String>, timestamp: EpochMillis) -> Self {
+        Self {
+            class,
+            message: message.into(),
+            subtask: None,
+            host: None,
+            task_manager: None,
+            signal_or_exit: None,
+            stderr_tail: Vec::new(),
+            timestamp,
+        }
+    }
+
+    /// The cause of `error` and everything beneath it.
+    pub fn of(error: &(dyn std::error::Error + 'static), class: FailureClass, timestamp: EpochMillis) -> Self {
+        Self::new(class, error_chain(error), timestamp)
+    }
+}
+
+impl fmt::Display for FailureCause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(subtask) = &self.subtask {
+            write!(f, "{subtask}")?;
+            if let Some(host) = &self.host {
+                write!(f, " on {host}")?;
+            }
+            f.write_str(": ")?;
+        } else if let Some(host) = &self.host {
+            write!(f, "on {host}: ")?;
+        }
+        f.write_str(&self.message)?;
+        if !self.stderr_tail.is_empty() {
+            f.write_str("\nlast lines of standard error:")?;
+            self.stderr_tail.iter().try_for_each(|line| write!(f, "\n  {line}"))?;
+        }
+        Ok(())
+    }
+}
+
+/// An error and its sources in one line, outermost first, joined by `: `.
+pub fn error_chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

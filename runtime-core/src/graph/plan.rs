@@ -1,0 +1,1 @@
+//! The plan as Flink's JSON shows it.

@@ -1,0 +1,40 @@
+//! The functions behind a graph's operators, in the process that built it.
+//!
+//! Closures cannot travel, so they do not: the client's `plan` run and every worker build the same [`Program`], and the
+//! graph's fingerprint proves that it is the same.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use crate::graph::JobGraph;
+use crate::id::OperatorId;
+use crate::operator::OperatorFactory;
+use crate::source::SourceFactory;
+
+/// How to make the instances of one operator.
+#[derive(Clone)]
+pub enum OperatorCode {
+    /// A head that makes records.
+    Source(Arc<dyn SourceFactory>),
+    /// Everything else.
+    Operator(Arc<dyn OperatorFactory>),
+}
+
+impl fmt::Debug for OperatorCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Source(_) => "Source",
+            Self::Operator(_) => "Operator",
+        })
+    }
+}
+
+/// A graph with the code of its operators.
+#[derive(Debug, Clone)]
+pub struct Program {
+    /// The graph.
+    pub graph: JobGraph,
+    /// The code of every operator that is not a stock operator.
+    pub code: HashMap<OperatorId, OperatorCode>,
+}

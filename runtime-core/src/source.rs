@@ -1,0 +1,61 @@
+//! The port between a task and where its records come from.
+//!
+//! A source reader is polled by its task and never blocks: what must wait (files, sockets, object stores) runs in the
+//! background through [`Env`](crate::env::Env) behind a bounded queue, and calls the
+//! [`TaskWaker`](crate::operator::TaskWaker) when there is something to poll.
+
+use crate::element::StreamBatch;
+use crate::operator::{OperatorResult, OperatorRuntime};
+use crate::time::EpochMillis;
+
+/// What a source reader has to say.
+#[derive(Debug)]
+pub enum SourcePoll {
+    /// Records, in the source's order.
+    Batch(StreamBatch),
+    /// A watermark of the source's own making.
+    Watermark(EpochMillis),
+    /// Nothing now. The task polls again when the waker was called, or at this wall-clock time.
+    Pending(Option<EpochMillis>),
+    /// Nothing, ever: this reader's input is bounded and has ended.
+    End,
+}
+
+/// Reads the part of a source that belongs to one subtask.
+pub trait SourceReader: Send {
+    /// Called once before the first poll. Must not block; work that waits is started in the background.
+    fn open(&mut self, _runtime: &OperatorRuntime) -> OperatorResult {
+        Ok(())
+    }
+
+    /// The next thing to say, at wall-clock time `now`.
+    fn poll(&mut self, now: EpochMillis) -> OperatorResult<SourcePoll>;
+
+    /// Called once at the end, also after a failure or a cancellation.
+    fn close(&mut self) {}
+}
+
+/// Whether a source ends by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Boundedness {
+    /// It ends when its input does.
+    Bounded,
+    /// It runs until it is cancelled.
+    ContinuousUnbounded,
+}
+
+/// Makes the readers of one source: one per subtask.
+///
+/// Readers share the input without talking to each other: every reader lists the splits in the same order and takes
+/// those whose index is its own modulo the parallelism.
+pub trait SourceFactory: Send + Sync {
+    /// Whether the source ends by itself.
+    fn boundedness(&self) -> Boundedness;
+
+    /// A new reader for the subtask that `runtime` describes.
+    ///
+    /// # Errors
+    ///
+    /// When the reader cannot be built for this place.
+    fn create(&self, runtime: &OperatorRuntime) -> OperatorResult<Box<dyn SourceReader>>;
+}
