@@ -1,0 +1,3 @@
+//! The worker: what runs the subtasks of one job.
+
+pub mod setup;
