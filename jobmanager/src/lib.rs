@@ -1,1 +1,3 @@
-//! To be written.
+//! The JobManager: takes jobs, runs a JobMaster for each, and shows the cluster to those outside.
+
+pub mod view;

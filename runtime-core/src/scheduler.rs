@@ -1,1 +1,3 @@
-//! To be written.
+//! What decides about slots, executions and failures; plain synchronous code.
+
+pub mod status;
