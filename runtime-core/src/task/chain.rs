@@ -1,0 +1,293 @@
+//! The operators of one task: a tree below the head, run depth first on the task's thread.
+
+use crate::element::{StreamBatch, StreamElement};
+use crate::graph::JobVertex;
+use crate::operator::{
+    Finish, INITIAL_WATERMARK, InputIndex, Operator, OperatorContext, OperatorError, OperatorResult, OperatorRuntime,
+    OutputPort,
+};
+use crate::time::EpochMillis;
+
+use super::outputs::Outputs;
+use super::{Now, TaskError};
+
+/// The operators of one task.
+pub struct Chain {
+    nodes: Vec<Node>,
+    /// The earliest timer of any operator.
+    next_timer: Option<EpochMillis>,
+}
+
+struct Node {
+    /// None for a source, which the task polls.
+    operator: Option<Box<dyn Operator>>,
+    runtime: OperatorRuntime,
+    watermark: EpochMillis,
+    /// Operators fed by an output port, by index.
+    children: Vec<(OutputPort, usize)>,
+    wake_at: Option<EpochMillis>,
+    /// Reused between calls; empty outside of them.
+    emitted: Vec<(OutputPort, StreamElement)>,
+    finished: bool,
+}
+
+/// One operator of a chain before it runs.
+pub struct ChainedOperator {
+    /// The instance; none for a source at the head.
+    pub operator: Option<Box<dyn Operator>>,
+    /// Its place in the job.
+    pub runtime: OperatorRuntime,
+}
+
+enum Call {
+    Open,
+    Process(InputIndex, StreamBatch),
+    Watermark(EpochMillis),
+    Idle,
+    ProcessingTime,
+    EndInput(InputIndex),
+}
+
+impl Chain {
+    /// The chain of `vertex` over its operators' instances, in the vertex's order.
+    pub fn new(vertex: &JobVertex, operators: Vec<ChainedOperator>) -> Self {
+        let nodes = operators
+            .into_iter()
+            .enumerate()
+            .map(|(index, chained)| Node {
+                operator: chained.operator,
+                runtime: chained.runtime,
+                watermark: INITIAL_WATERMARK,
+                children: vertex
+                    .operators
+                    .iter()
+                    .enumerate()
+                    .filter_map(|(child, node)| {
+                        node.input.filter(|input| input.operator == index).map(|input| (input.port, child))
+                    })
+                    .collect(),
+                wake_at: None,
+                emitted: Vec::new(),
+                finished: false,
+            })
+            .collect();
+        Self { nodes, next_timer: None }
+    }
+
+    /// Number of operators.
+    pub fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// Whether there are no operators, which no valid vertex has.
+    pub fn is_empty(&self) -> bool {
+        self.nodes.is_empty()
+    }
+
+    /// The place of the head.
+    pub fn head_runtime(&self) -> &OperatorRuntime {
+        &self.nodes[0].runtime
+    }
+
+    /// `source` as an error of the operator at `index`.
+    pub fn error(&self, index: usize, source: OperatorError) -> TaskError {
+        TaskError { operator: self.nodes[index].runtime.operator_name.to_string(), source }
+    }
+
+    /// Whether every operator can take more.
+    pub fn is_ready(&self) -> bool {
+        self.nodes.iter().all(|node| node.operator.as_ref().is_none_or(|operator| operator.is_ready()))
+    }
+
+    /// The earliest wall-clock time that an operator asked for.
+    pub fn next_timer(&self) -> Option<EpochMillis> {
+        self.next_timer
+    }
+
+    pub(super) fn open(&mut self, now: Now, outputs: &mut Outputs) -> Result<(), TaskError> {
+        for index in (0..self.nodes.len()).rev() {
+            self.call(index, Call::Open, now, outputs)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn process_head(
+        &mut self,
+        input: InputIndex,
+        batch: StreamBatch,
+        now: Now,
+        outputs: &mut Outputs,
+    ) -> Result<(), TaskError> {
+        self.call(0, Call::Process(input, batch), now, outputs)
+    }
+
+    pub(super) fn watermark_head(
+        &mut self,
+        watermark: EpochMillis,
+        now: Now,
+        outputs: &mut Outputs,
+    ) -> Result<(), TaskError> {
+        self.call(0, Call::Watermark(watermark), now, outputs)
+    }
+
+    pub(super) fn idle_head(&mut self, now: Now, outputs: &mut Outputs) -> Result<(), TaskError> {
+        self.call(0, Call::Idle, now, outputs)
+    }
+
+    pub(super) fn end_head_input(
+        &mut self,
+        input: InputIndex,
+        now: Now,
+        outputs: &mut Outputs,
+    ) -> Result<(), TaskError> {
+        self.call(0, Call::EndInput(input), now, outputs)
+    }
+
+    /// Passes on what a source at the head said.
+    pub(super) fn emit_from_head(
+        &mut self,
+        element: StreamElement,
+        now: Now,
+        outputs: &mut Outputs,
+    ) -> Result<(), TaskError> {
+        if let StreamElement::Watermark(watermark) = &element {
+            self.nodes[0].watermark = *watermark;
+            self.nodes[0].runtime.metrics.watermark.set(*watermark);
+        }
+        self.route(0, crate::operator::MAIN_OUTPUT, element, now, outputs)
+    }
+
+    /// Calls every operator whose wall-clock time has come.
+    pub(super) fn fire_timers(&mut self, now: Now, outputs: &mut Outputs) -> Result<(), TaskError> {
+        if self.next_timer.is_none_or(|timer| timer > now.wall) {
+            return Ok(());
+        }
+        for index in 0..self.nodes.len() {
+            let node = &mut self.nodes[index];
+            if node.wake_at.is_some_and(|time| time <= now.wall) {
+                node.wake_at = None;
+                if !node.finished {
+                    self.call(index, Call::ProcessingTime, now, outputs)?;
+                }
+            }
+        }
+        self.next_timer = self.nodes.iter().filter_map(|node| node.wake_at).min();
+        Ok(())
+    }
+
+    /// Finishes one operator, whose inputs have all ended, and tells those chained to it that theirs have.
+    pub(super) fn finish(&mut self, index: usize, now: Now, outputs: &mut Outputs) -> Result<Finish, TaskError> {
+        let node = &mut self.nodes[index];
+        if let Some(operator) = &mut node.operator {
+            let mut emitted = std::mem::take(&mut node.emitted);
+            let mut cx =
+                OperatorContext::new(&node.runtime, now.wall, node.watermark, &mut emitted, &mut node.wake_at);
+            let result = operator.finish(&mut cx);
+            let finish = self.settle(index, result, emitted, now, outputs)?;
+            if finish == Finish::Pending {
+                return Ok(Finish::Pending);
+            }
+        }
+        self.nodes[index].finished = true;
+        self.nodes[index].wake_at = None;
+        for child in self.children_of(index) {
+            self.call(child, Call::EndInput(0), now, outputs)?;
+        }
+        Ok(Finish::Done)
+    }
+
+    pub(super) fn close(&mut self) {
+        for node in &mut self.nodes {
+            if let Some(operator) = &mut node.operator {
+                operator.close();
+            }
+        }
+    }
+
+    fn children_of(&self, index: usize) -> Vec<usize> {
+        self.nodes[index].children.iter().map(|&(_, child)| child).collect()
+    }
+
+    fn call(&mut self, index: usize, call: Call, now: Now, outputs: &mut Outputs) -> Result<(), TaskError> {
+        let node = &mut self.nodes[index];
+        let Some(operator) = &mut node.operator else { return Ok(()) };
+        if let Call::Watermark(watermark) = &call {
+            node.watermark = *watermark;
+            node.runtime.metrics.watermark.set(*watermark);
+        }
+        let mut emitted = std::mem::take(&mut node.emitted);
+        let mut cx = OperatorContext::new(&node.runtime, now.wall, node.watermark, &mut emitted, &mut node.wake_at);
+        let result = match call {
+            Call::Open => operator.open(&mut cx),
+            Call::Process(input, batch) => {
+                node.runtime.metrics.records_in.add(batch.num_rows() as u64);
+                operator.process(input, batch, &mut cx)
+            }
+            Call::Watermark(watermark) => operator.watermark(watermark, &mut cx),
+            Call::Idle => operator.idle(&mut cx),
+            Call::ProcessingTime => operator.processing_time(now.wall, &mut cx),
+            Call::EndInput(input) => operator.end_input(input, &mut cx),
+        };
+        self.settle(index, result, emitted, now, outputs)
+    }
+
+    /// After a call: remembers the timer, fails on an error, passes on what was emitted.
+    fn settle<T>(
+        &mut self,
+        index: usize,
+        result: OperatorResult<T>,
+        mut emitted: Vec<(OutputPort, StreamElement)>,
+        now: Now,
+        outputs: &mut Outputs,
+    ) -> Result<T, TaskError> {
+        if let Some(time) = self.nodes[index].wake_at {
+            self.next_timer = Some(self.next_timer.map_or(time, |earlier| earlier.min(time)));
+        }
+        let value = result.map_err(|source| self.error(index, source))?;
+        for (port, element) in emitted.drain(..) {
+            self.route(index, port, element, now, outputs)?;
+        }
+        self.nodes[index].emitted = emitted;
+        Ok(value)
+    }
+
+    /// Hands an element to whoever reads this output, in this task and in others.
+    fn route(
+        &mut self,
+        index: usize,
+        port: OutputPort,
+        element: StreamElement,
+        now: Now,
+        outputs: &mut Outputs,
+    ) -> Result<(), TaskError> {
+        match element {
+            StreamElement::Batch(batch) => {
+                self.nodes[index].runtime.metrics.records_out.add(batch.num_rows() as u64);
+                outputs.emit(index, port, &batch, now.moment).map_err(|source| self.error(index, source))?;
+                for position in 0..self.nodes[index].children.len() {
+                    let (from, child) = self.nodes[index].children[position];
+                    if from == port {
+                        self.call(child, Call::Process(0, batch.clone()), now, outputs)?;
+                    }
+                }
+            }
+            StreamElement::Watermark(watermark) => {
+                outputs.control(index, &StreamElement::Watermark(watermark));
+                for position in 0..self.nodes[index].children.len() {
+                    let (_, child) = self.nodes[index].children[position];
+                    self.call(child, Call::Watermark(watermark), now, outputs)?;
+                }
+            }
+            StreamElement::Idle => {
+                outputs.control(index, &StreamElement::Idle);
+                for position in 0..self.nodes[index].children.len() {
+                    let (_, child) = self.nodes[index].children[position];
+                    self.call(child, Call::Idle, now, outputs)?;
+                }
+            }
+            // Barriers, markers and the end are the task's business, not an operator's.
+            StreamElement::Barrier(_) | StreamElement::LatencyMarker(_) | StreamElement::EndOfInput => {}
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,169 @@
+//! Drives a task on a thread of its own until it finishes, fails or is cancelled.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::Thread;
+
+use crate::element::Wakeup;
+use crate::env::Env;
+use crate::failure::{FailureClass, error_chain};
+use crate::operator::TaskWaker;
+use crate::time::Moment;
+
+use super::{Now, Step, StreamTask, TaskError, WaitsFor};
+
+/// How a task ended.
+#[derive(Debug)]
+pub enum TaskEnd {
+    /// All its input is processed.
+    Finished,
+    /// It was told to stop.
+    Canceled,
+    /// It cannot go on.
+    Failed {
+        /// Whose fault it is.
+        class: FailureClass,
+        /// The chain of causes.
+        message: String,
+    },
+}
+
+/// Stops and wakes one task's thread, from any other.
+#[derive(Debug, Clone, Default)]
+pub struct TaskControl {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    canceled: AtomicBool,
+    /// Set by a wake, cleared by the task before it looks for work.
+    awake: AtomicBool,
+    thread: OnceLock<Thread>,
+}
+
+impl TaskControl {
+    /// Makes the task end at its next step.
+    pub fn cancel(&self) {
+        self.shared.canceled.store(true, Ordering::Release);
+        self.shared.wake();
+    }
+
+    /// Whether it was told to stop.
+    pub fn is_canceled(&self) -> bool {
+        self.shared.canceled.load(Ordering::Acquire)
+    }
+
+    /// A waker for the task's operators and channels.
+    pub fn waker(&self) -> TaskWaker {
+        let shared = Arc::clone(&self.shared);
+        TaskWaker::new(move || shared.wake())
+    }
+}
+
+impl Shared {
+    fn wake(&self) {
+        if !self.awake.swap(true, Ordering::AcqRel)
+            && let Some(thread) = self.thread.get()
+        {
+            thread.unpark();
+        }
+    }
+
+    /// Returns when woken, or when `until` has come.
+    fn park(&self, env: &Env, until: Wakeup) {
+        while !self.awake.swap(false, Ordering::AcqRel) {
+            match until {
+                Wakeup::OnEvent => std::thread::park(),
+                Wakeup::At(moment) => {
+                    let now = env.moment();
+                    if now >= moment {
+                        return;
+                    }
+                    std::thread::park_timeout(moment.since(now));
+                }
+            }
+        }
+    }
+}
+
+/// Runs `task` on the calling thread. `on_running` is called once it is open.
+///
+/// A panic of user code is caught here and becomes the task's failure.
+pub fn drive(env: &Env, control: &TaskControl, mut task: StreamTask, on_running: impl FnOnce()) -> TaskEnd {
+    // A task has one thread; a second call would be a bug, and keeps the first thread.
+    let _ = control.shared.thread.set(std::thread::current());
+    let end = match catch_unwind(AssertUnwindSafe(|| run(env, control, &mut task, on_running))) {
+        Ok(Ok(end)) => end,
+        Ok(Err(error)) => failed(&error),
+        Err(panic) => panicked(panic.as_ref()),
+    };
+    // What closing does wrong no longer matters to the outcome, but must not take the worker down.
+    if catch_unwind(AssertUnwindSafe(|| task.close())).is_err() {
+        tracing::warn!("an operator panicked while it was closed");
+    }
+    // Channels close when the task is dropped; its user code may have destructors.
+    if catch_unwind(AssertUnwindSafe(move || drop(task))).is_err() {
+        tracing::warn!("an operator panicked while it was dropped");
+    }
+    end
+}
+
+fn run(
+    env: &Env,
+    control: &TaskControl,
+    task: &mut StreamTask,
+    on_running: impl FnOnce(),
+) -> Result<TaskEnd, TaskError> {
+    let mut at = env.moment();
+    task.open(Now { wall: env.wall_clock(), moment: at })?;
+    on_running();
+    loop {
+        if control.is_canceled() {
+            return Ok(TaskEnd::Canceled);
+        }
+        let step = task.step(Now { wall: env.wall_clock(), moment: at })?;
+        at = lap(env, at, &task.metrics().busy_ns);
+        match step {
+            Step::Ran => {}
+            Step::Finished => return Ok(TaskEnd::Finished),
+            Step::Idle { waits_for, until } => {
+                control.shared.park(env, until);
+                let metrics = task.metrics();
+                at = lap(
+                    env,
+                    at,
+                    match waits_for {
+                        WaitsFor::Input => &metrics.idle_ns,
+                        WaitsFor::Room => &metrics.backpressured_ns,
+                        WaitsFor::Sink => &metrics.busy_ns,
+                    },
+                );
+            }
+        }
+    }
+}
+
+/// Adds the time since `start` to `counter` and answers with now.
+fn lap(env: &Env, start: Moment, counter: &crate::metrics::Counter) -> Moment {
+    let now = env.moment();
+    counter.add(now.0 - start.0);
+    now
+}
+
+fn failed(error: &TaskError) -> TaskEnd {
+    use crate::failure::Classify;
+    TaskEnd::Failed { class: error.class(), message: error_chain(error) }
+}
+
+fn panicked(panic: &(dyn Any + Send)) -> TaskEnd {
+    let text = panic
+        .downcast_ref::<&str>()
+        .map(|text| (*text).to_owned())
+        .or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "a value that is no text".to_owned());
+    TaskEnd::Failed { class: FailureClass::User, message: format!("user code panicked: {text}") }
+}

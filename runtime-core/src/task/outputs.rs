@@ -1,0 +1,195 @@
+//! What leaves a task: one partitioned output per edge, one writer per channel.
+//!
+//! Small batches wait for company until there are enough rows, a control element passes, the buffer timeout comes, or
+//! the task runs out of input; large ones go at once. So batches are large under load and leave immediately at rest.
+
+use std::time::Duration;
+
+use crate::element::{StreamBatch, StreamElement};
+use crate::exchange::ElementWriter;
+use crate::graph::Partitioner;
+use crate::metrics::TaskMetricGroup;
+use crate::operator::{OperatorError, OutputPort, TARGET_BATCH_ROWS, TaskWaker};
+use crate::time::Moment;
+
+use super::partition::Partition;
+
+/// A piece with at least this many rows is sent at once; smaller ones wait for company.
+const ENOUGH_ROWS: usize = TARGET_BATCH_ROWS / 8;
+
+/// One edge's output, before the task runs.
+pub struct EdgeOutput {
+    /// Index of the operator in the chain.
+    pub operator: usize,
+    /// Which of its outputs.
+    pub port: OutputPort,
+    /// Which channel gets which record.
+    pub partitioner: Partitioner,
+    /// One per channel.
+    pub writers: Vec<Box<dyn ElementWriter>>,
+    /// Number of key groups of the reader.
+    pub max_parallelism: u32,
+    /// Seeds a shuffle, and where a rebalance begins.
+    pub seed: u64,
+}
+
+/// All outputs of one task.
+pub struct Outputs {
+    edges: Vec<Edge>,
+    buffer_timeout: Option<Duration>,
+    metrics: TaskMetricGroup,
+    /// When the oldest pending row came.
+    pending_since: Option<Moment>,
+}
+
+struct Edge {
+    operator: usize,
+    port: OutputPort,
+    partition: Partition,
+    channels: Vec<Channel>,
+}
+
+struct Channel {
+    writer: Box<dyn ElementWriter>,
+    pending: Vec<StreamBatch>,
+    pending_rows: usize,
+    /// Written to since its room was last asked for, or found full then.
+    unsure: bool,
+}
+
+impl Outputs {
+    /// Outputs that hold rows back for `buffer_timeout` at most; `None` means only until the task is out of input.
+    pub fn new(edges: Vec<EdgeOutput>, buffer_timeout: Option<Duration>, metrics: TaskMetricGroup) -> Self {
+        let edges = edges
+            .into_iter()
+            .map(|edge| Edge {
+                operator: edge.operator,
+                port: edge.port,
+                partition: Partition::new(edge.partitioner, edge.writers.len(), edge.max_parallelism, edge.seed),
+                channels: edge
+                    .writers
+                    .into_iter()
+                    .map(|writer| Channel { writer, pending: Vec::new(), pending_rows: 0, unsure: true })
+                    .collect(),
+            })
+            .collect();
+        Self { edges, buffer_timeout, metrics, pending_since: None }
+    }
+
+    /// Whether every channel is below its capacity. If not, `waker` is called when the full one is again.
+    pub fn has_room(&mut self, waker: &TaskWaker) -> bool {
+        let mut room = true;
+        for channel in self.edges.iter_mut().flat_map(|edge| &mut edge.channels) {
+            if channel.unsure {
+                channel.unsure = !channel.writer.has_room(waker);
+                room &= !channel.unsure;
+            }
+        }
+        room
+    }
+
+    pub(super) fn emit(
+        &mut self,
+        operator: usize,
+        port: OutputPort,
+        batch: &StreamBatch,
+        now: Moment,
+    ) -> Result<(), OperatorError> {
+        let at_once = self.buffer_timeout.is_some_and(|timeout| timeout.is_zero());
+        let mut holds_back = false;
+        for edge in self.edges.iter_mut().filter(|edge| edge.operator == operator && edge.port == port) {
+            let channels = &mut edge.channels;
+            let metrics = &self.metrics;
+            edge.partition.split(batch, |channel, piece| {
+                metrics.records_out.add(piece.num_rows() as u64);
+                channels[channel].push(piece, at_once, metrics);
+                holds_back |= channels[channel].pending_rows > 0;
+            })?;
+        }
+        if holds_back && self.pending_since.is_none() {
+            self.pending_since = Some(now);
+        }
+        Ok(())
+    }
+
+    /// Sends a control element of `operator` on every channel of its outputs, after what is pending there.
+    pub(super) fn control(&mut self, operator: usize, element: &StreamElement) {
+        for edge in self.edges.iter_mut().filter(|edge| edge.operator == operator) {
+            for channel in &mut edge.channels {
+                channel.send(element.clone(), &self.metrics);
+            }
+        }
+    }
+
+    /// Sends an element on every channel of every output, after what is pending there.
+    pub(super) fn broadcast(&mut self, element: &StreamElement) {
+        for channel in self.edges.iter_mut().flat_map(|edge| &mut edge.channels) {
+            channel.send(element.clone(), &self.metrics);
+        }
+    }
+
+    /// Sends what is pending.
+    pub(super) fn flush(&mut self) {
+        if self.pending_since.take().is_some() {
+            for channel in self.edges.iter_mut().flat_map(|edge| &mut edge.channels) {
+                channel.flush(&self.metrics);
+            }
+        }
+    }
+
+    /// Sends what is pending if it has waited as long as it may.
+    pub(super) fn flush_overdue(&mut self, now: Moment) {
+        if let (Some(since), Some(timeout)) = (self.pending_since, self.buffer_timeout)
+            && now.since(since) >= timeout
+        {
+            self.flush();
+        }
+    }
+
+    /// Says on every channel that nothing follows.
+    pub(super) fn end(&mut self) {
+        self.broadcast(&StreamElement::EndOfInput);
+        self.pending_since = None;
+    }
+}
+
+impl Channel {
+    fn push(&mut self, piece: StreamBatch, at_once: bool, metrics: &TaskMetricGroup) {
+        let rows = piece.num_rows();
+        if self.pending.is_empty() && (at_once || rows >= ENOUGH_ROWS) {
+            self.write(StreamElement::Batch(piece), metrics);
+            return;
+        }
+        self.pending_rows += rows;
+        self.pending.push(piece);
+        if self.pending_rows >= ENOUGH_ROWS {
+            self.flush(metrics);
+        }
+    }
+
+    fn flush(&mut self, metrics: &TaskMetricGroup) {
+        if self.pending.is_empty() {
+            return;
+        }
+        self.pending_rows = 0;
+        let pending = std::mem::take(&mut self.pending);
+        match StreamBatch::concat(&pending) {
+            Ok(batch) => self.write(StreamElement::Batch(batch), metrics),
+            // Columns whose values cannot be joined (offsets would overflow) travel one by one.
+            Err(_) => pending.into_iter().for_each(|batch| self.write(StreamElement::Batch(batch), metrics)),
+        }
+    }
+
+    fn send(&mut self, element: StreamElement, metrics: &TaskMetricGroup) {
+        self.flush(metrics);
+        self.write(element, metrics);
+    }
+
+    fn write(&mut self, element: StreamElement, metrics: &TaskMetricGroup) {
+        if let StreamElement::Batch(batch) = &element {
+            metrics.bytes_out.add(batch.size_bytes() as u64);
+        }
+        self.unsure = true;
+        self.writer.push(element);
+    }
+}
