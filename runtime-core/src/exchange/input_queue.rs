@@ -38,6 +38,15 @@ pub struct ChannelWriter {
     channel: ChannelIndex,
 }
 
+/// What became of an element.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pushed {
+    /// The reader will take it.
+    Queued,
+    /// The reader is gone; nobody will be told that it was consumed.
+    Dropped,
+}
+
 struct Shared {
     state: Mutex<State>,
     /// Wakes the reading task.
@@ -146,24 +155,22 @@ impl InputQueue {
 }
 
 impl Drop for InputQueue {
-    /// A reader that is gone takes no more: writers find room and their elements are dropped.
+    /// A reader that is gone takes no more: writers find room and their elements are dropped, as if consumed.
     fn drop(&mut self) {
-        let writers: Vec<TaskWaker> = {
+        let channels: Vec<Channel> = {
             let mut state = self.shared.state.lock();
             state.closed = true;
             state.ready.clear();
-            state
-                .channels
-                .iter_mut()
-                .filter_map(|channel| {
-                    channel.elements.clear();
-                    channel.bytes = 0;
-                    channel.on_consumed = None;
-                    channel.writer.take()
-                })
-                .collect()
+            state.channels.iter_mut().map(std::mem::take).collect()
         };
-        writers.iter().for_each(TaskWaker::wake);
+        for channel in channels {
+            if let Some(writer) = channel.writer {
+                writer.wake();
+            }
+            if let (Some(on_consumed), true) = (channel.on_consumed, channel.bytes > 0) {
+                on_consumed(channel.bytes);
+            }
+        }
     }
 }
 
@@ -171,11 +178,17 @@ impl ChannelWriter {
     /// Appends an element and wakes the reader. Never refuses; ask [`ChannelWriter::has_room`] before making more.
     pub fn push(&self, element: StreamElement) {
         let bytes = element.size_bytes();
+        // Elements for a reader that is gone are dropped, on purpose.
+        let _: Pushed = self.push_sized(element, bytes);
+    }
+
+    /// Appends an element that counts as `bytes`: what `on_consumed` is told when the reader takes it.
+    pub fn push_sized(&self, element: StreamElement, bytes: usize) -> Pushed {
         let wake = {
             let mut guard = self.shared.state.lock();
             let state = &mut *guard;
             if state.closed {
-                return;
+                return Pushed::Dropped;
             }
             let channel = &mut state.channels[self.channel];
             channel.elements.push_back((element, bytes));
@@ -189,6 +202,12 @@ impl ChannelWriter {
         if wake {
             self.shared.reader.wake();
         }
+        Pushed::Queued
+    }
+
+    /// Whether the reader is gone for good.
+    pub fn is_closed(&self) -> bool {
+        self.shared.state.lock().closed
     }
 
     /// Whether the channel is below its capacity. If not, `writer` is woken when it is.
