@@ -78,7 +78,8 @@ impl ByteSize {
 
 impl fmt::Display for ByteSize {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (bytes, labels) = UNITS.iter().find(|(bytes, _)| self.0 != 0 && self.0 % bytes == 0).unwrap_or(&UNITS[4]);
+        let (bytes, labels) =
+            UNITS.iter().find(|(bytes, _)| self.0 != 0 && self.0.is_multiple_of(*bytes)).unwrap_or(&UNITS[4]);
         write!(f, "{} {}", self.0 / bytes, labels[1])
     }
 }

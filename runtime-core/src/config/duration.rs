@@ -36,7 +36,8 @@ pub fn format_duration(duration: Duration) -> String {
     if nanos == 0 {
         return "0 ms".to_owned();
     }
-    let (unit, labels, _) = UNITS.iter().find(|(unit, ..)| nanos % u128::from(*unit) == 0).unwrap_or(&UNITS[6]);
+    let (unit, labels, _) =
+        UNITS.iter().find(|(unit, ..)| nanos.is_multiple_of(u128::from(*unit))).unwrap_or(&UNITS[6]);
     format!("{} {}", nanos / u128::from(*unit), labels[0])
 }
 

@@ -43,7 +43,7 @@ macro_rules! value {
 value!(String, "String", "a text", |text: &str| Some(text.to_owned()));
 value!(bool, "Boolean", "`true` or `false`", parse_bool);
 value!(u16, "Port", "a port between 0 and 65535", parse_number);
-value!(u32, "Integer", "a whole number between 0 and 4294967295", parse_number);
+value!(u32, "Integer", "a whole number", parse_number);
 value!(u64, "Long", "a whole number", parse_number);
 value!(Duration, "Duration", "a duration such as `10 s`, `1 min`, `PT5S` or a number of milliseconds", parse_duration);
 value!(ByteSize, "MemorySize", "a memory size such as `1728m`, `4 gb` or a number of bytes", parse_from_str);

@@ -1,5 +1,8 @@
 //! `config.yaml` as a flat list of settings that know their line.
 //!
+//! Built on the events of `saphyr-parser`, because those carry positions; a parser that hands out values only could
+//! not tell an operator where a wrong one stands.
+//!
 //! Keys may be nested, dotted, or both at once (`taskmanager.memory: {process: {size: 1g}}`). A sequence of
 //! scalars becomes a list value. Refused, with the line: several documents, aliases, merge keys, sequences
 //! with anything but scalars inside, keys without a value, and the same flat key twice.

@@ -79,8 +79,8 @@ fn an_error_names_key_value_form_and_place() {
     let dynamic = [("taskmanager.numberOfTaskSlots", "0")];
     assert_eq!(
         Given { dynamic: &dynamic, ..Given::default() }.load().unwrap_err(),
-        "invalid configuration: `taskmanager.numberOfTaskSlots` is `0`, expected a whole number between 0 and \
-         4294967295, between 1 and 65536 (-D on the command line)"
+        "invalid configuration: `taskmanager.numberOfTaskSlots` is `0`, expected a whole number, \
+         between 1 and 65536 (-D on the command line)"
     );
 }
 

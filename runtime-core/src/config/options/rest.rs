@@ -22,7 +22,7 @@ options! {
     /// Port that REST listens on: one, a range such as `8081-8090`, or a list, of which the first free one is
     /// taken; 0 for any.
     BIND_PORT: PortRange = "rest.bind-port", default "8081", shown "`rest.port`",
-        fallback ["rest.port", "web.port", "jobmanager.web.port"];
+        fallback ["rest.port", "jobmanager.web.port"];
 
     /// Largest body of a request, in bytes; larger ones are answered with status 413.
     SERVER_MAX_CONTENT_LENGTH: u64 = "rest.server.max-content-length", default "104857600",
