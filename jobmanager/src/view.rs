@@ -9,7 +9,7 @@ pub mod port;
 pub mod task_manager;
 
 pub use job::{
-    AttemptLocation, AttemptView, ExceptionView, JobKind, JobView, OperatorMetricsView, SubtaskView, TaskMetricsView,
+    AttemptLocation, AttemptView, ExceptionView, JobView, OperatorMetricsView, SubtaskView, TaskMetricsView,
     TaskRatesView, VertexView,
 };
 pub use port::{CancelError, ClusterPort, ConfigEntry, LogBody, LogError, LogFileView, Unavailable, WhichLog};

@@ -9,16 +9,6 @@ use pelton_runtime_core::id::{AttemptNumber, ExecutionAttemptId, JobId, JobVerte
 use pelton_runtime_core::scheduler::status::{ExecutionState, JobStatus, StatusTimestamps};
 use pelton_runtime_core::time::EpochMillis;
 
-/// Whether a job's input ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum JobKind {
-    /// Runs until it is cancelled, or as a stream until its input ends.
-    #[default]
-    Streaming,
-    /// Runs in stages.
-    Batch,
-}
-
 /// A job at one moment.
 #[derive(Debug, Clone)]
 pub struct JobView {
@@ -28,8 +18,6 @@ pub struct JobView {
     pub name: String,
     /// What it runs.
     pub graph: Arc<JobGraph>,
-    /// Stream or batch.
-    pub kind: JobKind,
     /// Where it is in its life.
     pub status: JobStatus,
     /// When it entered each state; the job started when it entered `INITIALIZING`.
