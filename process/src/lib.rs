@@ -1,0 +1,18 @@
+//! What every Pelton process does before and around its real work: read its configuration, write its log, hear
+//! signals, say what its machine is, and give memory back.
+//!
+//! ```text
+//!  flags ──► Configuration ──► logging ──► the process's own work ──► signals ──► exit code
+//! ```
+//!
+//! Knows nothing of jobs, clusters or the network.
+
+pub mod allocator;
+pub mod flags;
+pub mod limits;
+pub mod log_files;
+pub mod logging;
+pub mod machine;
+pub mod panics;
+pub mod rotating_file;
+pub mod signals;
