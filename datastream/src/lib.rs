@@ -1,1 +1,7 @@
 //! To be written.
+
+extern crate self as pelton;
+
+pub mod record;
+
+pub use record::Record;
