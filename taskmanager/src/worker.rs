@@ -1,3 +1,276 @@
-//! The worker: what runs the subtasks of one job.
+//! A worker: runs the subtasks of one job that its JobMaster deploys to it.
+//!
+//! ```text
+//!  JobMaster ◄══ Attach (gRPC, both ways) ══► worker ── one thread per subtask ── StreamTask
+//!                                               └── exchange ◄══ TCP ══► workers of the same job
+//! ```
+//!
+//! Owns the connection to the JobMaster, the exchange and the task threads. Decides nothing: what fails is reported,
+//! and the JobMaster says what follows. In production it is a process of its own ([`process`]), in the embedded cluster
+//! a component; the difference is only who starts it and what the end of the function means.
+//!
+//! Invariants: a command of another epoch is refused; every deployed attempt reports exactly one terminal state; when
+//! [`run`] returns, every task thread has been told to stop.
 
+pub mod crash;
+pub mod deployment;
+pub mod peers;
+pub mod process;
+pub mod report;
 pub mod setup;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use pelton_proto as proto;
+use pelton_proto::job_master_client::JobMasterClient;
+use pelton_runtime_core::env::Env;
+use pelton_runtime_core::failure::error_chain;
+use pelton_runtime_core::graph::JobGraph;
+use pelton_runtime_core::graph::program::Program;
+use pelton_runtime_core::id::ExecutionAttemptId;
+use pelton_runtime_core::task::driver::TaskControl;
+use pelton_runtime_core::time::Moment;
+use pelton_runtime_core::wire::{self, BadMessage};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+
+use self::deployment::{DeployError, Deployment};
+use self::report::Reporter;
+use self::setup::WorkerSetup;
+
+/// Reports that wait for the network at most; tasks report states only, so this is never reached in practice.
+const REPORTS_MAX: usize = 1024;
+
+/// How often counters are reported.
+const METRICS_INTERVAL: Duration = Duration::from_millis(500);
+
+/// How long the first connection to the JobMaster may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Why a worker ended before its JobMaster asked it to.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkerError {
+    /// The supervisor's setup cannot be read.
+    #[error("the worker's setup cannot be read from {}", setup::WORKER_VARIABLE)]
+    Setup(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The program built another graph than the one that was submitted.
+    #[error(
+        "the program built a different job graph here than when it was submitted (fingerprint {here}, submitted \
+         {submitted}): a program must build the same graph every time, whatever the host, the time or its environment"
+    )]
+    Fingerprint {
+        /// What was built here.
+        here: String,
+        /// What was submitted.
+        submitted: String,
+    },
+    /// The exchange could not listen.
+    #[error("the worker cannot listen for data")]
+    Listen(#[source] std::io::Error),
+    /// The JobMaster cannot be reached.
+    #[error("the JobMaster at {address} cannot be reached")]
+    Connect {
+        /// Its address.
+        address: String,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The JobMaster closed the connection, or it broke.
+    #[error("the connection to the JobMaster at {address} was lost")]
+    Lost {
+        /// Its address.
+        address: String,
+        /// Why, when the JobMaster said so.
+        #[source]
+        source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    },
+    /// Nothing was heard from the JobMaster for too long.
+    #[error("nothing was heard from the JobMaster at {address} for {silence:?}")]
+    Silent {
+        /// Its address.
+        address: String,
+        /// For how long.
+        silence: Duration,
+    },
+    /// The JobMaster said something that means nothing.
+    #[error("the JobMaster sent a message that cannot be understood")]
+    BadMessage(#[from] BadMessage),
+    /// The tasks could not be set up.
+    #[error("the tasks cannot be deployed")]
+    Deploy(#[from] DeployError),
+}
+
+/// Runs a worker until its JobMaster shuts it down.
+///
+/// `program` is the job's graph and code, as rebuilt here.
+///
+/// # Errors
+///
+/// When the worker cannot start, or loses its JobMaster. All tasks are stopped then.
+pub async fn run(env: Env, setup: WorkerSetup, program: Arc<Program>) -> Result<(), WorkerError> {
+    let here = program.graph.fingerprint();
+    if here != setup.fingerprint {
+        return Err(WorkerError::Fingerprint { here, submitted: setup.fingerprint });
+    }
+    let deployment = Deployment::start(&env, &setup, program).await.map_err(WorkerError::Listen)?;
+    let mut worker = Worker::connect(env, setup, deployment).await?;
+    let result = worker.serve().await;
+    worker.cancel_all();
+    result
+}
+
+struct Worker {
+    env: Env,
+    setup: WorkerSetup,
+    deployment: Deployment,
+    reporter: Reporter,
+    commands: tonic::Streaming<proto::WorkerCommand>,
+    tasks: HashMap<ExecutionAttemptId, TaskControl>,
+    heartbeat_interval: Duration,
+    heartbeat_timeout: Duration,
+    last_heard: Moment,
+}
+
+impl Worker {
+    async fn connect(env: Env, setup: WorkerSetup, deployment: Deployment) -> Result<Self, WorkerError> {
+        let address = setup.job_master_address.clone();
+        let unreachable = |source: Box<dyn std::error::Error + Send + Sync>| WorkerError::Connect {
+            address: address.clone(),
+            source,
+        };
+        let endpoint = tonic::transport::Endpoint::from_shared(format!("http://{address}"))
+            .map_err(|error| unreachable(error.into()))?
+            .connect_timeout(CONNECT_TIMEOUT)
+            .tcp_nodelay(true);
+        let channel = endpoint.connect().await.map_err(|error| unreachable(error.into()))?;
+        let mut client = JobMasterClient::new(channel);
+        let (reports, outgoing) = mpsc::channel(REPORTS_MAX);
+        let reporter = Reporter::new(&setup, reports);
+        reporter
+            .send(proto::worker_report::Report::Register(proto::RegisterWorker {
+                fingerprint: setup.fingerprint.clone(),
+                data_address: deployment.data_address(),
+                process_id: std::process::id(),
+            }))
+            .await;
+        let commands = client
+            .attach(ReceiverStream::new(outgoing))
+            .await
+            .map_err(|status| unreachable(Box::new(Refusal(status.message().to_owned()))))?
+            .into_inner();
+        let last_heard = env.moment();
+        Ok(Self {
+            env,
+            setup,
+            deployment,
+            reporter,
+            commands,
+            tasks: HashMap::new(),
+            // Replaced by what the JobMaster says at registration.
+            heartbeat_interval: Duration::from_secs(10),
+            heartbeat_timeout: Duration::from_secs(50),
+            last_heard,
+        })
+    }
+
+    async fn serve(&mut self) -> Result<(), WorkerError> {
+        let mut next_heartbeat = self.env.moment().after(self.heartbeat_interval);
+        let mut next_metrics = self.env.moment().after(METRICS_INTERVAL);
+        let mut lost_peers = self.deployment.lost_peers();
+        loop {
+            tokio::select! {
+                biased;
+                command = self.commands.message() => match command {
+                    Ok(Some(command)) => {
+                        self.last_heard = self.env.moment();
+                        if self.handle(command).await? == Next::ShutDown {
+                            return Ok(());
+                        }
+                        next_heartbeat = next_heartbeat.min(self.env.moment().after(self.heartbeat_interval));
+                    }
+                    Ok(None) => return Err(self.lost(None)),
+                    Err(status) => return Err(self.lost(Some(Box::new(Refusal(status.message().to_owned()))))),
+                },
+                lost = lost_peers.recv() => {
+                    if let Some(lost) = lost {
+                        self.deployment.fail_tasks_of(&lost, &self.env, &self.reporter, &self.tasks).await;
+                    }
+                },
+                () = self.env.sleep_until(next_metrics) => {
+                    next_metrics = self.env.moment().after(METRICS_INTERVAL);
+                    let report = self.deployment.metrics();
+                    if !report.tasks.is_empty() {
+                        self.reporter.send(proto::worker_report::Report::Metrics(report)).await;
+                    }
+                },
+                () = self.env.sleep_until(next_heartbeat) => {
+                    next_heartbeat = self.env.moment().after(self.heartbeat_interval);
+                    let silence = self.env.moment().since(self.last_heard);
+                    if silence > self.heartbeat_timeout {
+                        return Err(WorkerError::Silent { address: self.setup.job_master_address.clone(), silence });
+                    }
+                    self.reporter.send(proto::worker_report::Report::Heartbeat(proto::WorkerHeartbeat {})).await;
+                },
+            }
+        }
+    }
+
+    async fn handle(&mut self, command: proto::WorkerCommand) -> Result<Next, WorkerError> {
+        use proto::worker_command::Command;
+        if command.epoch != self.setup.epoch.0 {
+            tracing::warn!(epoch = command.epoch, own = %self.setup.epoch, "refused a command of another epoch");
+            return Ok(Next::Continue);
+        }
+        match wire::required(command.command, "command")? {
+            Command::Registered(registered) => {
+                self.heartbeat_interval = Duration::from_millis(registered.heartbeat_interval_ms.max(1));
+                self.heartbeat_timeout = Duration::from_millis(registered.heartbeat_timeout_ms.max(1));
+            }
+            Command::Deploy(deploy) => {
+                if let Some(graph) = deploy.graph.clone() {
+                    // A stock job's graph travels with its deployment; a program's is the one that was built here.
+                    self.deployment.check_graph(&JobGraph::from_wire(graph)?)?;
+                }
+                let tasks = self.deployment.deploy(&self.env, &deploy, &self.reporter).await?;
+                self.tasks.extend(tasks);
+            }
+            Command::Cancel(cancel) => {
+                for attempt in &cancel.attempt_ids {
+                    if let Some(task) = self.tasks.get(&wire::id(attempt, "attempt_id")?) {
+                        task.cancel();
+                    }
+                }
+            }
+            Command::ShutDown(_) => return Ok(Next::ShutDown),
+            Command::Heartbeat(_) => {}
+        }
+        Ok(Next::Continue)
+    }
+
+    fn cancel_all(&self) {
+        self.tasks.values().for_each(TaskControl::cancel);
+    }
+
+    fn lost(&self, source: Option<Box<dyn std::error::Error + Send + Sync>>) -> WorkerError {
+        WorkerError::Lost { address: self.setup.job_master_address.clone(), source }
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Next {
+    Continue,
+    ShutDown,
+}
+
+/// What the other side said when it refused.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Refusal(String);
+
+/// The chain of causes in one line.
+pub fn explain(error: &WorkerError) -> String {
+    error_chain(error)
+}

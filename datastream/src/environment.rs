@@ -1,0 +1,186 @@
+//! Where a program begins and ends: collects its operators and runs them in the role the process was started in.
+//!
+//! ```text
+//!  get_execution_environment ─► sources, operators, sinks ─► execute
+//!                                                             ├─ no role: an embedded local cluster
+//!                                                             ├─ plan:    prints the JobGraph and ends the process
+//!                                                             └─ worker:  runs the subtasks it is told to
+//! ```
+//!
+//! The description is the same in every role; only `execute` differs (see [`crate::role`]).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use pelton_runtime_core::config::{Configuration, MaxParallelism, Origin, options};
+use pelton_runtime_core::graph::InvalidGraph;
+use pelton_runtime_core::graph::program::Program;
+
+use crate::graph_builder::{GraphDefaults, NodeId, StreamGraph, StreamNode};
+use crate::role::{self, ExecuteError, JobClient, JobExecutionResult};
+
+/// The name of a job that was given none, as in Flink.
+const DEFAULT_JOB_NAME: &str = "Pelton Streaming Job";
+
+/// Describes and runs a job. Clones share the description.
+///
+/// ```
+/// use pelton::StreamExecutionEnvironment;
+///
+/// let env = StreamExecutionEnvironment::get_execution_environment();
+/// env.set_parallelism(2);
+/// ```
+#[derive(Clone)]
+pub struct StreamExecutionEnvironment {
+    shared: Arc<Mutex<Shared>>,
+}
+
+struct Shared {
+    graph: StreamGraph,
+    /// The configuration of the process or of the submission.
+    configuration: Configuration,
+    /// What the program set itself.
+    settings: BTreeMap<String, String>,
+    parallelism: Option<u32>,
+    max_parallelism: Option<u32>,
+    chaining: Option<bool>,
+}
+
+impl std::fmt::Debug for StreamExecutionEnvironment {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("StreamExecutionEnvironment")
+    }
+}
+
+impl StreamExecutionEnvironment {
+    /// The environment of this process, with the configuration of its role.
+    ///
+    /// Run by hand, the configuration comes from the environment (`PELTON_CONF_DIR`, `PELTON_…` variables); started by
+    /// a client or a TaskManager it is the job's. A configuration that cannot be read ends the process with its
+    /// errors: nothing sensible can follow, and the description of a job cannot fail anywhere else.
+    pub fn get_execution_environment() -> Self {
+        match role::configuration() {
+            Ok(configuration) => Self::with_configuration(configuration),
+            Err(error) => role::refuse_to_start(&error),
+        }
+    }
+
+    /// An environment with this configuration.
+    pub fn with_configuration(configuration: Configuration) -> Self {
+        let shared = Shared {
+            graph: StreamGraph::default(),
+            configuration,
+            settings: BTreeMap::new(),
+            parallelism: None,
+            max_parallelism: None,
+            chaining: None,
+        };
+        Self { shared: Arc::new(Mutex::new(shared)) }
+    }
+
+    /// Sets the parallelism of operators that have none of their own. It wins over `-p` and `parallelism.default`.
+    pub fn set_parallelism(&self, parallelism: u32) -> &Self {
+        self.shared.lock().parallelism = Some(parallelism);
+        self
+    }
+
+    /// The parallelism of operators that have none of their own.
+    pub fn parallelism(&self) -> u32 {
+        self.shared.lock().defaults().parallelism
+    }
+
+    /// Sets the number of key groups, and so the highest parallelism a keyed operator can ever have.
+    pub fn set_max_parallelism(&self, max_parallelism: u32) -> &Self {
+        self.shared.lock().max_parallelism = Some(max_parallelism);
+        self
+    }
+
+    /// Gives every operator a task of its own.
+    pub fn disable_operator_chaining(&self) -> &Self {
+        self.shared.lock().chaining = Some(false);
+        self
+    }
+
+    /// Sets a configuration key for this job, as `-Dkey=value` would. It wins over the cluster's configuration.
+    ///
+    /// # Errors
+    ///
+    /// When nobody has the key or the value does not fit it.
+    pub fn configure(&self, key: &str, value: &str) -> Result<&Self, ExecuteError> {
+        let mut shared = self.shared.lock();
+        let pair = [(key.to_owned(), value.to_owned())];
+        shared.configuration = shared.configuration.with_overrides(pair.clone(), &Origin::Job)?;
+        shared.settings.extend(pair);
+        drop(shared);
+        Ok(self)
+    }
+
+    /// The configuration in force.
+    pub fn configuration(&self) -> Configuration {
+        self.shared.lock().configuration.clone()
+    }
+
+    /// Runs the job to its end. An empty name means `pipeline.name`, or a default.
+    ///
+    /// Started by a client to plan, the process prints the job's graph and ends here; started as a worker, it runs
+    /// subtasks and ends here. What follows this call in a program runs only where the program is run by hand.
+    ///
+    /// # Errors
+    ///
+    /// When the job cannot be built or started, fails, or is canceled.
+    pub fn execute(&self, name: &str) -> Result<JobExecutionResult, ExecuteError> {
+        role::execute(self.program(name)?, &self.configuration())
+    }
+
+    /// Starts the job and answers at once; only for programs run by hand.
+    ///
+    /// # Errors
+    ///
+    /// When the job cannot be built or started.
+    pub fn execute_async(&self, name: &str) -> Result<JobClient, ExecuteError> {
+        role::execute_async(self.program(name)?, &self.configuration())
+    }
+
+    /// The job's graph and the code of its operators.
+    ///
+    /// # Errors
+    ///
+    /// When the graph cannot be run.
+    pub fn program(&self, name: &str) -> Result<Program, InvalidGraph> {
+        let shared = self.shared.lock();
+        let configured = shared.configuration.get(&options::pipeline::NAME);
+        let name = match (name, &configured) {
+            ("", Some(configured)) => configured,
+            ("", None) => DEFAULT_JOB_NAME,
+            (name, _) => name,
+        };
+        shared.graph.build(name, &shared.defaults(), shared.settings.clone())
+    }
+
+    pub(crate) fn add_node(&self, node: StreamNode) -> NodeId {
+        self.shared.lock().graph.add(node)
+    }
+
+    pub(crate) fn with_node<T>(&self, id: NodeId, change: impl FnOnce(&mut StreamNode) -> T) -> T {
+        change(self.shared.lock().graph.node_mut(id))
+    }
+}
+
+impl Shared {
+    fn defaults(&self) -> GraphDefaults {
+        let configuration = &self.configuration;
+        let max_parallelism = self.max_parallelism.or_else(|| match configuration.get(&options::pipeline::MAX_PARALLELISM) {
+            MaxParallelism::Derived => None,
+            MaxParallelism::Fixed(max) => Some(u32::from(max)),
+        });
+        GraphDefaults {
+            parallelism: self
+                .parallelism
+                .unwrap_or_else(|| configuration.get(&options::cluster::DEFAULT_PARALLELISM)),
+            max_parallelism,
+            chaining: self.chaining.unwrap_or_else(|| configuration.get(&options::pipeline::OPERATOR_CHAINING)),
+            chain_different_max_parallelism: configuration.get(&options::pipeline::CHAIN_DIFFERENT_MAX_PARALLELISM),
+        }
+    }
+}

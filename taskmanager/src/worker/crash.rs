@@ -1,0 +1,96 @@
+//! The last words of a worker whose user code crashes: which signal, in which subtask.
+//!
+//! A handler for the deadly signals writes one marker line to standard error, which the supervisor reads, and then
+//! hands over to whoever handled the signal before (Rust's own stack-overflow check) or to the default, which ends the
+//! process. It only touches what is safe in a signal handler: a thread-local pair of words, and `write`.
+
+use std::cell::Cell;
+use std::mem::MaybeUninit;
+use std::sync::OnceLock;
+
+/// Begins the marker line: `pelton-crash: signal=SIGSEGV task=Map (2/4)`.
+pub const CRASH_MARKER: &str = "pelton-crash: ";
+
+const SIGNALS: [(libc::c_int, &str); 5] = [
+    (libc::SIGSEGV, "SIGSEGV"),
+    (libc::SIGBUS, "SIGBUS"),
+    (libc::SIGILL, "SIGILL"),
+    (libc::SIGFPE, "SIGFPE"),
+    (libc::SIGABRT, "SIGABRT"),
+];
+
+thread_local! {
+    /// Start and length of the task's name; null on threads that run no task.
+    static TASK: Cell<(*const u8, usize)> = const { Cell::new((std::ptr::null(), 0)) };
+}
+
+/// What handled the signals before, in the order of [`SIGNALS`].
+static PREVIOUS: OnceLock<[libc::sigaction; SIGNALS.len()]> = OnceLock::new();
+
+/// Names the task that the calling thread runs from now on. The name lives as long as the process.
+pub fn set_task(name: String) {
+    // A thread runs one task and a worker few, so what is leaked is bounded by what is deployed.
+    let name: &'static str = name.leak();
+    TASK.set((name.as_ptr(), name.len()));
+}
+
+/// Installs the handlers. Called once, by a worker that is a process of its own.
+///
+/// # Errors
+///
+/// When the kernel refuses a handler.
+pub fn install() -> std::io::Result<()> {
+    // SAFETY: sigaction is plain data, for which all zeroes is a valid value.
+    let mut previous: [libc::sigaction; SIGNALS.len()] = unsafe { MaybeUninit::zeroed().assume_init() };
+    for (slot, &(signal, _)) in previous.iter_mut().zip(&SIGNALS) {
+        // SAFETY: the pointers are valid, and a null action only reads the present one.
+        check(unsafe { libc::sigaction(signal, std::ptr::null(), slot) })?;
+    }
+    if PREVIOUS.set(previous).is_err() {
+        return Ok(());
+    }
+    // SAFETY: as above.
+    let mut action: libc::sigaction = unsafe { MaybeUninit::zeroed().assume_init() };
+    let handler: extern "C" fn(libc::c_int, *mut libc::siginfo_t, *mut libc::c_void) = on_signal;
+    action.sa_sigaction = handler as *const () as usize;
+    action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK | libc::SA_NODEFER;
+    for &(signal, _) in &SIGNALS {
+        // SAFETY: the handler has the signature that SA_SIGINFO asks for and is safe to run in a signal's context.
+        check(unsafe { libc::sigaction(signal, &raw const action, std::ptr::null_mut()) })?;
+    }
+    Ok(())
+}
+
+fn check(result: libc::c_int) -> std::io::Result<()> {
+    if result == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
+}
+
+extern "C" fn on_signal(signal: libc::c_int, _info: *mut libc::siginfo_t, _context: *mut libc::c_void) {
+    let Some(place) = SIGNALS.iter().position(|&(known, _)| known == signal) else { return };
+    write(b"\n");
+    write(CRASH_MARKER.as_bytes());
+    write(b"signal=");
+    write(SIGNALS[place].1.as_bytes());
+    write(b" task=");
+    // Thread-locals with a constant value and no destructor are plain memory.
+    let (start, length) = TASK.get();
+    if !start.is_null() {
+        // SAFETY: set_task leaked this string, so it is valid for ever.
+        write(unsafe { std::slice::from_raw_parts(start, length) });
+    }
+    write(b"\n");
+    // Whoever comes next, a fault is raised again on return and an abort by abort() itself.
+    if let Some(previous) = PREVIOUS.get() {
+        // SAFETY: the action is one that the kernel gave us.
+        unsafe { libc::sigaction(signal, &raw const previous[place], std::ptr::null_mut()) };
+    }
+    if signal == libc::SIGABRT {
+        // SAFETY: raising a signal with its previous action is what abort() does next anyway.
+        unsafe { libc::raise(signal) };
+    }
+}
+
+fn write(bytes: &[u8]) {
+    // SAFETY: the buffer is valid for its length. A failed write cannot be reported by a dying process.
+    unsafe { libc::write(libc::STDERR_FILENO, bytes.as_ptr().cast(), bytes.len()) };
+}

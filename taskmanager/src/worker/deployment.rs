@@ -1,0 +1,547 @@
+//! Turns what the JobMaster deploys into running tasks: queues, channels, operators, threads.
+//!
+//! ```text
+//!  edge e, producer p ──► consumer c:  in this worker  ChannelWriter of c's queue, a pointer
+//!                                      in another one  RemoteWriter here, registered channel there
+//! ```
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use pelton_proto as proto;
+use pelton_runtime_core::config::{Configuration, options};
+use pelton_runtime_core::env::Env;
+use pelton_runtime_core::exchange::ElementWriter;
+use pelton_runtime_core::exchange::channel::ChannelId;
+use pelton_runtime_core::exchange::input_queue::{ChannelWriter, InputQueue};
+use pelton_runtime_core::failure::{Classify, FailedSubtask, FailureCause, FailureClass, error_chain};
+use pelton_runtime_core::graph::program::{OperatorCode, Program};
+use pelton_runtime_core::graph::{JobGraph, JobVertex};
+use pelton_runtime_core::id::{ExecutionAttemptId, WorkerId};
+use pelton_runtime_core::metrics::{OperatorMetricGroup, TaskMetricGroup};
+use pelton_runtime_core::operator::{OperatorError, OperatorRuntime};
+use pelton_runtime_core::scheduler::status::ExecutionState;
+use pelton_runtime_core::task::chain::{Chain, ChainedOperator};
+use pelton_runtime_core::task::driver::{TaskControl, TaskEnd, drive};
+use pelton_runtime_core::task::outputs::{EdgeOutput, Outputs};
+use pelton_runtime_core::task::{StreamTask, TaskInput};
+use pelton_runtime_core::wire::{self, BadMessage};
+use tokio::sync::mpsc;
+
+use super::crash;
+use super::peers::{LostPeer, Peers};
+use super::report::Reporter;
+use super::setup::WorkerSetup;
+
+/// The most a channel may hold, whatever the network budget; a few batches keep both sides busy.
+const CHANNEL_BYTES_MAX: usize = 2 << 20;
+
+/// The least a channel may hold, so that many channels still make progress.
+const CHANNEL_BYTES_MIN: usize = 32 << 10;
+
+/// Why tasks could not be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum DeployError {
+    /// The message contradicts the graph.
+    #[error("the deployment does not fit the job graph: {0}")]
+    Mismatch(String),
+    /// The graph that came with the deployment is another one.
+    #[error("the deployment is for another job graph (fingerprint {deployed}, this worker has {here})")]
+    OtherGraph {
+        /// What was deployed.
+        deployed: String,
+        /// What this worker has.
+        here: String,
+    },
+    /// A field of the message is wrong.
+    #[error(transparent)]
+    BadMessage(#[from] BadMessage),
+}
+
+/// The tasks of one worker and what they share.
+pub struct Deployment {
+    program: Arc<Program>,
+    setup: WorkerSetup,
+    configuration: Configuration,
+    peers: Peers,
+    deployed: Arc<Mutex<BTreeMap<ExecutionAttemptId, DeployedTask>>>,
+}
+
+struct DeployedTask {
+    metrics: TaskMetricGroup,
+    /// The workers that its channels lead to.
+    peers: Vec<WorkerId>,
+    subtask: FailedSubtask,
+    /// Its last counters were reported after it had ended.
+    ended: bool,
+}
+
+struct Placement {
+    attempt: ExecutionAttemptId,
+    worker: WorkerId,
+    data_address: String,
+}
+
+type Locations = HashMap<(u32, u32), Placement>;
+
+/// One task of a deployment, on its way to a thread.
+struct Planned {
+    vertex: usize,
+    subtask: u32,
+    attempt: ExecutionAttemptId,
+    attempt_number: u32,
+    control: TaskControl,
+    /// None for sources.
+    queue: Option<(InputQueue, Vec<u32>)>,
+    peers: Vec<WorkerId>,
+}
+
+impl Deployment {
+    /// Starts the exchange of the worker that `setup` describes.
+    ///
+    /// # Errors
+    ///
+    /// When no port of the configured range is free.
+    pub async fn start(env: &Env, setup: &WorkerSetup, program: Arc<Program>) -> std::io::Result<Self> {
+        let configuration = Configuration::from_map(setup.configuration.clone())
+            .map_err(|errors| std::io::Error::new(std::io::ErrorKind::InvalidInput, errors.to_string()))?;
+        let peers = Peers::start(env, setup).await?;
+        Ok(Self { program, setup: setup.clone(), configuration, peers, deployed: Arc::default() })
+    }
+
+    /// `host:port` at which other workers send data.
+    pub fn data_address(&self) -> String {
+        self.peers.data_address()
+    }
+
+    /// Connections to other workers that were lost.
+    pub fn lost_peers(&mut self) -> mpsc::Receiver<LostPeer> {
+        self.peers.lost()
+    }
+
+    /// Refuses a graph that is not the one of this worker.
+    ///
+    /// # Errors
+    ///
+    /// [`DeployError::OtherGraph`].
+    pub fn check_graph(&self, deployed: &JobGraph) -> Result<(), DeployError> {
+        let (deployed, here) = (deployed.fingerprint(), self.program.graph.fingerprint());
+        if deployed == here { Ok(()) } else { Err(DeployError::OtherGraph { deployed, here }) }
+    }
+
+    /// Starts the tasks of a deployment and answers with their controls. What a task fails with is reported as its
+    /// state; an error here is a contradiction in the message.
+    ///
+    /// # Errors
+    ///
+    /// When the deployment does not fit the graph.
+    pub async fn deploy(
+        &mut self,
+        env: &Env,
+        deploy: &proto::DeployTasks,
+        reporter: &Reporter,
+    ) -> Result<Vec<(ExecutionAttemptId, TaskControl)>, DeployError> {
+        let locations = locations(deploy)?;
+        let mut planned = self.plan(deploy, &locations)?;
+        let mut local: HashMap<ChannelId, ChannelWriter> = HashMap::new();
+        for task in &mut planned {
+            self.connect_inputs(task, &locations, &mut local)?;
+        }
+        let mut controls = Vec::with_capacity(planned.len());
+        for mut task in planned {
+            let outputs = self.connect_outputs(&mut task, &locations, &mut local)?;
+            controls.push((task.attempt, task.control.clone()));
+            reporter.task_state(task.attempt, ExecutionState::Initializing, None).await;
+            if let Err(failure) = self.launch(env, task, outputs, reporter) {
+                reporter.task_state(failure.0, ExecutionState::Failed, Some(failure.1)).await;
+            }
+        }
+        Ok(controls)
+    }
+
+    /// The counters of all attempts, for the last time of those that have ended.
+    pub fn metrics(&self) -> proto::MetricsReport {
+        let mut deployed = self.deployed.lock();
+        let tasks = deployed.iter().map(|(attempt, task)| task_metrics(*attempt, &task.metrics)).collect();
+        deployed.retain(|_, task| !task.ended);
+        proto::MetricsReport { tasks }
+    }
+
+    /// Reports the failure of every task that exchanges data with a lost worker.
+    pub async fn fail_tasks_of(
+        &self,
+        lost: &LostPeer,
+        env: &Env,
+        reporter: &Reporter,
+        tasks: &HashMap<ExecutionAttemptId, TaskControl>,
+    ) {
+        let affected: Vec<_> = self
+            .deployed
+            .lock()
+            .iter()
+            .filter(|(_, task)| !task.ended && lost.worker.is_none_or(|worker| task.peers.contains(&worker)))
+            .map(|(attempt, task)| (*attempt, task.subtask.clone()))
+            .collect();
+        for (attempt, subtask) in affected {
+            if let Some(task) = tasks.get(&attempt) {
+                task.cancel();
+            }
+            let mut cause = FailureCause::new(FailureClass::Lost, lost.message.clone(), env.wall_clock());
+            cause.subtask = Some(subtask);
+            cause.host = Some(self.setup.host.clone());
+            cause.task_manager = Some(self.setup.task_manager_id.clone());
+            reporter.task_state(attempt, ExecutionState::Failed, Some(cause)).await;
+        }
+    }
+
+    fn plan(&self, deploy: &proto::DeployTasks, locations: &Locations) -> Result<Vec<Planned>, DeployError> {
+        let mut planned = Vec::with_capacity(deploy.tasks.len());
+        for task in &deploy.tasks {
+            let vertex = task.vertex as usize;
+            let known = self.program.graph.vertices.get(vertex).is_some_and(|v| task.subtask < v.parallelism);
+            let attempt: ExecutionAttemptId = wire::id(&task.attempt_id, "task.attempt_id")?;
+            let here = locations.get(&(task.vertex, task.subtask));
+            if !known || here.is_none_or(|place| place.worker != self.setup.worker_id || place.attempt != attempt) {
+                let message = format!("subtask {} of vertex {} does not belong here", task.subtask, task.vertex);
+                return Err(DeployError::Mismatch(message));
+            }
+            planned.push(Planned {
+                vertex,
+                subtask: task.subtask,
+                attempt,
+                attempt_number: task.attempt_number,
+                control: TaskControl::default(),
+                queue: None,
+                peers: Vec::new(),
+            });
+        }
+        Ok(planned)
+    }
+
+    /// Makes the task's queue, with one channel per edge and producer, and opens it to its producers.
+    fn connect_inputs(
+        &self,
+        task: &mut Planned,
+        locations: &Locations,
+        local: &mut HashMap<ChannelId, ChannelWriter>,
+    ) -> Result<(), DeployError> {
+        let graph = &self.program.graph;
+        let mut channels = Vec::new();
+        for (edge_index, edge) in graph.edges_into(task.vertex) {
+            let (writers, readers) = (graph.vertices[edge.source].parallelism, graph.vertices[edge.target].parallelism);
+            for producer in 0..writers {
+                if edge.partitioner.targets(producer, writers, readers).contains(&task.subtask) {
+                    channels.push((edge_index, edge, producer));
+                }
+            }
+        }
+        if channels.is_empty() {
+            return Ok(());
+        }
+        let queue = InputQueue::new(channels.len(), self.channel_bytes(), task.control.waker());
+        let mut inputs = Vec::with_capacity(channels.len());
+        for (channel, (edge_index, edge, producer)) in channels.into_iter().enumerate() {
+            inputs.push(edge.target_input);
+            let place = place_of(locations, edge.source, producer)?;
+            let id = channel_id(edge_index, producer, task.subtask, place.attempt, task.attempt);
+            if place.worker == self.setup.worker_id {
+                local.insert(id, queue.writer(channel));
+            } else {
+                task.peers.push(place.worker);
+                self.peers.register(id, queue.writer(channel));
+            }
+        }
+        task.queue = Some((queue, inputs));
+        Ok(())
+    }
+
+    fn connect_outputs(
+        &self,
+        task: &mut Planned,
+        locations: &Locations,
+        local: &mut HashMap<ChannelId, ChannelWriter>,
+    ) -> Result<Vec<EdgeOutput>, DeployError> {
+        let graph = &self.program.graph;
+        let mut outputs = Vec::new();
+        for (edge_index, edge) in graph.edges_out_of(task.vertex) {
+            let (writers, target) = (graph.vertices[edge.source].parallelism, &graph.vertices[edge.target]);
+            let mut channels: Vec<Box<dyn ElementWriter>> = Vec::new();
+            for consumer in edge.partitioner.targets(task.subtask, writers, target.parallelism) {
+                let place = place_of(locations, edge.target, consumer)?;
+                let id = channel_id(edge_index, task.subtask, consumer, task.attempt, place.attempt);
+                if place.worker == self.setup.worker_id {
+                    let writer = local.remove(&id).ok_or_else(|| {
+                        DeployError::Mismatch(format!("the reader of {id} is here but is not deployed with it"))
+                    })?;
+                    channels.push(Box::new(writer));
+                } else {
+                    task.peers.push(place.worker);
+                    channels.push(self.peers.writer(place.worker, &place.data_address, id, self.channel_bytes()));
+                }
+            }
+            outputs.push(EdgeOutput {
+                operator: edge.source_operator,
+                port: edge.source_port,
+                partitioner: edge.partitioner.clone(),
+                writers: channels,
+                max_parallelism: target.max_parallelism,
+                // Writers begin their turns at different readers.
+                seed: u64::from(task.subtask),
+            });
+        }
+        Ok(outputs)
+    }
+
+    /// Builds the task's operators and starts its thread.
+    fn launch(
+        &self,
+        env: &Env,
+        task: Planned,
+        outputs: Vec<EdgeOutput>,
+        reporter: &Reporter,
+    ) -> Result<(), (ExecutionAttemptId, FailureCause)> {
+        let vertex = &self.program.graph.vertices[task.vertex];
+        let subtask =
+            FailedSubtask { name: vertex.name.clone(), subtask: task.subtask, parallelism: vertex.parallelism };
+        let report = TaskReport {
+            attempt: task.attempt,
+            subtask: subtask.clone(),
+            setup: self.setup.clone(),
+            env: env.clone(),
+            reporter: reporter.clone(),
+            deployed: Arc::clone(&self.deployed),
+        };
+        let metrics = TaskMetricGroup {
+            operators: vertex.operators.iter().map(|_| OperatorMetricGroup::default()).collect(),
+            ..TaskMetricGroup::default()
+        };
+        self.deployed.lock().insert(
+            task.attempt,
+            DeployedTask { metrics: metrics.clone(), peers: task.peers.clone(), subtask: subtask.clone(), ended: false },
+        );
+        let build = TaskBuild {
+            program: Arc::clone(&self.program),
+            setup: self.setup.clone(),
+            configuration: Arc::new(self.setup.configuration.clone()),
+            buffer_timeout: buffer_timeout(&self.configuration),
+            env: env.clone(),
+            metrics,
+        };
+        let attempt = task.attempt;
+        let (thread_env, name) = (env.clone(), thread_name(&subtask));
+        let thread = env.spawn_thread(name, move || {
+            crash::set_task(report.subtask.to_string());
+            let control = task.control.clone();
+            let end = match build.task(task, outputs) {
+                Ok(stream_task) => drive(&thread_env, &control, stream_task, || {
+                    report.state(ExecutionState::Running, None);
+                }),
+                Err(error) => TaskEnd::Failed { class: error.class(), message: error_chain(&error) },
+            };
+            report.end(end);
+        });
+        thread.map_err(|error| {
+            let message = format!("the operating system refuses another thread: {error}");
+            let mut cause = FailureCause::new(FailureClass::System, message, env.wall_clock());
+            cause.subtask = Some(subtask);
+            (attempt, cause)
+        })
+    }
+
+    fn channel_bytes(&self) -> usize {
+        let graph = &self.program.graph;
+        let channels: u64 = graph
+            .edges
+            .iter()
+            .map(|edge| {
+                let (writers, readers) =
+                    (graph.vertices[edge.source].parallelism, graph.vertices[edge.target].parallelism);
+                (0..writers).map(|w| edge.partitioner.targets(w, writers, readers).len() as u64).sum::<u64>()
+            })
+            .sum();
+        // Every channel may be filled here and on the way: its sender holds as much as its reader.
+        let share = self.setup.memory.network / (2 * channels.max(1));
+        usize::try_from(share).unwrap_or(usize::MAX).clamp(CHANNEL_BYTES_MIN, CHANNEL_BYTES_MAX)
+    }
+}
+
+fn buffer_timeout(configuration: &Configuration) -> Option<std::time::Duration> {
+    configuration
+        .get(&options::execution::BUFFER_TIMEOUT_ENABLED)
+        .then(|| configuration.get(&options::execution::BUFFER_TIMEOUT))
+}
+
+/// What a task's thread needs to build its task.
+struct TaskBuild {
+    program: Arc<Program>,
+    setup: WorkerSetup,
+    configuration: Arc<BTreeMap<String, String>>,
+    buffer_timeout: Option<std::time::Duration>,
+    env: Env,
+    metrics: TaskMetricGroup,
+}
+
+impl TaskBuild {
+    fn task(self, task: Planned, outputs: Vec<EdgeOutput>) -> Result<StreamTask, OperatorError> {
+        let vertex = &self.program.graph.vertices[task.vertex];
+        let mut chained = Vec::with_capacity(vertex.operators.len());
+        let mut input = task.queue.map(|(queue, inputs)| TaskInput::Gate { queue, inputs });
+        for index in 0..vertex.operators.len() {
+            let runtime = self.runtime(vertex, index, task.subtask, task.attempt_number, &task.control);
+            let code = self.program.code.get(&runtime.operator_id).ok_or_else(|| {
+                OperatorError::data(format!("the program has no code for the operator `{}`", runtime.operator_name))
+            })?;
+            let operator = match code {
+                OperatorCode::Source(factory) => {
+                    input = Some(TaskInput::Source(factory.create(&runtime)?));
+                    None
+                }
+                OperatorCode::Operator(factory) => Some(factory.create(&runtime)?),
+            };
+            chained.push(ChainedOperator { operator, runtime });
+        }
+        let input = input.ok_or_else(|| OperatorError::data(format!("`{}` has no input", vertex.name)))?;
+        let outputs = Outputs::new(outputs, self.buffer_timeout, self.metrics.clone());
+        Ok(StreamTask::new(input, Chain::new(vertex, chained), outputs, self.metrics, task.control.waker()))
+    }
+
+    fn runtime(
+        &self,
+        vertex: &JobVertex,
+        index: usize,
+        subtask: u32,
+        attempt_number: u32,
+        control: &TaskControl,
+    ) -> OperatorRuntime {
+        let operator = &vertex.operators[index];
+        OperatorRuntime {
+            job_id: self.setup.job_id,
+            operator_id: operator.id,
+            operator_name: operator.name.as_str().into(),
+            task_name: vertex.name.as_str().into(),
+            subtask,
+            parallelism: vertex.parallelism,
+            max_parallelism: vertex.max_parallelism,
+            attempt_number,
+            configuration: Arc::clone(&self.configuration),
+            env: self.env.clone(),
+            waker: control.waker(),
+            metrics: self.metrics.operators[index].clone(),
+        }
+    }
+}
+
+/// What a task's thread tells of itself.
+struct TaskReport {
+    attempt: ExecutionAttemptId,
+    subtask: FailedSubtask,
+    setup: WorkerSetup,
+    env: Env,
+    reporter: Reporter,
+    deployed: Arc<Mutex<BTreeMap<ExecutionAttemptId, DeployedTask>>>,
+}
+
+impl TaskReport {
+    fn state(&self, state: ExecutionState, failure: Option<FailureCause>) {
+        self.reporter.task_state_blocking(self.attempt, state, failure);
+    }
+
+    fn end(&self, end: TaskEnd) {
+        // The last counters arrive before the last state, so that a finished job shows them.
+        let metrics = self.deployed.lock().get_mut(&self.attempt).map(|task| {
+            task.ended = true;
+            task_metrics(self.attempt, &task.metrics)
+        });
+        self.reporter.metrics_blocking(proto::MetricsReport { tasks: metrics.into_iter().collect() });
+        match end {
+            TaskEnd::Finished => self.state(ExecutionState::Finished, None),
+            TaskEnd::Canceled => self.state(ExecutionState::Canceled, None),
+            TaskEnd::Failed { class, message } => {
+                let mut cause = FailureCause::new(class, message, self.env.wall_clock());
+                cause.subtask = Some(self.subtask.clone());
+                cause.host = Some(self.setup.host.clone());
+                cause.task_manager = Some(self.setup.task_manager_id.clone());
+                self.state(ExecutionState::Failed, Some(cause));
+            }
+        }
+    }
+}
+
+fn locations(deploy: &proto::DeployTasks) -> Result<Locations, DeployError> {
+    deploy
+        .locations
+        .iter()
+        .map(|location| {
+            let placement = Placement {
+                attempt: wire::id(&location.attempt_id, "location.attempt_id")?,
+                worker: wire::id(&location.worker_id, "location.worker_id")?,
+                data_address: location.data_address.clone(),
+            };
+            Ok(((location.vertex, location.subtask), placement))
+        })
+        .collect()
+}
+
+fn place_of(locations: &Locations, vertex: usize, subtask: u32) -> Result<&Placement, DeployError> {
+    u32::try_from(vertex)
+        .ok()
+        .and_then(|vertex| locations.get(&(vertex, subtask)))
+        .ok_or_else(|| DeployError::Mismatch(format!("subtask {subtask} of vertex {vertex} has no location")))
+}
+
+fn channel_id(
+    edge: usize,
+    producer: u32,
+    consumer: u32,
+    producer_attempt: ExecutionAttemptId,
+    consumer_attempt: ExecutionAttemptId,
+) -> ChannelId {
+    // A valid graph came as a message whose indices are 32 bits wide.
+    let edge = u32::try_from(edge).unwrap_or(u32::MAX);
+    ChannelId { edge, producer, consumer, producer_attempt, consumer_attempt }
+}
+
+/// What `ps` and debuggers show: Linux keeps 15 bytes of it.
+fn thread_name(subtask: &FailedSubtask) -> String {
+    let short: String = subtask.name.chars().filter(|c| c.is_ascii_alphanumeric()).take(9).collect();
+    format!("{short}-{}", subtask.subtask + 1)
+}
+
+fn task_metrics(attempt: ExecutionAttemptId, metrics: &TaskMetricGroup) -> proto::TaskMetrics {
+    let operators: Vec<_> = metrics
+        .operators
+        .iter()
+        .zip(0..)
+        .map(|(group, operator)| proto::OperatorMetrics {
+            operator,
+            records_in: group.records_in.get(),
+            records_out: group.records_out.get(),
+            watermark_ms: group.watermark.get(),
+            counters: group
+                .named()
+                .into_iter()
+                .map(|(name, value)| proto::NamedCounter { name, value })
+                .collect(),
+        })
+        .collect();
+    let late = operators
+        .iter()
+        .flat_map(|operator| &operator.counters)
+        .filter(|counter| counter.name == pelton_runtime_core::metrics::NUM_LATE_RECORDS_DROPPED)
+        .map(|counter| counter.value)
+        .sum();
+    proto::TaskMetrics {
+        attempt_id: attempt.to_wire(),
+        records_in: metrics.records_in.get(),
+        records_out: metrics.records_out.get(),
+        bytes_in: metrics.bytes_in.get(),
+        bytes_out: metrics.bytes_out.get(),
+        busy_ns: metrics.busy_ns.get(),
+        idle_ns: metrics.idle_ns.get(),
+        backpressured_ns: metrics.backpressured_ns.get(),
+        watermark_ms: metrics.watermark.get(),
+        late_records_dropped: late,
+        operators,
+    }
+}
