@@ -22,4 +22,5 @@ pub mod source;
 pub mod state;
 pub mod task;
 pub mod time;
+pub mod window;
 pub mod wire;

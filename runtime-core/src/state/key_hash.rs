@@ -39,7 +39,7 @@ pub struct UnsupportedKey {
 }
 
 const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
-const NULL_HASH: u64 = 0x6e75_6c6c_d1b5_4a32;
+pub(crate) const NULL_HASH: u64 = 0x6e75_6c6c_d1b5_4a32;
 const NO_COLUMNS_HASH: u64 = 0;
 
 /// Hashes the first `rows` rows of `columns`, which make up the key, into `hashes` (cleared first).
@@ -82,6 +82,12 @@ const fn mix(value: u64) -> u64 {
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     z ^ (z >> 31)
+}
+
+/// The hash of a key of one column whose values are 64-bit numbers.
+#[inline(always)]
+pub(super) const fn hash_word(word: u64) -> u64 {
+    mix(word)
 }
 
 #[inline(always)]
@@ -273,8 +279,8 @@ mod tests {
     use std::sync::Arc;
 
     use arrow::array::{
-        BinaryArray, DictionaryArray, Float32Array, Float64Array, Int32Array, Int64Array, LargeStringArray,
-        ListArray, StringArray, StringViewArray, StructArray,
+        BinaryArray, DictionaryArray, Float32Array, Float64Array, Int32Array, Int64Array, LargeStringArray, ListArray,
+        StringArray, StringViewArray, StructArray,
     };
     use arrow::datatypes::Field;
     use proptest::prelude::*;
@@ -313,8 +319,7 @@ mod tests {
 
     #[test]
     fn lists_are_refused_as_keys() {
-        let list: ArrayRef =
-            Arc::new(ListArray::from_iter_primitive::<Int32Type, _, _>(vec![Some(vec![Some(1)])]));
+        let list: ArrayRef = Arc::new(ListArray::from_iter_primitive::<Int32Type, _, _>(vec![Some(vec![Some(1)])]));
         let error = hash_columns(&[list.clone()], 1, &mut Vec::new()).unwrap_err();
         assert!(error.to_string().contains("cannot be keys"), "{error}");
         assert!(!is_key_type(list.data_type()));

@@ -1,0 +1,3 @@
+//! Windows
+mod time_window;
+pub use time_window::TimeWindow;
