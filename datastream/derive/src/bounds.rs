@@ -3,24 +3,25 @@
 use proc_macro2::TokenStream;
 use quote::quote_spanned;
 use syn::spanned::Spanned;
-use syn::{Generics, Type, parse_quote};
+use syn::{DeriveInput, Generics, Type, parse_quote, parse_quote_spanned};
 
-/// Adds what a record owes for itself to each type parameter, and `Record` to each field's type.
-/// A type without type parameters needs neither: its fields are checked where they are used.
-pub fn with_bounds<'a>(generics: &Generics, fields: impl Iterator<Item = &'a Type>) -> Generics {
-    let mut bounded = generics.clone();
-    let parameters: Vec<_> = generics.type_params().map(|parameter| parameter.ident.clone()).collect();
-    if parameters.is_empty() {
-        return bounded;
-    }
+/// Adds what a record owes for itself to the type and its parameters, and `Record` to each field's type.
+///
+/// A type without parameters needs this only for its messages: what does not fulfil its bounds is
+/// reported once, at the field's type, and not again at each use in the generated code.
+pub fn with_bounds<'a>(input: &DeriveInput, fields: impl Iterator<Item = &'a Type>) -> Generics {
+    let (name, (_, type_generics, _)) = (&input.ident, input.generics.split_for_impl());
+    let mut bounded = input.generics.clone();
+    let parameters: Vec<_> = input.generics.type_params().map(|parameter| parameter.ident.clone()).collect();
     let clause = bounded.make_where_clause();
     for parameter in parameters {
         clause.predicates.push(parse_quote! {
             #parameter: ::core::clone::Clone + ::core::marker::Send + ::core::marker::Sync + 'static
         });
     }
+    clause.predicates.push(parse_quote_spanned! { name.span() => #name #type_generics: ::core::clone::Clone });
     for field in fields {
-        clause.predicates.push(parse_quote! { #field: ::pelton::record::Record });
+        clause.predicates.push(parse_quote_spanned! { field.span() => #field: ::pelton::record::Record });
     }
     bounded
 }

@@ -95,7 +95,7 @@ fn parse_variant<'a>(variant: &'a Variant, code: u16, of_type: &TypeAttributes) 
 /// What both kinds of enums have.
 fn expand_variants(input: &DeriveInput, variants: &[EnumVariant<'_>]) -> TokenStream {
     let name = &input.ident;
-    let generics = with_bounds(&input.generics, payload_types(variants));
+    let generics = with_bounds(input, payload_types(variants));
     let (impl_generics, type_generics, where_clause) = generics.split_for_impl();
     let names = variants.iter().map(|variant| variant.name.as_str());
     let idents = variants.iter().map(|variant| variant.ident);
@@ -135,7 +135,8 @@ fn expand_variants(input: &DeriveInput, variants: &[EnumVariant<'_>]) -> TokenSt
 
 fn expand_unit(input: &DeriveInput, variants: &[EnumVariant<'_>]) -> TokenStream {
     let name = &input.ident;
-    let (impl_generics, type_generics, where_clause) = input.generics.split_for_impl();
+    let generics = with_bounds(input, payload_types(variants));
+    let (impl_generics, type_generics, where_clause) = generics.split_for_impl();
     let of_both_kinds = expand_variants(input, variants);
     let idents: Vec<_> = variants.iter().map(|variant| variant.ident).collect();
     let first = idents[0];
@@ -143,6 +144,7 @@ fn expand_unit(input: &DeriveInput, variants: &[EnumVariant<'_>]) -> TokenStream
     let codes = variants.iter().skip(1).map(|variant| variant.code);
     let others = &idents[1..];
     quote! {
+        #[allow(private_bounds, private_interfaces)]
         const _: () = {
             use ::pelton::record as __record;
             use __record::ColumnBuilder as _;
@@ -180,7 +182,7 @@ fn expand_unit(input: &DeriveInput, variants: &[EnumVariant<'_>]) -> TokenStream
 
 fn expand_payloads(input: &DeriveInput, variants: &[EnumVariant<'_>]) -> TokenStream {
     let name = &input.ident;
-    let generics = with_bounds(&input.generics, payload_types(variants));
+    let generics = with_bounds(input, payload_types(variants));
     let (impl_generics, type_generics, where_clause) = generics.split_for_impl();
     let of_both_kinds = expand_variants(input, variants);
     let reader = payload_reader(input, variants);
@@ -206,6 +208,7 @@ fn expand_payloads(input: &DeriveInput, variants: &[EnumVariant<'_>]) -> TokenSt
     let scratches = first.fields.iter().map(|field| of_record(field.ty, "scratch"));
 
     quote! {
+        #[allow(private_bounds, private_interfaces)]
         const _: () = {
             use ::pelton::record as __record;
             use __record::{ColumnBuilder as _, ColumnReader as _, Variants as _};
@@ -240,7 +243,7 @@ fn expand_payloads(input: &DeriveInput, variants: &[EnumVariant<'_>]) -> TokenSt
 fn payload_reader(input: &DeriveInput, variants: &[EnumVariant<'_>]) -> TokenStream {
     let (name, visibility) = (&input.ident, &input.vis);
     let record_name = plain(name);
-    let generics = with_bounds(&input.generics, payload_types(variants));
+    let generics = with_bounds(input, payload_types(variants));
     let (impl_generics, type_generics, where_clause) = generics.split_for_impl();
     let all = || variants.iter().flat_map(|variant| &variant.fields);
     let uniques: Vec<_> = all().map(|field| &field.unique).collect();
@@ -333,7 +336,7 @@ fn payload_reader(input: &DeriveInput, variants: &[EnumVariant<'_>]) -> TokenStr
 
 fn payload_builder(input: &DeriveInput, variants: &[EnumVariant<'_>]) -> TokenStream {
     let (name, visibility) = (&input.ident, &input.vis);
-    let generics = with_bounds(&input.generics, payload_types(variants));
+    let generics = with_bounds(input, payload_types(variants));
     let (impl_generics, type_generics, where_clause) = generics.split_for_impl();
     let all = || variants.iter().flat_map(|variant| &variant.fields);
     let uniques: Vec<_> = all().map(|field| &field.unique).collect();

@@ -77,7 +77,7 @@ fn implementation(input: &DeriveInput, fields: &[StructField<'_>], has_borrowed:
     // The generated types are as visible as the record, which is part of their interface.
     let (name, visibility) = (&input.ident, &input.vis);
     let record_name = plain(name);
-    let generics = with_bounds(&input.generics, fields.iter().map(|field| field.ty));
+    let generics = with_bounds(input, fields.iter().map(|field| field.ty));
     let (impl_generics, type_generics, where_clause) = generics.split_for_impl();
 
     let idents: Vec<_> = fields.iter().map(|field| field.ident).collect();
@@ -101,6 +101,7 @@ fn implementation(input: &DeriveInput, fields: &[StructField<'_>], has_borrowed:
     };
 
     quote! {
+        #[allow(private_bounds, private_interfaces)]
         const _: () = {
             use ::pelton::record as __record;
             use __record::{ColumnBuilder as _, ColumnReader as _};
