@@ -1,0 +1,362 @@
+//! The scheduler of one job: facts in, actions out.
+//!
+//! Owns the states of the job, of its subtasks and of its workers. Decides when slots are asked for, what runs in
+//! which of them, when tasks are deployed and cancelled, what a failure's root cause is, and when the job is over.
+//! Knows no clock, channel or process: every fact comes with the time, every wish leaves as an [`Action`].
+//!
+//! ```text
+//!  CREATED ─► RUNNING ─────────────────────────► FINISHED
+//!                │  └─► FAILING ────────────────► FAILED
+//!                └────────┴─► CANCELLING ───────► CANCELED        any ─► SUSPENDED
+//! ```
+//!
+//! Invariants: a task is deployed at most once per execution; a fact about an execution or worker that is not the
+//! current one changes nothing; a job that is `FAILING` or `CANCELLING` becomes terminal as soon as its last task
+//! has ended or its last worker is gone; [`Action::Settled`] comes once, after which nothing follows.
+
+mod action;
+mod deployment;
+mod ending;
+mod execution;
+mod fact;
+mod failover;
+mod history;
+mod worker;
+
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+
+pub use self::action::{Action, AttachRefused, Deployment, Location};
+pub use self::execution::{Execution, Place, Subtask, TaskIndex};
+pub use self::fact::{Attach, Fact, SlotOffer, Timer, WorkerExit};
+pub use self::history::{ExceptionHistory, RecordedFailure};
+use self::worker::Worker;
+use super::restart::RestartStrategy;
+use super::slots::SlotSupply;
+use super::status::{ExecutionState, JobStatus, StatusTimestamps};
+use crate::failure::FailedSubtask;
+use crate::graph::JobGraph;
+use crate::id::{AttemptNumber, Epoch, ExecutionAttemptId, JobId, SubtaskIndex, WorkerId};
+use crate::time::EpochMillis;
+
+/// How patient the scheduler is.
+#[derive(Debug, Clone)]
+pub struct SchedulerSettings {
+    /// How long the job waits for slots, and then for its workers to attach.
+    pub slot_request_timeout: Duration,
+    /// How often a task that is being cancelled is told so again.
+    pub cancellation_interval: Duration,
+    /// How long a task may take to cancel; none waits for ever.
+    pub cancellation_timeout: Option<Duration>,
+    /// How long one half of a failure's story waits for the other.
+    pub verdict_wait: Duration,
+    /// How long the workers of an ended job may take to leave by themselves.
+    pub wind_down_wait: Duration,
+    /// How long a worker that is stopped may take before it is killed.
+    pub stop_grace: Duration,
+    /// How many failures are remembered.
+    pub exception_history_size: usize,
+}
+
+impl Default for SchedulerSettings {
+    fn default() -> Self {
+        Self {
+            slot_request_timeout: Duration::from_secs(300),
+            cancellation_interval: Duration::from_secs(30),
+            cancellation_timeout: Some(Duration::from_secs(180)),
+            verdict_wait: Duration::from_millis(500),
+            wind_down_wait: Duration::from_secs(2),
+            stop_grace: Duration::from_secs(5),
+            exception_history_size: 16,
+        }
+    }
+}
+
+/// The scheduler of one job.
+pub struct JobScheduler {
+    job: JobId,
+    epoch: Epoch,
+    graph: Arc<JobGraph>,
+    fingerprint: String,
+    settings: SchedulerSettings,
+    restart: Box<dyn RestartStrategy>,
+
+    status: JobStatus,
+    timestamps: StatusTimestamps<JobStatus>,
+    subtasks: Vec<Vec<Subtask>>,
+    attempts: BTreeMap<ExecutionAttemptId, TaskIndex>,
+    /// Tasks that have not ended.
+    open: usize,
+    /// Tasks that reached the end of their input.
+    finished: usize,
+    workers: BTreeMap<WorkerId, Worker>,
+    workers_made: u32,
+    /// The slots that were asked for and have not been granted.
+    waiting_for: u32,
+    supply: Option<SlotSupply>,
+    /// Failures that are rather consequences of something that will be heard of soon.
+    suspicions: Vec<RecordedFailure>,
+    /// Whether a verdict is due.
+    investigating: bool,
+    history: ExceptionHistory,
+    settled: bool,
+
+    now: EpochMillis,
+    actions: Vec<Action>,
+}
+
+impl JobScheduler {
+    /// The scheduler of a job that was submitted `now`; nothing happens before [`Fact::Started`].
+    pub fn new(
+        job: JobId,
+        epoch: Epoch,
+        graph: Arc<JobGraph>,
+        settings: SchedulerSettings,
+        restart: Box<dyn RestartStrategy>,
+        now: EpochMillis,
+    ) -> Self {
+        let mut attempts = BTreeMap::new();
+        let mut subtasks = Vec::with_capacity(graph.vertices.len());
+        for (vertex, described) in graph.vertices.iter().enumerate() {
+            let instances = 0..described.parallelism;
+            subtasks.push(
+                instances
+                    .map(|subtask| {
+                        let task = TaskIndex { vertex, subtask };
+                        let attempt = attempt_id(job, epoch, task, 0);
+                        attempts.insert(attempt, task);
+                        Subtask { current: Execution::new(attempt, 0, now), earlier: Vec::new() }
+                    })
+                    .collect(),
+            );
+        }
+        let mut timestamps = StatusTimestamps::default();
+        timestamps.enter(JobStatus::Initializing, now);
+        timestamps.enter(JobStatus::Created, now);
+        Self {
+            job,
+            epoch,
+            fingerprint: graph.fingerprint(),
+            open: attempts.len(),
+            history: ExceptionHistory::new(settings.exception_history_size),
+            graph,
+            settings,
+            restart,
+            status: JobStatus::Created,
+            timestamps,
+            subtasks,
+            attempts,
+            finished: 0,
+            workers: BTreeMap::new(),
+            workers_made: 0,
+            waiting_for: 0,
+            supply: None,
+            suspicions: Vec::new(),
+            investigating: false,
+            settled: false,
+            now,
+            actions: Vec::new(),
+        }
+    }
+
+    /// Takes in what happened and answers with what is to be done, in this order.
+    pub fn handle(&mut self, now: EpochMillis, fact: Fact) -> Vec<Action> {
+        self.now = now;
+        match fact {
+            Fact::Started => self.start(),
+            Fact::SlotsGranted(offers) => self.slots_granted(offers),
+            Fact::SlotsMissing(supply) => self.slots_missing(supply),
+            Fact::WorkerStartFailed { worker, message } => self.worker_start_failed(worker, &message),
+            Fact::WorkerExited { worker, exit } => self.worker_exited(worker, exit),
+            Fact::WorkerDetached { worker, reason } => self.worker_detached(worker, reason),
+            Fact::WorkerFatal { worker, cause } => self.worker_fatal(worker, cause),
+            Fact::TaskManagerLost { task_manager, reason } => self.task_manager_lost(&task_manager, &reason),
+            Fact::TaskStateChanged { worker, attempt, state, failure } => {
+                self.task_state_changed(worker, attempt, state, failure);
+            }
+            Fact::CancelRequested => self.cancel(),
+            Fact::SuspendRequested { reason } => self.suspend(&reason),
+            Fact::TimerFired(timer) => self.timer_fired(timer),
+        }
+        self.advance();
+        std::mem::take(&mut self.actions)
+    }
+
+    /// Takes in a worker, or says why not. The worker's answer goes out before the actions are performed.
+    ///
+    /// # Errors
+    ///
+    /// When the worker is not expected or holds another graph; the actions that follow from the latter come with
+    /// the next fact, for which [`Fact::WorkerDetached`] is due.
+    pub fn attach(&mut self, now: EpochMillis, attach: Attach) -> Result<Vec<Action>, AttachRefused> {
+        self.now = now;
+        self.take_in(attach)?;
+        self.advance();
+        Ok(std::mem::take(&mut self.actions))
+    }
+
+    /// The job.
+    pub fn job(&self) -> JobId {
+        self.job
+    }
+
+    /// What its JobMaster signs its messages with.
+    pub fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    /// What it runs.
+    pub fn graph(&self) -> &Arc<JobGraph> {
+        &self.graph
+    }
+
+    /// The graph's fingerprint.
+    pub fn fingerprint(&self) -> &str {
+        &self.fingerprint
+    }
+
+    /// Where the job is in its life.
+    pub fn status(&self) -> JobStatus {
+        self.status
+    }
+
+    /// When it entered each state.
+    pub fn timestamps(&self) -> &StatusTimestamps<JobStatus> {
+        &self.timestamps
+    }
+
+    /// Its subtasks, by vertex and index.
+    pub fn subtasks(&self) -> &[Vec<Subtask>] {
+        &self.subtasks
+    }
+
+    /// The failures it has seen.
+    pub fn history(&self) -> &ExceptionHistory {
+        &self.history
+    }
+
+    /// The restart strategy in words.
+    pub fn restart_strategy(&self) -> String {
+        self.restart.describe()
+    }
+
+    /// Whether the job has ended and none of its workers is left.
+    pub fn is_settled(&self) -> bool {
+        self.settled
+    }
+
+    /// The subtask that runs as `attempt`, if that is still its current execution.
+    pub fn task_of(&self, attempt: ExecutionAttemptId) -> Option<TaskIndex> {
+        self.attempts.get(&attempt).copied()
+    }
+
+    fn execution(&mut self, task: TaskIndex) -> &mut Execution {
+        &mut self.subtasks[task.vertex][task.subtask as usize].current
+    }
+
+    fn executions(&mut self) -> impl Iterator<Item = &mut Execution> {
+        self.subtasks.iter_mut().flatten().map(|subtask| &mut subtask.current)
+    }
+
+    fn tasks(&self) -> impl Iterator<Item = (TaskIndex, &Execution)> {
+        self.subtasks.iter().enumerate().flat_map(|(vertex, subtasks)| {
+            let indices: std::ops::RangeFrom<SubtaskIndex> = 0..;
+            indices
+                .zip(subtasks)
+                .map(move |(subtask, instance)| (TaskIndex { vertex, subtask }, &instance.current))
+        })
+    }
+
+    /// The task as people name it.
+    fn name(&self, task: TaskIndex) -> FailedSubtask {
+        let vertex = &self.graph.vertices[task.vertex];
+        FailedSubtask { name: vertex.name.clone(), subtask: task.subtask, parallelism: vertex.parallelism }
+    }
+
+    fn enter(&mut self, status: JobStatus) {
+        self.status = status;
+        self.timestamps.enter(status, self.now);
+        self.push(Action::StatusChanged(status));
+    }
+
+    fn push(&mut self, action: Action) {
+        self.actions.push(action);
+    }
+
+    fn arm(&mut self, timer: Timer, after: Duration) {
+        self.push(Action::ArmTimer { timer, after });
+    }
+
+    fn disarm(&mut self, timer: Timer) {
+        self.push(Action::DisarmTimer(timer));
+    }
+
+    /// The task has ended in `state`.
+    fn end_task(&mut self, task: TaskIndex, state: ExecutionState) {
+        let now = self.now;
+        let execution = self.execution(task);
+        if execution.state.is_terminal() {
+            return;
+        }
+        execution.enter(state, now);
+        self.open -= 1;
+        if state == ExecutionState::Finished {
+            self.finished += 1;
+        }
+    }
+
+    /// Moves the job on when its tasks and workers allow it.
+    fn advance(&mut self) {
+        match self.status {
+            JobStatus::Running if self.finished == self.attempts.len() => self.end(JobStatus::Finished),
+            JobStatus::Failing if self.open == 0 => self.end(JobStatus::Failed),
+            JobStatus::Cancelling if self.open == 0 => self.end(JobStatus::Canceled),
+            _ => {}
+        }
+        if self.status.is_terminal() && self.workers.is_empty() && !self.settled {
+            self.settled = true;
+            self.disarm(Timer::WindDown);
+            self.push(Action::Settled);
+        }
+    }
+
+    fn timer_fired(&mut self, timer: Timer) {
+        match timer {
+            Timer::SlotRequest => self.slots_came_too_late(),
+            Timer::WorkerAttach => self.workers_came_too_late(),
+            Timer::Verdict => self.give_verdict(),
+            Timer::CancelAgain => self.cancel_again(),
+            Timer::Cancellation => self.kill_the_stuck(),
+            Timer::WindDown => self.stop_the_rest(),
+        }
+    }
+}
+
+/// Executions are named by what they are, so that ids need no randomness and never repeat.
+fn attempt_id(job: JobId, epoch: Epoch, task: TaskIndex, number: AttemptNumber) -> ExecutionAttemptId {
+    ExecutionAttemptId::from_bytes(derive(job, epoch, "attempt", &[task.vertex as u64, task.subtask.into(), number.into()]))
+}
+
+fn worker_id(job: JobId, epoch: Epoch, number: u32) -> WorkerId {
+    WorkerId::from_bytes(derive(job, epoch, "worker", &[number.into()]))
+}
+
+fn derive(job: JobId, epoch: Epoch, kind: &str, numbers: &[u64]) -> [u8; 16] {
+    let mut hash = Sha256::new();
+    hash.update(kind);
+    hash.update(job.as_bytes());
+    hash.update(epoch.0.to_le_bytes());
+    numbers.iter().for_each(|number| hash.update(number.to_le_bytes()));
+    let digest = hash.finalize();
+    let mut id = [0; 16];
+    id.copy_from_slice(&digest[..16]);
+    id
+}
