@@ -12,6 +12,7 @@
 //! every index points into the graph, parallelism is at least 1 and at most the maximum parallelism.
 
 pub mod plan;
+pub mod planned;
 pub mod program;
 
 use std::collections::{BTreeMap, BTreeSet};

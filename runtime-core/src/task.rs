@@ -7,7 +7,7 @@
 //!               │                                         outputs ◄─┴─┘   │──► ElementWriter per channel
 //!               └─────────────────────────────────────────────────────────┘
 //!
-//!  Running ── every input ended ──► Finishing ── every operator finished ──► Finished
+//!  Running ── every input ended ──► Finishing ── every operator finished ──► Delivering ── all sent ──► Finished
 //! ```
 //!
 //! Who drives the task owns the thread: in production [`driver`], in a simulation the simulator. A step answers
@@ -120,6 +120,8 @@ enum Phase {
     Finishing {
         next: usize,
     },
+    /// Every operator has finished; what they emitted is still on its way.
+    Delivering,
     Finished,
 }
 
@@ -159,12 +161,13 @@ impl StreamTask {
     ///
     /// The error of an operator; the task must be closed then and not stepped again.
     pub fn step(&mut self, now: Now) -> Result<Step, TaskError> {
-        if !self.outputs.has_room(&self.waker) {
+        if self.phase != Phase::Delivering && !self.outputs.has_room(&self.waker) {
             return Ok(Step::Idle { waits_for: WaitsFor::Room, until: Wakeup::OnEvent });
         }
         match self.phase {
             Phase::Running => self.run(now),
             Phase::Finishing { next } => self.finish(next, now),
+            Phase::Delivering => Ok(self.deliver()),
             Phase::Finished => Ok(Step::Finished),
         }
     }
@@ -284,8 +287,17 @@ impl StreamTask {
             }
         }
         self.outputs.end();
-        self.phase = Phase::Finished;
-        Ok(Step::Finished)
+        self.phase = Phase::Delivering;
+        Ok(self.deliver())
+    }
+
+    /// Finishes once everything has left: a task that has ended would not be told of a connection that breaks.
+    fn deliver(&mut self) -> Step {
+        if self.outputs.is_delivered(&self.waker) {
+            self.phase = Phase::Finished;
+            return Step::Finished;
+        }
+        Step::Idle { waits_for: WaitsFor::Room, until: Wakeup::OnEvent }
     }
 
     /// Flushes what is pending and waits for `source_until`, for the earliest timer, or for an event.

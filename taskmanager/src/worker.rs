@@ -196,7 +196,7 @@ impl Worker {
                 },
                 lost = lost_peers.recv() => {
                     if let Some(lost) = lost {
-                        self.deployment.fail_tasks_of(&lost, &self.env, &self.reporter, &self.tasks).await;
+                        self.deployment.fail_tasks_of(&lost, &self.tasks);
                     }
                 },
                 () = self.env.sleep_until(next_metrics) => {

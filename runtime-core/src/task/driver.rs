@@ -1,11 +1,13 @@
 //! Drives a task on a thread of its own until it finishes, fails or is cancelled.
 
 use std::any::Any;
+use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
-use std::sync::OnceLock;
+use std::sync::{Arc, Once, OnceLock};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::Thread;
+
+use parking_lot::Mutex;
 
 use crate::element::Wakeup;
 use crate::env::Env;
@@ -40,6 +42,8 @@ pub struct TaskControl {
 #[derive(Debug, Default)]
 struct Shared {
     canceled: AtomicBool,
+    /// Why it was told to stop, when that is a failure.
+    failure: Mutex<Option<(FailureClass, String)>>,
     /// Set by a wake, cleared by the task before it looks for work.
     awake: AtomicBool,
     thread: OnceLock<Thread>,
@@ -50,6 +54,12 @@ impl TaskControl {
     pub fn cancel(&self) {
         self.shared.canceled.store(true, Ordering::Release);
         self.shared.wake();
+    }
+
+    /// Makes the task end at its next step as failed, for a reason that lies outside of it. The first reason counts.
+    pub fn fail(&self, class: FailureClass, message: String) {
+        self.shared.failure.lock().get_or_insert((class, message));
+        self.cancel();
     }
 
     /// Whether it was told to stop.
@@ -94,6 +104,7 @@ impl Shared {
 ///
 /// A panic of user code is caught here and becomes the task's failure.
 pub fn drive(env: &Env, control: &TaskControl, mut task: StreamTask, on_running: impl FnOnce()) -> TaskEnd {
+    remember_panics();
     // A task has one thread; a second call would be a bug, and keeps the first thread.
     let _ = control.shared.thread.set(std::thread::current());
     let end = match catch_unwind(AssertUnwindSafe(|| run(env, control, &mut task, on_running))) {
@@ -123,7 +134,10 @@ fn run(
     on_running();
     loop {
         if control.is_canceled() {
-            return Ok(TaskEnd::Canceled);
+            return Ok(match control.shared.failure.lock().take() {
+                Some((class, message)) => TaskEnd::Failed { class, message },
+                None => TaskEnd::Canceled,
+            });
         }
         let step = task.step(Now { wall: env.wall_clock(), moment: at })?;
         at = lap(env, at, &task.metrics().busy_ns);
@@ -165,5 +179,23 @@ fn panicked(panic: &(dyn Any + Send)) -> TaskEnd {
         .map(|text| (*text).to_owned())
         .or_else(|| panic.downcast_ref::<String>().cloned())
         .unwrap_or_else(|| "a value that is no text".to_owned());
-    TaskEnd::Failed { class: FailureClass::User, message: format!("user code panicked: {text}") }
+    let place = PANIC_PLACE.take().map_or_else(String::new, |place| format!(" at {place}"));
+    TaskEnd::Failed { class: FailureClass::User, message: format!("user code panicked{place}: {text}") }
+}
+
+thread_local! {
+    /// Where this thread last panicked: a caught panic does not carry it.
+    static PANIC_PLACE: RefCell<Option<String>> = const { RefCell::new(None) };
+}
+
+/// Notes the place of every panic before the hook that was there prints it.
+fn remember_panics() {
+    static INSTALLED: Once = Once::new();
+    INSTALLED.call_once(|| {
+        let previous = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            PANIC_PLACE.set(info.location().map(ToString::to_string));
+            previous(info);
+        }));
+    });
 }

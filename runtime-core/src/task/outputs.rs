@@ -88,6 +88,11 @@ impl Outputs {
         room
     }
 
+    /// Whether everything has left this process. If not, `waker` is called when it has.
+    pub(super) fn is_delivered(&self, waker: &TaskWaker) -> bool {
+        self.edges.iter().flat_map(|edge| &edge.channels).all(|channel| channel.writer.is_delivered(waker))
+    }
+
     pub(super) fn emit(
         &mut self,
         operator: usize,

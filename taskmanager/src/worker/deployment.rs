@@ -15,6 +15,7 @@ use pelton_runtime_core::env::Env;
 use pelton_runtime_core::exchange::ElementWriter;
 use pelton_runtime_core::exchange::channel::ChannelId;
 use pelton_runtime_core::exchange::input_queue::{ChannelWriter, InputQueue};
+use pelton_runtime_core::exchange::lost::LostChannels;
 use pelton_runtime_core::failure::{Classify, FailedSubtask, FailureCause, FailureClass, error_chain};
 use pelton_runtime_core::graph::program::{OperatorCode, Program};
 use pelton_runtime_core::graph::{JobGraph, JobVertex};
@@ -30,7 +31,7 @@ use pelton_runtime_core::wire::{self, BadMessage};
 use tokio::sync::mpsc;
 
 use super::crash;
-use super::peers::{LostPeer, Peers};
+use super::peers::Peers;
 use super::report::Reporter;
 use super::setup::WorkerSetup;
 
@@ -65,14 +66,12 @@ pub struct Deployment {
     setup: WorkerSetup,
     configuration: Configuration,
     peers: Peers,
+    channel_bytes: usize,
     deployed: Arc<Mutex<BTreeMap<ExecutionAttemptId, DeployedTask>>>,
 }
 
 struct DeployedTask {
     metrics: TaskMetricGroup,
-    /// The workers that its channels lead to.
-    peers: Vec<WorkerId>,
-    subtask: FailedSubtask,
     /// Its last counters were reported after it had ended.
     ended: bool,
 }
@@ -94,7 +93,6 @@ struct Planned {
     control: TaskControl,
     /// None for sources.
     queue: Option<(InputQueue, Vec<u32>)>,
-    peers: Vec<WorkerId>,
 }
 
 impl Deployment {
@@ -106,17 +104,18 @@ impl Deployment {
     pub async fn start(env: &Env, setup: &WorkerSetup, program: Arc<Program>) -> std::io::Result<Self> {
         let configuration = Configuration::from_map(setup.configuration.clone())
             .map_err(|errors| std::io::Error::new(std::io::ErrorKind::InvalidInput, errors.to_string()))?;
-        let peers = Peers::start(env, setup).await?;
-        Ok(Self { program, setup: setup.clone(), configuration, peers, deployed: Arc::default() })
+        let channel_bytes = channel_bytes(&program.graph, setup.memory.network);
+        let peers = Peers::start(env, setup, channel_bytes).await?;
+        Ok(Self { program, setup: setup.clone(), configuration, peers, channel_bytes, deployed: Arc::default() })
     }
 
     /// `host:port` at which other workers send data.
     pub fn data_address(&self) -> String {
-        self.peers.data_address()
+        self.peers.data_address().to_owned()
     }
 
     /// Connections to other workers that were lost.
-    pub fn lost_peers(&mut self) -> mpsc::Receiver<LostPeer> {
+    pub fn lost_peers(&mut self) -> mpsc::Receiver<LostChannels> {
         self.peers.lost()
     }
 
@@ -164,34 +163,23 @@ impl Deployment {
     pub fn metrics(&self) -> proto::MetricsReport {
         let mut deployed = self.deployed.lock();
         let tasks = deployed.iter().map(|(attempt, task)| task_metrics(*attempt, &task.metrics)).collect();
-        deployed.retain(|_, task| !task.ended);
+        deployed.retain(|attempt, task| {
+            if task.ended {
+                self.peers.retire(*attempt);
+            }
+            !task.ended
+        });
         proto::MetricsReport { tasks }
     }
 
-    /// Reports the failure of every task that exchanges data with a lost worker.
-    pub async fn fail_tasks_of(
-        &self,
-        lost: &LostPeer,
-        env: &Env,
-        reporter: &Reporter,
-        tasks: &HashMap<ExecutionAttemptId, TaskControl>,
-    ) {
-        let affected: Vec<_> = self
-            .deployed
-            .lock()
-            .iter()
-            .filter(|(_, task)| !task.ended && lost.worker.is_none_or(|worker| task.peers.contains(&worker)))
-            .map(|(attempt, task)| (*attempt, task.subtask.clone()))
-            .collect();
-        for (attempt, subtask) in affected {
-            if let Some(task) = tasks.get(&attempt) {
-                task.cancel();
+    /// Fails every task at the ends of lost channels.
+    pub fn fail_tasks_of(&self, lost: &LostChannels, tasks: &HashMap<ExecutionAttemptId, TaskControl>) {
+        for channel in &lost.channels {
+            for attempt in [channel.producer_attempt, channel.consumer_attempt] {
+                if let Some(task) = tasks.get(&attempt) {
+                    task.fail(FailureClass::Lost, error_chain(&lost.error));
+                }
             }
-            let mut cause = FailureCause::new(FailureClass::Lost, lost.message.clone(), env.wall_clock());
-            cause.subtask = Some(subtask);
-            cause.host = Some(self.setup.host.clone());
-            cause.task_manager = Some(self.setup.task_manager_id.clone());
-            reporter.task_state(attempt, ExecutionState::Failed, Some(cause)).await;
         }
     }
 
@@ -213,7 +201,6 @@ impl Deployment {
                 attempt_number: task.attempt_number,
                 control: TaskControl::default(),
                 queue: None,
-                peers: Vec::new(),
             });
         }
         Ok(planned)
@@ -239,7 +226,7 @@ impl Deployment {
         if channels.is_empty() {
             return Ok(());
         }
-        let queue = InputQueue::new(channels.len(), self.channel_bytes(), task.control.waker());
+        let queue = InputQueue::new(channels.len(), self.channel_bytes, task.control.waker());
         let mut inputs = Vec::with_capacity(channels.len());
         for (channel, (edge_index, edge, producer)) in channels.into_iter().enumerate() {
             inputs.push(edge.target_input);
@@ -248,7 +235,6 @@ impl Deployment {
             if place.worker == self.setup.worker_id {
                 local.insert(id, queue.writer(channel));
             } else {
-                task.peers.push(place.worker);
                 self.peers.register(id, queue.writer(channel));
             }
         }
@@ -276,8 +262,7 @@ impl Deployment {
                     })?;
                     channels.push(Box::new(writer));
                 } else {
-                    task.peers.push(place.worker);
-                    channels.push(self.peers.writer(place.worker, &place.data_address, id, self.channel_bytes()));
+                        channels.push(self.peers.writer(place.worker, &place.data_address, id));
                 }
             }
             outputs.push(EdgeOutput {
@@ -318,7 +303,7 @@ impl Deployment {
         };
         self.deployed.lock().insert(
             task.attempt,
-            DeployedTask { metrics: metrics.clone(), peers: task.peers.clone(), subtask: subtask.clone(), ended: false },
+            DeployedTask { metrics: metrics.clone(), ended: false },
         );
         let build = TaskBuild {
             program: Arc::clone(&self.program),
@@ -348,22 +333,21 @@ impl Deployment {
             (attempt, cause)
         })
     }
+}
 
-    fn channel_bytes(&self) -> usize {
-        let graph = &self.program.graph;
-        let channels: u64 = graph
-            .edges
-            .iter()
-            .map(|edge| {
-                let (writers, readers) =
-                    (graph.vertices[edge.source].parallelism, graph.vertices[edge.target].parallelism);
-                (0..writers).map(|w| edge.partitioner.targets(w, writers, readers).len() as u64).sum::<u64>()
-            })
-            .sum();
-        // Every channel may be filled here and on the way: its sender holds as much as its reader.
-        let share = self.setup.memory.network / (2 * channels.max(1));
-        usize::try_from(share).unwrap_or(usize::MAX).clamp(CHANNEL_BYTES_MIN, CHANNEL_BYTES_MAX)
-    }
+/// The capacity of every channel: its share of the worker's network memory.
+fn channel_bytes(graph: &JobGraph, network_bytes: u64) -> usize {
+    let channels: u64 = graph
+        .edges
+        .iter()
+        .map(|edge| {
+            let (writers, readers) = (graph.vertices[edge.source].parallelism, graph.vertices[edge.target].parallelism);
+            (0..writers).map(|writer| edge.partitioner.targets(writer, writers, readers).len() as u64).sum::<u64>()
+        })
+        .sum();
+    // Every channel may be filled here and on the way: its sender holds as much as its reader.
+    let share = network_bytes / (2 * channels.max(1));
+    usize::try_from(share).unwrap_or(usize::MAX).clamp(CHANNEL_BYTES_MIN, CHANNEL_BYTES_MAX)
 }
 
 fn buffer_timeout(configuration: &Configuration) -> Option<std::time::Duration> {

@@ -1,0 +1,196 @@
+//! What can be said on the command line.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use pelton_process::flags::ConfigFlags;
+use pelton_runtime_core::config::parse_duration;
+use pelton_runtime_core::id::JobId;
+
+/// Runs jobs on a Pelton cluster and asks about them
+#[derive(Parser, Debug)]
+#[command(name = "client", version, propagate_version = true, arg_required_else_help = true)]
+#[command(after_help = "A job is an executable that was built with the `pelton` crate. Examples:
+
+  client run -d -p 4 target/release/my-job -- --input s3://bucket/events
+  client list
+  client cancel fd72014d4c864993a2e5a9287b4a9c5d
+
+The cluster is the one of conf/config.yaml, or of -m HOST:PORT.")]
+pub struct Command {
+    /// Where the configuration comes from.
+    #[command(flatten)]
+    pub config: ConfigFlags,
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// What to do.
+#[derive(Subcommand, Debug)]
+pub enum Verb {
+    /// Plans a program and runs its job on the cluster
+    Run(Run),
+    /// Shows the plan of a program as JSON, without running it
+    Info(Info),
+    /// Lists the jobs of the cluster
+    List(List),
+    /// Cancels a job
+    Cancel(Cancel),
+    /// Not available yet: needs savepoints
+    #[command(hide = true)]
+    Stop(Unavailable),
+    /// Not available yet
+    #[command(hide = true)]
+    Savepoint(Unavailable),
+    /// Not available yet
+    #[command(hide = true)]
+    Checkpoint(Unavailable),
+    /// Not available yet
+    #[command(hide = true)]
+    Sql(Unavailable),
+}
+
+/// The cluster to talk to.
+#[derive(Args, Debug, Clone, Default)]
+pub struct Target {
+    /// The JobManager [default: rest.address and rest.port of the configuration]
+    #[arg(short = 'm', long = "jobmanager", value_name = "HOST:PORT")]
+    pub jobmanager: Option<String>,
+}
+
+/// The program to plan.
+#[derive(Args, Debug, Clone)]
+pub struct Program {
+    /// Default parallelism of the job's operators [default: parallelism.default]
+    #[arg(short = 'p', long = "parallelism", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=32768))]
+    pub parallelism: Option<u32>,
+
+    /// How long the program may take to describe its job, such as `30 s`
+    #[arg(long = "plan-timeout", value_name = "DURATION", default_value = "60 s", value_parser = duration)]
+    pub plan_timeout: Duration,
+
+    /// The program: an executable built with the `pelton` crate
+    #[arg(value_name = "ARTIFACT")]
+    pub artifact: PathBuf,
+
+    /// Arguments of the program, after `--`
+    #[arg(value_name = "ARGUMENTS", trailing_var_arg = true, allow_hyphen_values = true)]
+    pub arguments: Vec<OsString>,
+}
+
+/// `client run`.
+#[derive(Args, Debug)]
+pub struct Run {
+    /// Returns once the job is submitted, instead of waiting for its end
+    #[arg(short = 'd', long = "detached")]
+    pub detached: bool,
+
+    /// Not available yet
+    #[arg(short = 's', long = "fromSavepoint", hide = true, value_name = "PATH")]
+    pub from_savepoint: Option<String>,
+
+    /// Not available yet
+    #[arg(short = 'n', long = "allowNonRestoredState", hide = true)]
+    pub allow_non_restored_state: bool,
+
+    /// Accepted for habit's sake and refused: a program has one entry
+    #[arg(short = 'c', long = "class", hide = true, value_name = "CLASS")]
+    pub class: Option<String>,
+
+    /// The cluster.
+    #[command(flatten)]
+    pub target: Target,
+
+    /// The program.
+    #[command(flatten)]
+    pub program: Program,
+}
+
+/// `client info`.
+#[derive(Args, Debug)]
+pub struct Info {
+    /// Accepted as in `run`; no cluster is asked.
+    #[command(flatten)]
+    pub target: Target,
+
+    /// The program.
+    #[command(flatten)]
+    pub program: Program,
+}
+
+/// `client list`.
+#[derive(Args, Debug)]
+pub struct List {
+    /// Shows running jobs only
+    #[arg(short = 'r', long = "running")]
+    pub running: bool,
+
+    /// Shows scheduled jobs only
+    #[arg(short = 's', long = "scheduled")]
+    pub scheduled: bool,
+
+    /// Shows terminated jobs too
+    #[arg(short = 'a', long = "all")]
+    pub all: bool,
+
+    /// The cluster.
+    #[command(flatten)]
+    pub target: Target,
+}
+
+/// `client cancel`.
+#[derive(Args, Debug)]
+pub struct Cancel {
+    /// The job's id, as `client list` shows it
+    #[arg(value_name = "JOB", value_parser = job_id)]
+    pub job: JobId,
+
+    /// The cluster.
+    #[command(flatten)]
+    pub target: Target,
+}
+
+/// Whatever follows a verb that is not built yet.
+#[derive(Args, Debug)]
+pub struct Unavailable {
+    /// Ignored: the verb is refused.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
+    pub arguments: Vec<OsString>,
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    parse_duration(text).map_err(|error| error.to_string())
+}
+
+fn job_id(text: &str) -> Result<JobId, String> {
+    text.parse().map_err(|_| "expected 32 hexadecimal digits, such as fd72014d4c864993a2e5a9287b4a9c5d".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Command::command().debug_assert();
+    }
+
+    #[test]
+    fn what_follows_the_artifact_belongs_to_the_program() {
+        for line in [
+            "client run -d -m h:1 -p 2 -Dparallelism.default=3 job -- --output /tmp/out -p 9",
+            "client run -d -m h:1 -p 2 -Dparallelism.default=3 job --output /tmp/out -p 9",
+        ] {
+            let command = Command::try_parse_from(line.split(' ')).unwrap();
+            let Verb::Run(run) = command.verb else { panic!("not run") };
+            assert_eq!(run.program.parallelism, Some(2), "{line}");
+            assert_eq!(run.program.arguments, ["--output", "/tmp/out", "-p", "9"], "{line}");
+            assert_eq!(command.config.dynamic.len(), 1, "{line}");
+        }
+    }
+}

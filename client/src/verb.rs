@@ -1,0 +1,122 @@
+//! What the verbs do.
+
+mod cancel;
+mod info;
+mod list;
+mod run;
+
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+
+use pelton_process::flags::Settings;
+use pelton_runtime_core::config::{ConfigErrors, options};
+use pelton_runtime_core::env::Env;
+use pelton_runtime_core::graph::JobGraph;
+use pelton_runtime_core::id::JobId;
+
+use crate::artifact::{self, ArtifactError};
+use crate::cluster::ClusterError;
+use crate::command::{Command, Program, Verb};
+use crate::plan::{self, PlanError};
+
+/// Why a verb did not do what it says.
+#[derive(Debug, thiserror::Error)]
+pub enum VerbError {
+    /// The configuration is wrong.
+    #[error("{0}")]
+    Configuration(ConfigErrors),
+    /// The file is no program.
+    #[error(transparent)]
+    Artifact(#[from] ArtifactError),
+    /// The program has no plan.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// The cluster did not do it.
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
+    /// Not built yet.
+    #[error("{what} is not available in this version of Pelton: {why}")]
+    Unavailable {
+        /// The verb or flag.
+        what: &'static str,
+        /// What it needs.
+        why: &'static str,
+    },
+    /// An argument of the program that cannot travel.
+    #[error("the program's argument `{argument}` is not valid Unicode")]
+    Argument {
+        /// The argument, as far as it can be shown.
+        argument: String,
+    },
+    /// The job was submitted and did not finish.
+    #[error("job {job} {outcome}")]
+    Job {
+        /// The job.
+        job: JobId,
+        /// How it ended.
+        outcome: String,
+    },
+}
+
+impl From<ConfigErrors> for VerbError {
+    fn from(errors: ConfigErrors) -> Self {
+        Self::Configuration(errors)
+    }
+}
+
+/// Does what the command line says.
+///
+/// # Errors
+///
+/// When it cannot be done, with what to do about it.
+pub async fn run(command: Command) -> Result<ExitCode, VerbError> {
+    let unavailable = |what, why| Err(VerbError::Unavailable { what, why });
+    let env = Env::production();
+    let settings = command.config.load()?;
+    for warning in settings.configuration.warnings() {
+        eprintln!("warning: {warning}");
+    }
+    let dynamic: BTreeMap<_, _> = command.config.dynamic.iter().cloned().collect();
+    match command.verb {
+        Verb::Run(verb) => run::run(&env, &settings, dynamic, verb).await,
+        Verb::Info(verb) => info::run(&env, dynamic, verb).await,
+        Verb::List(verb) => list::run(&settings, &verb).await,
+        Verb::Cancel(verb) => cancel::run(&settings, &verb).await,
+        Verb::Stop(_) => unavailable("`client stop`", "it needs savepoints, which are not built yet; use cancel"),
+        Verb::Savepoint(_) => unavailable("`client savepoint`", "savepoints are not built yet"),
+        Verb::Checkpoint(_) => unavailable("`client checkpoint`", "checkpoints are not built yet"),
+        Verb::Sql(_) => unavailable("`client sql`", "SQL is not built yet"),
+    }
+}
+
+/// The job that a program describes, with the settings that travel with it.
+async fn planned(env: &Env, mut settings: BTreeMap<String, String>, program: &Program) -> Result<JobGraph, VerbError> {
+    artifact::check(&program.artifact)?;
+    if let Some(parallelism) = program.parallelism {
+        settings.insert(options::cluster::DEFAULT_PARALLELISM.key().to_owned(), parallelism.to_string());
+    }
+    let limit = program.plan_timeout;
+    let mut graph = plan::plan(env, &program.artifact, &program.arguments, &settings, limit).await?;
+    // The program's own settings win over those of the submission, as they did when it built the graph.
+    settings.append(&mut graph.configuration);
+    graph.configuration = settings;
+    Ok(graph)
+}
+
+/// The program's arguments as they travel.
+fn arguments(program: &Program) -> Result<Vec<String>, VerbError> {
+    program
+        .arguments
+        .iter()
+        .map(|argument| {
+            argument
+                .to_str()
+                .map(ToOwned::to_owned)
+                .ok_or_else(|| VerbError::Argument { argument: argument.to_string_lossy().into_owned() })
+        })
+        .collect()
+}
+
+async fn connect(target: &crate::command::Target, settings: &Settings) -> Result<crate::cluster::Cluster, ClusterError> {
+    crate::cluster::Cluster::connect(target.jobmanager.as_deref(), &settings.configuration).await
+}

@@ -1,0 +1,18 @@
+//! `client info`.
+
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+
+use pelton_runtime_core::env::Env;
+use pelton_runtime_core::graph::plan::stream_plan_json;
+
+use super::{VerbError, planned};
+use crate::command::Info;
+
+pub(super) async fn run(env: &Env, settings: BTreeMap<String, String>, verb: Info) -> Result<ExitCode, VerbError> {
+    let graph = planned(env, settings, &verb.program).await?;
+    println!("----------------------- Execution Plan -----------------------");
+    println!("{:#}", stream_plan_json(&graph));
+    println!("--------------------------------------------------------------");
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,94 @@
+//! `client run`.
+
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+
+use pelton_process::flags::Settings;
+use pelton_proto::{AwaitJobReply, SubmitJobRequest};
+use pelton_runtime_core::config::options;
+use pelton_runtime_core::env::Env;
+use pelton_runtime_core::failure::FailureCause;
+use pelton_runtime_core::id::JobId;
+use pelton_runtime_core::scheduler::status::JobStatus;
+
+use super::{VerbError, arguments, connect, planned};
+use crate::artifact;
+use crate::cluster::Cluster;
+use crate::command::Run;
+
+pub(super) async fn run(
+    env: &Env,
+    settings: &Settings,
+    dynamic: BTreeMap<String, String>,
+    verb: Run,
+) -> Result<ExitCode, VerbError> {
+    refuse_what_is_missing(&verb)?;
+    let arguments = arguments(&verb.program)?;
+    let graph = planned(env, dynamic, &verb.program).await?;
+    let mut cluster = connect(&verb.target, settings).await?;
+    let digest = artifact::digest(&verb.program.artifact)?;
+    cluster.upload(&verb.program.artifact, &digest).await?;
+    // Chosen here, so that a submission that is repeated is recognized.
+    let job = JobId::random(env);
+    let request = SubmitJobRequest {
+        graph: Some(graph.to_wire()),
+        artifact_digest: Some(digest),
+        arguments,
+        job_id: Some(job.to_wire()),
+    };
+    let job = cluster.submit(request).await?;
+    println!("Job has been submitted with JobID {job}");
+    // As in Flink, `run` waits unless it is told not to; `execution.attached` says what it is told by default.
+    let detached = verb.detached
+        || (settings.configuration.is_set(&options::execution::ATTACHED)
+            && !settings.configuration.get(&options::execution::ATTACHED));
+    if detached {
+        return Ok(ExitCode::SUCCESS);
+    }
+    attached(&mut cluster, job).await
+}
+
+fn refuse_what_is_missing(verb: &Run) -> Result<(), VerbError> {
+    let unavailable = |what, why| Err(VerbError::Unavailable { what, why });
+    if verb.from_savepoint.is_some() || verb.allow_non_restored_state {
+        return unavailable("`--fromSavepoint`", "savepoints are not built yet");
+    }
+    if verb.class.is_some() {
+        return unavailable("`--class`", "a program is an executable with one entry, its `main`");
+    }
+    if verb.program.artifact.extension().is_some_and(|extension| extension == "sql") {
+        return unavailable("running a .sql file", "SQL is not built yet");
+    }
+    Ok(())
+}
+
+/// Waits for the job's end. An interrupt ends the waiting, not the job.
+async fn attached(cluster: &mut Cluster, job: JobId) -> Result<ExitCode, VerbError> {
+    let reply = tokio::select! {
+        reply = cluster.await_job(job) => reply?,
+        _ = tokio::signal::ctrl_c() => {
+            eprintln!("Not waiting any longer. Job {job} goes on; `client cancel {job}` ends it.");
+            return Ok(ExitCode::from(INTERRUPTED));
+        }
+    };
+    match JobStatus::parse(&reply.state) {
+        Ok(JobStatus::Finished) => {
+            println!("Program execution finished");
+            println!("Job with JobID {job} has finished.");
+            println!("Job Runtime: {} ms", reply.net_runtime_ms);
+            Ok(ExitCode::SUCCESS)
+        }
+        _ => Err(VerbError::Job { job, outcome: outcome(reply) }),
+    }
+}
+
+/// What shells report for a process that SIGINT ended.
+const INTERRUPTED: u8 = 130;
+
+fn outcome(reply: AwaitJobReply) -> String {
+    match (reply.state.as_str(), reply.failure) {
+        ("FAILED", Some(failure)) => format!("failed: {}", FailureCause::from(failure)),
+        ("CANCELED", _) => "was canceled".to_owned(),
+        (state, _) => format!("ended as {state}"),
+    }
+}

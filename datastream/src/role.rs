@@ -1,0 +1,154 @@
+//! The three things a program can be: run by hand, asked for its plan, or a worker of a running job.
+//!
+//! | `PELTON_ROLE` | started by | `execute` |
+//! |---|---|---|
+//! | (unset) | a person | runs the job in an embedded cluster and answers with its result |
+//! | `plan` | `client run`, `client info` | writes the JobGraph to standard output and ends the process |
+//! | `worker` | a TaskManager | runs the subtasks its JobMaster deploys and ends the process |
+
+mod local;
+mod plan;
+
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use pelton_runtime_core::config::{ConfigDirectory, ConfigErrors, Configuration, Environment, Sources};
+use pelton_runtime_core::failure::FailureCause;
+use pelton_runtime_core::graph::InvalidGraph;
+use pelton_runtime_core::graph::planned::PLAN_ROLE;
+use pelton_runtime_core::graph::program::Program;
+use pelton_runtime_core::id::JobId;
+use pelton_taskmanager::worker;
+
+pub use self::local::JobClient;
+
+/// What a job came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JobExecutionResult {
+    /// The job.
+    pub job_id: JobId,
+    /// How long it ran, from its start to its end.
+    pub net_runtime: Duration,
+}
+
+/// Why a job did not run to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum ExecuteError {
+    /// The graph cannot be run.
+    #[error("the job graph cannot be run")]
+    Graph(#[from] InvalidGraph),
+    /// The configuration is wrong.
+    #[error(transparent)]
+    Configuration(#[from] ConfigErrors),
+    /// The embedded cluster could not be started or talked to.
+    #[error("the embedded cluster cannot {action}")]
+    Cluster {
+        /// What it was to do.
+        action: &'static str,
+        /// Why it did not.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A subtask failed.
+    #[error("job {job_id} failed: {cause}")]
+    Failed {
+        /// The job.
+        job_id: JobId,
+        /// Why.
+        cause: Box<FailureCause>,
+    },
+    /// Somebody canceled it.
+    #[error("job {job_id} was canceled")]
+    Canceled {
+        /// The job.
+        job_id: JobId,
+    },
+    /// The call makes sense only where the program is run by hand.
+    #[error(
+        "{what} needs the program to be run by hand: under `client run` it only describes the job, and the cluster \
+         runs it. Use a sink, and `execute`"
+    )]
+    NotLocal {
+        /// What was called.
+        what: &'static str,
+    },
+    /// The worker's setup cannot be read.
+    #[error("this process was started as a worker, but not by a TaskManager")]
+    Worker(#[from] worker::WorkerError),
+}
+
+/// What this process was started as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Role {
+    Local,
+    Plan,
+    Worker,
+}
+
+fn role() -> Role {
+    match std::env::var(worker::setup::ROLE_VARIABLE).as_deref() {
+        Ok(PLAN_ROLE) => Role::Plan,
+        Ok(worker::setup::WORKER_ROLE) => Role::Worker,
+        _ => Role::Local,
+    }
+}
+
+/// The configuration of this process's role.
+pub(crate) fn configuration() -> Result<Configuration, ExecuteError> {
+    match role() {
+        Role::Worker => Ok(Configuration::from_map(worker::process::setup()?.configuration)?),
+        Role::Plan => Ok(Configuration::from_map(plan::configuration())?),
+        Role::Local => {
+            let environment: Environment = std::env::vars().collect();
+            let directory = ConfigDirectory::choose(None, &environment, None);
+            let sources = Sources { directory: &directory, environment: &environment, dynamic: &[] };
+            Ok(Configuration::load(&sources)?)
+        }
+    }
+}
+
+/// Ends the process with the reason; for errors before a job can be described.
+pub(crate) fn refuse_to_start(error: &ExecuteError) -> ! {
+    eprintln!("{}", pelton_runtime_core::failure::error_chain(error));
+    std::process::exit(EXIT_CONFIGURATION)
+}
+
+/// The exit code of a program that refuses its configuration, as in sysexits.h.
+const EXIT_CONFIGURATION: i32 = 78;
+
+pub(crate) fn execute(program: Program, configuration: &Configuration) -> Result<JobExecutionResult, ExecuteError> {
+    match role() {
+        Role::Local => local::start(program, configuration)?.wait(),
+        Role::Plan => plan::print(&program.graph),
+        Role::Worker => {
+            let setup = worker::process::setup()?;
+            end(worker::process::main(setup, program))
+        }
+    }
+}
+
+pub(crate) fn execute_async(program: Program, configuration: &Configuration) -> Result<JobClient, ExecuteError> {
+    match role() {
+        Role::Local => local::start(program, configuration),
+        // Described first, so that the worker rebuilds the same graph; then it ends as in `execute`.
+        Role::Plan | Role::Worker => match execute(program, configuration) {
+            Ok(_) => Err(ExecuteError::NotLocal { what: "`execute_async`" }),
+            Err(error) => Err(error),
+        },
+    }
+}
+
+/// Refuses what only a program run by hand can do, before it does it.
+pub(crate) fn require_local(what: &'static str) -> Result<(), ExecuteError> {
+    if role() == Role::Local { Ok(()) } else { Err(ExecuteError::NotLocal { what }) }
+}
+
+fn end(code: ExitCode) -> ! {
+    use std::process::Termination;
+    // `ExitCode` has no number to ask for; a process that only reports it ends with it.
+    std::process::exit(if code.report() == ExitCode::SUCCESS { 0 } else { 1 })
+}
+
+/// The settings of a job, as they travel.
+pub(crate) type Settings = BTreeMap<String, String>;
