@@ -1,8 +1,44 @@
 //! How elements get from one task to the next: bounded queues inside a worker, framed TCP with credits between workers.
 //!
-//! A task's output writes to [`ElementWriter`]s and does not know which of them lead to another process.
+//! ```text
+//!   producing worker                                           consuming worker
+//!   task ► RemoteWriter ► outbox ► Link ══ TCP, one per ordered ══► IncomingConnection ► ChannelWriter ► InputQueue ► task
+//!             has_room ◄── credit ◄─────── pair of workers ◄─────── credit ◄─────────────── on_consumed ◄──┘
+//! ```
+//!
+//! A task's output writes to [`ElementWriter`]s and does not know which of them lead to another process. An
+//! [`ExchangeServer`](server::ExchangeServer) takes what other workers send; an
+//! [`ExchangeClient`](client::ExchangeClient) opens channels to them. Sockets come from the port
+//! [`Network`](network::Network).
+//!
+//! Invariants:
+//! - elements of one channel never overtake each other, and a channel that waits for credit delays no other;
+//! - a channel holds at most its writer's capacity, its reader's capacity and a step's output of each;
+//! - what a peer sends may be anything: it costs at most that connection;
+//! - a channel that breaks before its end of input has arrived is reported on both sides, at once, and once.
 
+mod batch_decoder;
+mod batch_encoder;
+pub mod channel;
+pub mod client;
+mod credit;
+mod element_codec;
+pub mod error;
+mod fields;
+pub mod frame;
+mod frame_reader;
+pub mod handshake;
+mod incoming;
 pub mod input_queue;
+mod link;
+pub mod lost;
+pub mod network;
+mod outbox;
+mod registry;
+pub mod remote_writer;
+pub mod server;
+pub mod settings;
+mod transmit;
 
 use crate::element::StreamElement;
 use crate::operator::TaskWaker;
@@ -33,3 +69,6 @@ impl ElementWriter for input_queue::ChannelWriter {
         Self::has_room(self, writer)
     }
 }
+
+#[cfg(test)]
+mod tests;

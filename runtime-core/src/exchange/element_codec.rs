@@ -1,0 +1,67 @@
+//! Turns elements into frames and back.
+
+use super::batch_decoder::BatchDecoder;
+use super::batch_encoder::BatchEncoder;
+use super::error::{EncodeError, ProtocolError};
+use super::fields::Fields;
+use super::frame::{FrameKind, IncomingFrame, OutgoingFrame};
+use crate::element::{CheckpointBarrier, CheckpointId, LatencyMarker, StreamElement};
+
+/// Appends the frames for `element` to `frames`.
+pub(super) fn encode(
+    encoder: &mut BatchEncoder,
+    channel: u32,
+    element: &StreamElement,
+    max_body_bytes: usize,
+    frames: &mut Vec<OutgoingFrame>,
+) -> Result<(), EncodeError> {
+    let frame = match element {
+        StreamElement::Batch(batch) => return encoder.encode(channel, batch, max_body_bytes, frames),
+        StreamElement::Watermark(time) => {
+            OutgoingFrame::short(FrameKind::Watermark, channel, &time.to_le_bytes())
+        }
+        StreamElement::Idle => OutgoingFrame::short(FrameKind::Idle, channel, &[]),
+        StreamElement::Barrier(barrier) => {
+            let CheckpointBarrier { checkpoint: CheckpointId(checkpoint), triggered_at } = barrier;
+            let body = [checkpoint.to_le_bytes(), triggered_at.to_le_bytes()].concat();
+            OutgoingFrame::short(FrameKind::Barrier, channel, &body)
+        }
+        StreamElement::LatencyMarker(marker) => {
+            let LatencyMarker { created_at, source, subtask } = marker;
+            let mut body = created_at.to_le_bytes().to_vec();
+            body.extend_from_slice(&source.to_le_bytes());
+            body.extend_from_slice(&subtask.to_le_bytes());
+            OutgoingFrame::short(FrameKind::LatencyMarker, channel, &body)
+        }
+        StreamElement::EndOfInput => OutgoingFrame::short(FrameKind::EndOfInput, channel, &[]),
+    };
+    frames.push(frame);
+    Ok(())
+}
+
+/// The element of a frame, which must be of an element's kind.
+pub(super) fn decode(decoder: &mut BatchDecoder, frame: IncomingFrame) -> Result<StreamElement, ProtocolError> {
+    let IncomingFrame { header, body } = frame;
+    let mut fields = Fields::of(&body, header.kind.name());
+    let element = match header.kind {
+        FrameKind::Batch => return decoder.decode(&header, body).map(StreamElement::Batch),
+        FrameKind::Watermark => StreamElement::Watermark(fields.i64()?),
+        FrameKind::Idle => StreamElement::Idle,
+        FrameKind::Barrier => StreamElement::Barrier(CheckpointBarrier {
+            checkpoint: CheckpointId(fields.u64()?),
+            triggered_at: fields.i64()?,
+        }),
+        FrameKind::LatencyMarker => StreamElement::LatencyMarker(LatencyMarker {
+            created_at: fields.i64()?,
+            source: fields.u32()?,
+            subtask: fields.u32()?,
+        }),
+        FrameKind::EndOfInput => StreamElement::EndOfInput,
+        other => return Err(ProtocolError::Unexpected(other.name())),
+    };
+    fields.end()?;
+    Ok(element)
+}
+
+#[cfg(test)]
+mod tests;
