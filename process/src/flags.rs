@@ -56,7 +56,7 @@ impl ConfigFlags {
 }
 
 /// The variables of this process; names and values that are no Unicode cannot be settings and are left out.
-fn environment() -> Environment {
+pub fn environment() -> Environment {
     std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect()
