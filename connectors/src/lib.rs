@@ -1,1 +1,37 @@
-//! To be written.
+//! Sources and sinks of Pelton: files, number sequences, generated data, sockets, collections; printing, files,
+//! nothing at all, and collecting.
+//!
+//! Owns how bytes of the outside world become Arrow batches and back. Knows schemas, not Rust types: the typed API
+//! wraps what is here. Sources are [`SourceFactory`](pelton_runtime_core::source::SourceFactory)s, sinks are
+//! [`OperatorFactory`](pelton_runtime_core::operator::OperatorFactory)s that emit nothing.
+//!
+//! No task ever waits here: what may take long runs on a thread or future of its own behind a [`handover`] queue.
+
+pub mod blackhole;
+pub mod collect;
+pub mod collection;
+pub mod file;
+pub mod file_sink;
+pub mod generator;
+mod handover;
+pub mod location;
+mod pacer;
+pub mod print;
+mod range;
+pub mod row_format;
+pub mod sequence;
+pub mod socket;
+#[cfg(test)]
+mod testing;
+mod wait;
+
+pub use blackhole::BlackholeSink;
+pub use collect::{CollectReceiver, CollectSink, collect_channel};
+pub use collection::Collection;
+pub use file::{CsvOptions, FileFormat, FileSource, JsonOptions, OnBadRow, ParquetOptions, TextOptions};
+pub use file_sink::{FileSink, FileSinkFormat, RollingPolicy};
+pub use generator::{BatchGenerator, DataGenerator};
+pub use print::{PrintSink, PrintTarget};
+pub use row_format::RowFormatter;
+pub use sequence::NumberSequence;
+pub use socket::{Retries, SocketSource};

@@ -1,0 +1,33 @@
+//! Reading files: text lines, CSV, JSON lines and Parquet, from this machine and from object stores.
+//!
+//! ```text
+//!  location ─► listing ─► splits ─► (every subtask takes its own) ─► thread: bytes ─► rows ─► queue ─► task
+//! ```
+//!
+//! Each reader has one thread that lists, reads, decompresses and decodes, and a queue bounded in bytes between that
+//! thread and its task. All readers of a source list for themselves; files must not change while they are read.
+
+mod bad_rows;
+mod compression;
+mod csv;
+mod error;
+mod input;
+mod json;
+mod lines;
+mod listing;
+mod parquet;
+mod source;
+mod split;
+mod text;
+
+pub use bad_rows::{NUM_RECORDS_IN_ERRORS, OnBadRow};
+pub use csv::CsvOptions;
+pub use error::{ReadError, RowProblem};
+pub use json::JsonOptions;
+pub use parquet::ParquetOptions;
+pub use source::{FileFormat, FileSource};
+pub(crate) use text::LineBatch;
+pub use text::{NUM_LINES_WITH_REPLACED_BYTES, TextOptions};
+
+#[cfg(test)]
+mod tests;

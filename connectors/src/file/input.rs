@@ -1,0 +1,110 @@
+//! The bytes of a file: local files by plain reads, objects by a stream that is fetched ahead.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::sync::Arc;
+
+use bytes::{Buf, Bytes};
+use futures::StreamExt;
+use object_store::path::Path as StorePath;
+use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt};
+use pelton_runtime_core::env::{AbortOnDrop, Env};
+use tokio::sync::mpsc;
+
+use super::error::ReadError;
+use super::listing::FileEntry;
+use crate::location::Place;
+use crate::wait::wait_for;
+
+/// Chunks of an object's stream that are fetched ahead.
+const CHUNKS_AHEAD: usize = 64;
+
+/// The bytes of `file` from `offset` on.
+pub(super) fn open(file: &FileEntry, offset: u64, env: &Env) -> Result<Box<dyn Read + Send>, ReadError> {
+    match &file.place {
+        Place::Local(path) => {
+            let failed = |source| ReadError::io(&file.name, source);
+            let mut input = File::open(path).map_err(failed)?;
+            if offset > 0 {
+                input.seek(SeekFrom::Start(offset)).map_err(failed)?;
+            }
+            Ok(Box::new(input))
+        }
+        Place::Remote { store, path } => Ok(Box::new(ObjectStream::open(store, path, offset, env))),
+    }
+}
+
+/// How many lines end before `offset`. For error messages, so its cost does not matter.
+pub(super) fn lines_before(file: &FileEntry, offset: u64, env: &Env) -> Result<u64, ReadError> {
+    let mut input = open(file, 0, env)?.take(offset);
+    let mut buffer = vec![0; 1 << 16];
+    let mut lines = 0;
+    loop {
+        match input.read(&mut buffer) {
+            Ok(0) => return Ok(lines),
+            Ok(read) => lines += memchr::memchr_iter(b'\n', &buffer[..read]).count() as u64,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(ReadError::io(&file.name, error)),
+        }
+    }
+}
+
+/// An object's bytes, fetched ahead in the background until dropped.
+struct ObjectStream {
+    chunks: mpsc::Receiver<Result<Bytes, object_store::Error>>,
+    current: Bytes,
+    _fetcher: AbortOnDrop,
+}
+
+impl ObjectStream {
+    fn open(store: &Arc<dyn ObjectStore>, path: &StorePath, offset: u64, env: &Env) -> Self {
+        let (sender, chunks) = mpsc::channel(CHUNKS_AHEAD);
+        let (store, path) = (Arc::clone(store), path.clone());
+        let fetcher = env.spawn("object-fetch", async move {
+            let range = (offset > 0).then_some(GetRange::Offset(offset));
+            let mut stream = match store.get_opts(&path, GetOptions { range, ..Default::default() }).await {
+                Ok(answer) => answer.into_stream(),
+                Err(error) => {
+                    // A reader that is gone does not want to know.
+                    drop(sender.send(Err(error)).await);
+                    return;
+                }
+            };
+            while let Some(chunk) = stream.next().await {
+                if sender.send(chunk).await.is_err() {
+                    return;
+                }
+            }
+        });
+        Self { chunks, current: Bytes::new(), _fetcher: fetcher.abort_on_drop() }
+    }
+}
+
+impl Read for ObjectStream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while self.current.is_empty() {
+            match self.chunks.blocking_recv() {
+                Some(chunk) => self.current = chunk.map_err(io::Error::from)?,
+                None => return Ok(0),
+            }
+        }
+        let length = buffer.len().min(self.current.len());
+        self.current.copy_to_slice(&mut buffer[..length]);
+        Ok(length)
+    }
+}
+
+/// `length` bytes of an object.
+pub(super) fn fetch(
+    store: &Arc<dyn ObjectStore>,
+    path: &StorePath,
+    offset: u64,
+    length: usize,
+    env: &Env,
+) -> io::Result<Bytes> {
+    let (store, path) = (Arc::clone(store), path.clone());
+    let range = offset..offset + length as u64;
+    wait_for(env, async move { store.get_range(&path, range).await })
+        .map_err(io::Error::other)?
+        .map_err(io::Error::from)
+}

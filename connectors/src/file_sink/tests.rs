@@ -1,0 +1,240 @@
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
+use pelton_runtime_core::element::StreamBatch;
+use pelton_runtime_core::operator::{Finish, Operator, OperatorFactory, OperatorRuntime};
+use tempfile::TempDir;
+
+use super::*;
+use crate::testing::{Alarm, DEADLINE, call, drive, place};
+use crate::{FileFormat, FileSource, ParquetOptions};
+
+fn batch(words: &[&str]) -> StreamBatch {
+    let counts: ArrayRef = Arc::new(Int64Array::from_iter_values(0..words.len() as i64));
+    let words: ArrayRef = Arc::new(StringArray::from_iter_values(words));
+    StreamBatch::new(RecordBatch::try_from_iter([("word", words), ("n", counts)]).expect("one length"))
+}
+
+struct Sink {
+    operator: Box<dyn Operator>,
+    runtime: OperatorRuntime,
+    alarm: Alarm,
+}
+
+impl Sink {
+    fn open(sink: &FileSink) -> Self {
+        let alarm = Alarm::default();
+        let runtime = OperatorRuntime { waker: alarm.waker(), ..place(0, 1) };
+        let mut operator = sink.create(&runtime).expect("valid");
+        call(&runtime, 0, |cx| operator.open(cx)).0.expect("opened");
+        Self { operator, runtime, alarm }
+    }
+
+    fn write(&mut self, now: i64, batch: StreamBatch) -> Option<i64> {
+        let (done, wake_at) = call(&self.runtime, now, |cx| self.operator.process(0, batch, cx));
+        done.expect("written");
+        wake_at
+    }
+
+    fn tick(&mut self, now: i64) -> Option<i64> {
+        let (done, wake_at) = call(&self.runtime, now, |cx| self.operator.processing_time(now, cx));
+        done.expect("written");
+        wake_at
+    }
+
+    fn finish(&mut self) -> OperatorResult {
+        loop {
+            match call(&self.runtime, 0, |cx| self.operator.finish(cx)).0? {
+                Finish::Done => return Ok(()),
+                Finish::Pending => assert!(self.alarm.wait(DEADLINE), "the writer does not end"),
+            }
+        }
+    }
+}
+
+fn files(directory: &Path) -> (Vec<PathBuf>, Vec<PathBuf>) {
+    let Ok(entries) = fs::read_dir(directory) else {
+        return Default::default();
+    };
+    let mut all: Vec<PathBuf> = entries.map(|entry| entry.expect("listed").path()).collect();
+    all.sort();
+    all.into_iter().partition(|path| !path.file_name().expect("named").to_string_lossy().starts_with('.'))
+}
+
+/// Waits until the directory is as expected; the writer works beside the test.
+fn await_files(directory: &Path, expected: impl Fn(&[PathBuf], &[PathBuf]) -> bool) {
+    let env = pelton_runtime_core::env::Env::production();
+    let start = env.moment();
+    loop {
+        let (visible, hidden) = files(directory);
+        if expected(&visible, &hidden) {
+            return;
+        }
+        assert!(env.moment().since(start) < DEADLINE, "visible {visible:?}, hidden {hidden:?}");
+        std::thread::yield_now();
+    }
+}
+
+fn directory() -> (TempDir, String, PathBuf) {
+    let temporary = TempDir::new().expect("a directory");
+    let path = temporary.path().join("deep/out");
+    (temporary, path.to_str().expect("UTF-8").to_owned(), path)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_part_is_hidden_until_the_input_ends() {
+    let (_guard, name, path) = directory();
+    let mut sink = Sink::open(&FileSink::text(&name));
+    sink.write(0, batch(&["to", "be"]));
+    await_files(&path, |visible, hidden| visible.is_empty() && hidden.len() == 1);
+    sink.write(0, batch(&["or"]));
+    sink.finish().expect("written");
+    let (visible, hidden) = files(&path);
+    assert!(hidden.is_empty());
+    assert_eq!(visible.len(), 1);
+    assert_eq!(fs::read_to_string(&visible[0]).expect("a part"), "(to,0)\n(be,1)\n(or,0)\n");
+    let name = visible[0].file_name().expect("named").to_string_lossy().into_owned();
+    assert!(name.starts_with("part-") && name.ends_with("-0-0"), "{name}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancelled_job_leaves_no_open_part() {
+    let (_guard, name, path) = directory();
+    let mut sink = Sink::open(&FileSink::text(&name));
+    sink.write(0, batch(&["to", "be"]));
+    await_files(&path, |_, hidden| hidden.len() == 1);
+    sink.operator.close();
+    await_files(&path, |visible, hidden| visible.is_empty() && hidden.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_part_of_an_unbounded_job_becomes_visible_by_time() {
+    let (_guard, name, path) = directory();
+    let policy = RollingPolicy::default().rollover_interval(Duration::from_millis(100));
+    let mut sink = Sink::open(&FileSink::text(&name).rolling(policy));
+    let mut now = sink.write(1000, batch(&["to"])).expect("the clock runs");
+    await_files(&path, |_, hidden| hidden.len() == 1);
+    while let Some(next) = sink.tick(now) {
+        assert!(next > now && next <= now + 1000);
+        now = next;
+        if now >= 1100 {
+            await_files(&path, |visible, _| visible.len() == 1 || now < 1100 + 2000);
+        }
+    }
+    await_files(&path, |visible, hidden| visible.len() == 1 && hidden.is_empty());
+    assert!(sink.write(5000, batch(&["be"])).is_some(), "the clock runs again");
+    sink.finish().expect("written");
+    assert_eq!(files(&path).0.len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_part_that_is_large_enough_is_followed_by_another() {
+    let (_guard, name, path) = directory();
+    let mut sink = Sink::open(&FileSink::text(&name).rolling(RollingPolicy::default().max_part_bytes(10)));
+    for _ in 0..3 {
+        sink.write(0, batch(&["to", "be"]));
+    }
+    sink.finish().expect("written");
+    assert_eq!(files(&path).0.len(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn csv_and_json_have_their_forms() {
+    for (format, suffix, expected) in [
+        (
+            FileSinkFormat::Csv { header: true, delimiter: b';', null_literal: String::new() },
+            ".csv",
+            "word;n\nto;0\n\"b;e\";1\nor;0\n",
+        ),
+        (FileSinkFormat::Json, ".json", "{\"word\":\"to\",\"n\":0}\n{\"word\":\"b;e\",\"n\":1}\n{\"word\":\"or\",\"n\":0}\n"),
+    ] {
+        let (_guard, name, path) = directory();
+        let mut sink = Sink::open(&FileSink::new(&name, format));
+        sink.write(0, batch(&["to", "b;e"]));
+        sink.write(0, batch(&["or"]));
+        sink.finish().expect("written");
+        let part = files(&path).0.remove(0);
+        assert!(part.to_string_lossy().ends_with(suffix));
+        assert_eq!(fs::read_to_string(part).expect("a part"), expected);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn parquet_is_read_back_as_written() {
+    let (_guard, name, _) = directory();
+    let words: Vec<String> = (0..20_000).map(|number| format!("word {number}")).collect();
+    let written = batch(&words.iter().map(String::as_str).collect::<Vec<_>>());
+    let schema = written.records().schema();
+    let mut sink = Sink::open(&FileSink::new(&name, FileSinkFormat::Parquet(Arc::clone(&schema))));
+    sink.write(0, written.slice(0, 12_345));
+    sink.write(0, written.slice(12_345, 20_000 - 12_345));
+    sink.finish().expect("written");
+    let source = FileSource::new(&name, FileFormat::Parquet(ParquetOptions::new(Arc::clone(&schema))));
+    for parallelism in [1, 3] {
+        let batches: Vec<RecordBatch> =
+            (0..parallelism).flat_map(|subtask| drive(&source, &place(subtask, parallelism)).expect("read")).collect();
+        let read = arrow::compute::concat_batches(&schema, &batches).expect("one schema");
+        assert_eq!(&read, written.records());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_object_store_gets_whole_objects() {
+    let (_guard, name, path) = directory();
+    fs::create_dir_all(&path).expect("a directory");
+    let store: Arc<dyn object_store::ObjectStore> =
+        Arc::new(object_store::local::LocalFileSystem::new_with_prefix(&path).expect("a store"));
+    let env = pelton_runtime_core::env::Env::production();
+    let location = crate::location::Location::remote(&name, store, "");
+    let names = part::PartNames { directory: location, stem: "part-x-0".into(), suffix: ".txt".into() };
+    let written = env
+        .clone()
+        .blocking(move || {
+            let mut committed = names.open(0, &env).expect("opened");
+            let mut dropped = names.open(1, &env).expect("opened");
+            std::io::Write::write_all(&mut committed, &vec![b'x'; 20 << 20]).expect("written");
+            std::io::Write::write_all(&mut dropped, b"y").expect("written");
+            committed.commit().expect("committed");
+        })
+        .await;
+    written.expect("no panic");
+    assert_eq!(fs::metadata(path.join("part-x-0-0.txt")).expect("an object").len(), 20 << 20);
+    assert!(!path.join("part-x-0-1.txt").exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_directory_that_cannot_be_is_named() {
+    let (_guard, name, path) = directory();
+    fs::create_dir_all(path.parent().expect("a parent")).expect("a directory");
+    fs::write(&path, "a file").expect("written");
+    let mut sink = Sink::open(&FileSink::text(&name));
+    let error = sink.finish().expect_err("a file is no directory");
+    assert_eq!(error.to_string(), format!("cannot write `{name}`"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn updates_are_refused() {
+    let (_guard, name, _) = directory();
+    let mut sink = Sink::open(&FileSink::text(&name));
+    let update = batch(&["to"]).with_kinds(Some(vec![2].into()));
+    let error = call(&sink.runtime, 0, |cx| sink.operator.process(0, update, cx)).0.expect_err("not an insert");
+    assert!(error.to_string().starts_with("files can only be appended to"), "{error}");
+}
+
+#[test]
+fn settings_that_cannot_be_are_refused() {
+    for (sink, expected) in [
+        (FileSink::text(""), "no directory"),
+        (FileSink::text("http://host/x"), "cannot write to `http://host/x`"),
+        (FileSink::text("x").prefix("_tmp"), "prefix `_tmp` would hide"),
+        (FileSink::text("x").suffix("/y"), "contains `/`"),
+        (FileSink::text("x").rolling(RollingPolicy::default().max_part_bytes(0)), "at most 0 bytes"),
+        (FileSink::text("x").rolling(RollingPolicy::default().rollover_interval(Duration::ZERO)), "at least 1 ms"),
+    ] {
+        let error = sink.validate().expect_err(expected).to_string();
+        assert!(error.contains(expected), "{error}");
+    }
+}

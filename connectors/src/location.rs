@@ -1,0 +1,242 @@
+//! Where data lies: a path of this machine, or an address in an object store.
+//!
+//! Local files are read and written with plain system calls, because that is several times faster than going through
+//! an object store's streams; everything else goes through `object_store`.
+
+mod store_options;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use object_store::ObjectStore;
+use object_store::path::Path as StorePath;
+use url::Url;
+
+/// A file or directory, here or in an object store.
+#[derive(Clone)]
+pub struct Location {
+    text: String,
+    place: Place,
+}
+
+/// How a location is reached.
+#[derive(Clone)]
+pub enum Place {
+    /// With system calls.
+    Local(PathBuf),
+    /// Through an object store.
+    Remote {
+        /// The bucket, container or server.
+        store: Arc<dyn ObjectStore>,
+        /// The place inside it.
+        path: StorePath,
+    },
+}
+
+/// Why a text is not a usable location.
+#[derive(Debug, thiserror::Error)]
+pub enum LocationError {
+    /// The text is empty.
+    #[error("a path or URL is expected, found nothing")]
+    Empty,
+    /// Not a URL, although it looks like one.
+    #[error("`{text}` is not a valid URL")]
+    InvalidUrl {
+        /// What was given.
+        text: String,
+        /// What is wrong with it.
+        source: url::ParseError,
+    },
+    /// A file URL that names another host.
+    #[error("`{text}` names a host; a file URL has the form `file:///path`")]
+    FileUrlWithHost {
+        /// What was given.
+        text: String,
+    },
+    /// A file system that Flink reaches and Pelton does not yet.
+    #[error("`{text}`: {scheme}:// is not built yet; supported are paths, file, s3, s3a, gs, az, abfs, abfss, http and https")]
+    NotBuilt {
+        /// What was given.
+        text: String,
+        /// Its scheme.
+        scheme: String,
+    },
+    /// A scheme nobody knows.
+    #[error("`{text}`: unknown scheme `{scheme}`; supported are paths, file, s3, s3a, gs, az, abfs, abfss, http and https")]
+    UnknownScheme {
+        /// What was given.
+        text: String,
+        /// Its scheme.
+        scheme: String,
+    },
+    /// A setting of the object store has a value it cannot have.
+    #[error("`{key}`: `{value}` is neither true nor false")]
+    InvalidSetting {
+        /// The configuration key.
+        key: String,
+        /// Its value.
+        value: String,
+    },
+    /// The object store cannot be set up.
+    #[error("cannot set up access to `{text}`")]
+    Store {
+        /// What was given.
+        text: String,
+        /// What is missing or wrong.
+        source: object_store::Error,
+    },
+}
+
+/// Schemes that Flink's file systems have and that are still to come.
+const NOT_BUILT: [&str; 7] = ["hdfs", "webhdfs", "viewfs", "oss", "wasb", "wasbs", "maprfs"];
+
+impl Location {
+    /// The location that `text` names. Credentials and endpoints come from the job's `configuration` (Flink's keys:
+    /// `s3.access-key`, `s3.endpoint`, …) and otherwise from the environment (`AWS_*`, `AZURE_*`, `GOOGLE_*`).
+    ///
+    /// # Errors
+    ///
+    /// When the text is no path and no URL of a supported kind, or the object store cannot be set up.
+    pub fn parse(text: &str, configuration: &BTreeMap<String, String>) -> Result<Self, LocationError> {
+        if text.is_empty() {
+            return Err(LocationError::Empty);
+        }
+        let place = match scheme_of(text) {
+            None => Place::Local(PathBuf::from(text)),
+            Some(scheme) => place_of_url(text, &scheme, configuration)?,
+        };
+        Ok(Self { text: text.to_owned(), place })
+    }
+
+    /// A place in a store that is there already.
+    #[cfg(test)]
+    pub(crate) fn remote(text: &str, store: Arc<dyn ObjectStore>, path: &str) -> Self {
+        Self { text: text.to_owned(), place: Place::Remote { store, path: StorePath::from(path) } }
+    }
+
+    /// How the location is reached.
+    pub fn place(&self) -> &Place {
+        &self.place
+    }
+}
+
+impl fmt::Display for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl fmt::Debug for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Location({})", self.text)
+    }
+}
+
+impl fmt::Debug for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Local(path) => write!(f, "Local({})", path.display()),
+            Self::Remote { store, path } => write!(f, "Remote({store}, {path})"),
+        }
+    }
+}
+
+/// The scheme, when `text` is a URL: `name://…`, and `file:/…` as Flink writes it.
+fn scheme_of(text: &str) -> Option<String> {
+    let (scheme, rest) = text.split_once(':')?;
+    let is_name = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+        && scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c));
+    let scheme = scheme.to_ascii_lowercase();
+    (is_name && (rest.starts_with("//") || (scheme == "file" && rest.starts_with('/')))).then_some(scheme)
+}
+
+fn place_of_url(text: &str, scheme: &str, configuration: &BTreeMap<String, String>) -> Result<Place, LocationError> {
+    if NOT_BUILT.contains(&scheme) {
+        return Err(LocationError::NotBuilt { text: text.to_owned(), scheme: scheme.to_owned() });
+    }
+    let known = ["file", "s3", "s3a", "s3p", "gs", "az", "adl", "azure", "abfs", "abfss", "http", "https"];
+    if !known.contains(&scheme) {
+        return Err(LocationError::UnknownScheme { text: text.to_owned(), scheme: scheme.to_owned() });
+    }
+    let normalized = match scheme {
+        "s3p" => text.replacen("s3p:", "s3:", 1),
+        _ => text.to_owned(),
+    };
+    let url =
+        Url::parse(&normalized).map_err(|source| LocationError::InvalidUrl { text: text.to_owned(), source })?;
+    if scheme == "file" {
+        let path = url.to_file_path().map_err(|()| LocationError::FileUrlWithHost { text: text.to_owned() })?;
+        return Ok(Place::Local(path));
+    }
+    let options = store_options::options(scheme, configuration)?;
+    let (store, path) = object_store::parse_url_opts(&url, options)
+        .map_err(|source| LocationError::Store { text: text.to_owned(), source })?;
+    Ok(Place::Remote { store: Arc::from(store), path })
+}
+
+/// A local path as people should see it.
+pub(crate) fn display(path: &Path) -> String {
+    path.display().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Location, LocationError> {
+        let configuration = [
+            ("s3.access-key", "key"),
+            ("s3.secret-key", "secret"),
+            ("s3.endpoint", "http://localhost:9000"),
+            ("s3.path.style.access", "true"),
+        ]
+        .map(|(key, value)| (key.to_owned(), value.to_owned()));
+        Location::parse(text, &configuration.into())
+    }
+
+    #[test]
+    fn paths_and_file_urls_are_local() {
+        for (text, expected) in [
+            ("data/in.txt", "data/in.txt"),
+            ("/data/a:b.txt", "/data/a:b.txt"),
+            ("file:///data/with%20space", "/data/with space"),
+            ("file:/data/x", "/data/x"),
+        ] {
+            match parse(text).map(|location| location.place) {
+                Ok(Place::Local(path)) => assert_eq!(path, Path::new(expected)),
+                other => panic!("{text}: {other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn object_store_urls_are_remote() {
+        for (text, expected) in [
+            ("s3://bucket/dir/file", "dir/file"),
+            ("s3a://bucket/dir", "dir"),
+            ("s3p://bucket/dir", "dir"),
+            ("http://localhost:1/some/file.csv", "some/file.csv"),
+        ] {
+            match parse(text).map(|location| location.place) {
+                Ok(Place::Remote { path, .. }) => assert_eq!(path.as_ref(), expected),
+                other => panic!("{text}: {other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_not_supported_is_refused_with_its_name() {
+        for (text, expected) in [
+            ("hdfs://host/x", "`hdfs://host/x`: hdfs:// is not built yet"),
+            ("ftp://host/x", "`ftp://host/x`: unknown scheme `ftp`"),
+            ("file://host/x", "`file://host/x` names a host"),
+            ("http://[/x", "`http://[/x` is not a valid URL"),
+            ("", "a path or URL is expected"),
+        ] {
+            let message = parse(text).expect_err(text).to_string();
+            assert!(message.starts_with(expected), "{message}");
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! What the tests of this crate share: a place in a job, and driving a source to its end.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::array::{Array, AsArray, RecordBatch};
+use parking_lot::{Condvar, Mutex};
+use pelton_runtime_core::element::StreamElement;
+use pelton_runtime_core::env::Env;
+use pelton_runtime_core::id::{JobId, OperatorId};
+use pelton_runtime_core::operator::{OperatorContext, OperatorResult, OperatorRuntime, OutputPort, TaskWaker};
+use pelton_runtime_core::source::{SourceFactory, SourcePoll};
+use pelton_runtime_core::time::EpochMillis;
+
+/// How long a test waits for anything.
+pub const DEADLINE: Duration = Duration::from_secs(30);
+
+/// Remembers that it was woken.
+#[derive(Clone, Default)]
+pub struct Alarm(Arc<(Mutex<bool>, Condvar)>);
+
+impl Alarm {
+    pub fn waker(&self) -> TaskWaker {
+        let alarm = self.clone();
+        TaskWaker::new(move || {
+            *alarm.0.0.lock() = true;
+            alarm.0.1.notify_all();
+        })
+    }
+
+    /// Waits until woken since the last wait.
+    pub fn wait(&self, limit: Duration) -> bool {
+        let mut rung = self.0.0.lock();
+        if !*rung {
+            self.0.1.wait_for(&mut rung, limit);
+        }
+        std::mem::take(&mut rung)
+    }
+}
+
+/// The place of a subtask in a job.
+pub fn place(subtask: u32, parallelism: u32) -> OperatorRuntime {
+    OperatorRuntime {
+        job_id: JobId::from_bytes([1; 16]),
+        operator_id: OperatorId::from_bytes([2; 16]),
+        operator_name: "connector".into(),
+        task_name: "connector".into(),
+        subtask,
+        parallelism,
+        max_parallelism: 128,
+        attempt_number: 0,
+        configuration: Arc::new(BTreeMap::new()),
+        env: Env::production(),
+        waker: TaskWaker::noop(),
+        metrics: Default::default(),
+    }
+}
+
+/// All batches of one reader.
+pub fn drive(source: &dyn SourceFactory, runtime: &OperatorRuntime) -> OperatorResult<Vec<RecordBatch>> {
+    let alarm = Alarm::default();
+    let runtime = OperatorRuntime { waker: alarm.waker(), ..runtime.clone() };
+    let mut reader = source.create(&runtime)?;
+    reader.open(&runtime)?;
+    let mut batches = Vec::new();
+    loop {
+        match reader.poll(runtime.env.wall_clock())? {
+            SourcePoll::Batch(batch) => batches.push(batch.records().clone()),
+            SourcePoll::Watermark(_) => {}
+            SourcePoll::Pending(at) => {
+                let limit = at.map_or(DEADLINE, |at| {
+                    Duration::from_millis(at.saturating_sub(runtime.env.wall_clock()).max(0) as u64)
+                });
+                assert!(alarm.wait(limit) || at.is_some(), "the reader was not woken in time");
+            }
+            SourcePoll::End => break,
+        }
+    }
+    reader.close();
+    Ok(batches)
+}
+
+/// All batches of one reader that does not fail.
+pub fn rows_of(source: &dyn SourceFactory, runtime: &OperatorRuntime) -> Vec<RecordBatch> {
+    drive(source, runtime).expect("readable")
+}
+
+/// The first column's strings; nulls as `null`.
+pub fn strings_of(batches: &[RecordBatch]) -> Vec<String> {
+    batches
+        .iter()
+        .flat_map(|batch| {
+            let column = batch.column(0).as_string::<i32>();
+            (0..column.len())
+                .map(|row| if column.is_null(row) { "null".to_owned() } else { column.value(row).to_owned() })
+                .collect::<Vec<_>>()
+        })
+        .collect()
+}
+
+/// Calls an operator at wall-clock time `now`; answers with when it wants to be called.
+pub fn call<T>(
+    runtime: &OperatorRuntime,
+    now: EpochMillis,
+    act: impl FnOnce(&mut OperatorContext<'_>) -> T,
+) -> (T, Option<EpochMillis>) {
+    let mut outputs: Vec<(OutputPort, StreamElement)> = Vec::new();
+    let mut wake_at = None;
+    let answer = act(&mut OperatorContext::new(runtime, now, EpochMillis::MIN, &mut outputs, &mut wake_at));
+    assert!(outputs.is_empty(), "a sink emits nothing");
+    (answer, wake_at)
+}
