@@ -18,7 +18,7 @@ use super::params::{bad_query, job_id};
 use super::request::Request;
 use super::subtask::{Lifetime, lifetime_of_all};
 use super::{Answered, Context, cluster, exceptions, io_metrics, statistics};
-use crate::view::{JobView, VertexView};
+use crate::view::{CancelError, JobView, VertexView};
 
 /// The job, or 404.
 pub(super) async fn find(cx: &Context, id: JobId) -> Result<Arc<JobView>, RestError> {
@@ -179,14 +179,20 @@ pub(super) async fn terminate(cx: &Context, request: &Request, id: &str) -> Answ
         Some(mode) if mode.eq_ignore_ascii_case("stop") => return Err(stop_was_removed()),
         Some(mode) => return Err(bad_query("mode", mode)),
     }
-    cx.cluster.cancel(job).await?;
-    Ok(Answer::accepted())
+    order_cancel(cx, job).await
 }
 
 /// `GET /jobs/:jobid/yarn-cancel`, which the dashboard uses.
 pub(super) async fn cancel(cx: &Context, id: &str) -> Answered {
-    cx.cluster.cancel(job_id(id)?).await?;
-    Ok(Answer::accepted())
+    order_cancel(cx, job_id(id)?).await
+}
+
+async fn order_cancel(cx: &Context, job: JobId) -> Answered {
+    match cx.cluster.cancel(job).await {
+        // It is what was asked for, so a repeated order is no conflict.
+        Ok(()) | Err(CancelError::AlreadyTerminal { status: JobStatus::Canceled, .. }) => Ok(Answer::accepted()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// What `mode=stop` is answered.

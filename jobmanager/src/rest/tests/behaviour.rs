@@ -185,6 +185,8 @@ async fn cancelling_answers_202_404_409_or_308() {
     assert_eq!(cluster.cancelled.lock().len(), 3);
     let missing = ask("PATCH", &unknown()).await;
     assert_eq!((missing.status, missing.error().as_str()), (StatusCode::NOT_FOUND, "Job could not be found."));
+    let cancelled = ask("PATCH", &format!("/jobs/{}", job_id(JobStatus::Canceled))).await;
+    assert_eq!(cancelled.status, StatusCode::ACCEPTED);
     let finished = ask("PATCH", &format!("/jobs/{}", job_id(JobStatus::Finished))).await;
     assert_eq!(finished.status, StatusCode::CONFLICT);
     assert!(finished.error().contains("already reached another terminal state (FINISHED)"));
@@ -327,4 +329,18 @@ async fn exceptions_are_limited_and_filtered() {
     assert_eq!(none, json!({ "exceptionHistory": { "entries": [], "truncated": true } }));
     let other = get(&format!("{failed}?failureLabelFilter=kind:real")).await.json();
     assert_eq!(other["exceptionHistory"]["entries"], json!([]));
+}
+
+#[tokio::test]
+async fn the_router_shares_a_port_with_grpc() {
+    let rest = super::router(Arc::new(MadeUpCluster::default()), RestSettings::default());
+    let both = tonic::service::Routes::default().into_axum_router().merge(rest);
+    for (path, status) in
+        [("/v1/overview", StatusCode::OK), ("/", StatusCode::NOT_FOUND), ("/nope", StatusCode::NOT_FOUND)]
+    {
+        let request = Request::get(path).body(Body::empty()).expect("a request");
+        let response = tower::ServiceExt::oneshot(both.clone(), request).await.expect("infallible");
+        assert_eq!(response.status(), status, "{path}");
+        assert!(response.headers()["content-type"].to_str().expect("text").starts_with("application/json"), "{path}");
+    }
 }

@@ -23,7 +23,7 @@ pub(super) const TASK_MANAGER: &str = "127.0.0.1:16131-324f25";
 
 /// A job's id, by its state.
 pub(super) fn job_id(status: JobStatus) -> JobId {
-    JobId::from_bytes([status as u8 + 1; 16])
+    JobId::from_bytes([0xa0 + status as u8; 16])
 }
 
 /// The id of the vertex with an input.
@@ -260,6 +260,7 @@ impl ClusterPort for MadeUpCluster {
             job(JobStatus::Running, ExecutionState::Running),
             job(JobStatus::Finished, ExecutionState::Finished),
             job(JobStatus::Failed, ExecutionState::Failed),
+            job(JobStatus::Canceled, ExecutionState::Canceled),
         ])
     }
 

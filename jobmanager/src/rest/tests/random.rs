@@ -8,7 +8,7 @@ use pelton_runtime_core::scheduler::status::JobStatus;
 use proptest::prelude::*;
 
 use super::cluster::{MadeUpCluster, TASK_MANAGER, job_id, window};
-use super::{RestSettings, send};
+use super::{RestSettings, send, shapes};
 
 /// A piece of a path: words that endpoints know, ids that exist, and anything that a URI may hold.
 fn segment() -> impl Strategy<Value = String> {
@@ -50,6 +50,25 @@ fn segment() -> impl Strategy<Value = String> {
     ]
 }
 
+/// Where an endpoint is, or almost: at most one segment is another, and some may be missing or too many.
+fn path() -> impl Strategy<Value = String> {
+    let known = shapes::known_paths();
+    let almost = (prop::sample::select(known), any::<prop::sample::Index>(), prop::option::of(segment()), 0..8_usize)
+        .prop_map(|(path, position, replacement, cut)| {
+            let path = path.split('?').next().unwrap_or_default().to_owned();
+            let mut segments: Vec<&str> = path.split('/').skip(1).collect();
+            let position = position.index(segments.len());
+            match &replacement {
+                Some(replacement) if cut == 7 => segments.push(replacement),
+                Some(replacement) => segments[position] = replacement,
+                None => segments.truncate(segments.len().saturating_sub(cut.saturating_sub(4))),
+            }
+            segments.join("/")
+        });
+    let anything = prop::collection::vec(segment(), 0..9).prop_map(|segments| segments.join("/"));
+    prop_oneof![4 => almost, 1 => anything]
+}
+
 fn query() -> impl Strategy<Value = String> {
     let name = prop_oneof![
         prop::sample::select(vec![
@@ -76,16 +95,16 @@ fn query() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 600, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn every_request_gets_a_readable_answer(
-        method in prop::sample::select(vec!["GET", "POST", "PATCH", "PUT", "DELETE", "OPTIONS", "HEAD", "BREW"]),
-        segments in prop::collection::vec(segment(), 0..9),
+        method in prop::sample::select(vec!["GET", "GET", "GET", "POST", "PATCH", "PUT", "DELETE", "OPTIONS", "HEAD", "BREW"]),
+        path in path(),
         query in query(),
         body in prop::collection::vec(any::<u8>(), 0..64),
     ) {
-        let uri = format!("/{}?{query}", segments.join("/"));
+        let uri = format!("/{path}?{query}");
         let Ok(request) = Request::builder().method(method).uri(&uri).body(Body::from(body)) else {
             return Ok(());
         };

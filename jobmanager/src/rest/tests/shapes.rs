@@ -37,6 +37,12 @@ async fn every_answer_has_flinks_shape() {
     assert!(differences.is_empty(), "{}", differences.join("\n"));
 }
 
+/// The paths of all recorded answers, with the made-up cluster's ids.
+pub(super) fn known_paths() -> Vec<String> {
+    let golden: Map<String, Value> = serde_json::from_str(GOLDEN).expect("the golden shapes are JSON");
+    golden.keys().map(|path| concrete(path)).collect()
+}
+
 fn concrete(path: &str) -> String {
     path.replace(":running", &job_id(JobStatus::Running).to_string())
         .replace(":finished", &job_id(JobStatus::Finished).to_string())
