@@ -1,0 +1,121 @@
+//! Settings of the operator that a stream comes from.
+
+use crate::environment::StreamExecutionEnvironment;
+use crate::graph_builder::{ChainingStrategy, NodeId, StreamNode};
+use crate::record::Record;
+
+use super::DataStream;
+
+/// Methods that set something of one operator of the graph.
+macro_rules! operator_settings {
+    () => {
+        /// What people call the operator.
+        #[must_use]
+        #[track_caller]
+        pub fn name(self, name: impl Into<String>) -> Self {
+            let name = name.into();
+            self.configure("name", |node| node.rename(name))
+        }
+
+        /// The operator's own id, which finds its state again after the program was changed. No other operator of the
+        /// job may have it.
+        #[must_use]
+        #[track_caller]
+        pub fn uid(self, uid: impl Into<String>) -> Self {
+            let uid = uid.into();
+            self.configure("uid", |node| node.uid = Some(uid))
+        }
+
+        /// The number of subtasks.
+        #[must_use]
+        #[track_caller]
+        pub fn set_parallelism(self, parallelism: u32) -> Self {
+            self.configure("set_parallelism", |node| node.parallelism = Some(parallelism))
+        }
+
+        /// The number of key groups, and so the highest parallelism the operator can ever have.
+        #[must_use]
+        #[track_caller]
+        pub fn set_max_parallelism(self, max_parallelism: u32) -> Self {
+            self.configure("set_max_parallelism", |node| node.max_parallelism = Some(max_parallelism))
+        }
+
+        /// Subtasks of operators of one group may share a slot. Operators that follow inherit the group.
+        #[must_use]
+        #[track_caller]
+        pub fn slot_sharing_group(self, group: impl Into<String>) -> Self {
+            let group = group.into();
+            self.configure("slot_sharing_group", |node| node.slot_sharing_group = Some(group))
+        }
+
+        /// Gives the operator a task of its own.
+        #[must_use]
+        #[track_caller]
+        pub fn disable_chaining(self) -> Self {
+            self.configure("disable_chaining", |node| node.chaining = ChainingStrategy::Never)
+        }
+
+        /// Begins a new task with this operator, which those that follow may share.
+        #[must_use]
+        #[track_caller]
+        pub fn start_new_chain(self) -> Self {
+            self.configure("start_new_chain", |node| node.chaining = ChainingStrategy::Head)
+        }
+    };
+}
+
+impl StreamNode {
+    /// Gives the node a name and keeps what says that it is a source or a sink.
+    pub(crate) fn rename(&mut self, name: String) {
+        let prefix = ["Source: ", "Sink: "].into_iter().find(|prefix| self.name.starts_with(prefix));
+        self.name = match prefix {
+            Some(prefix) if !name.starts_with(prefix) => format!("{prefix}{name}"),
+            _ => name,
+        };
+    }
+}
+
+/// Settings of the operator that this stream comes from. They end a run of fused closures: what is configured is the
+/// whole run so far.
+///
+/// # Panics
+///
+/// All of them panic on a stream that comes from no single operator, a union or the result of a partitioner such as
+/// [`rebalance`](DataStream::rebalance): the program would configure something else than it says.
+impl<T: Record> DataStream<T> {
+    operator_settings!();
+
+    #[track_caller]
+    fn configure(self, method: &str, change: impl FnOnce(&mut StreamNode)) -> Self {
+        match self.outputs().as_slice() {
+            [output] if output.partitioner.is_none() => self.env.with_node(output.node, change),
+            [_] => panic!("`{method}` configures an operator, but a partitioner is none: call it before partitioning"),
+            _ => panic!("`{method}` configures an operator, but a union is none: call it on what is united"),
+        }
+        self
+    }
+}
+
+/// The end of a stream: a sink in the graph.
+#[derive(Debug)]
+pub struct DataStreamSink {
+    env: StreamExecutionEnvironment,
+    node: NodeId,
+}
+
+impl DataStreamSink {
+    pub(crate) fn new((env, node): (StreamExecutionEnvironment, NodeId)) -> Self {
+        Self { env, node }
+    }
+
+    #[track_caller]
+    fn configure(self, _method: &str, change: impl FnOnce(&mut StreamNode)) -> Self {
+        self.env.with_node(self.node, change);
+        self
+    }
+}
+
+/// Settings of the sink.
+impl DataStreamSink {
+    operator_settings!();
+}

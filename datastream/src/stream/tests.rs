@@ -1,0 +1,4 @@
+//! What streams promise, operator by operator.
+
+mod fusing;
+mod shapes;
