@@ -270,7 +270,9 @@ mod tests {
         let (sender, receiver) = handover(10);
         let woken = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&woken);
-        let waker = TaskWaker::new(move || drop(count.fetch_add(1, Ordering::SeqCst)));
+        let waker = TaskWaker::new(move || {
+            count.fetch_add(1, Ordering::SeqCst);
+        });
         assert!(sender.has_room(&waker));
         sender.push('a', 6).expect("open");
         sender.push('b', 6).expect("open");

@@ -56,7 +56,9 @@ pub enum LocationError {
         text: String,
     },
     /// A file system that Flink reaches and Pelton does not yet.
-    #[error("`{text}`: {scheme}:// is not built yet; supported are paths, file, s3, s3a, gs, az, abfs, abfss, http and https")]
+    #[error(
+        "`{text}`: {scheme}:// is not built yet; supported are paths, file, s3, s3a, gs, az, abfs, abfss, http and https"
+    )]
     NotBuilt {
         /// What was given.
         text: String,
@@ -64,7 +66,9 @@ pub enum LocationError {
         scheme: String,
     },
     /// A scheme nobody knows.
-    #[error("`{text}`: unknown scheme `{scheme}`; supported are paths, file, s3, s3a, gs, az, abfs, abfss, http and https")]
+    #[error(
+        "`{text}`: unknown scheme `{scheme}`; supported are paths, file, s3, s3a, gs, az, abfs, abfss, http and https"
+    )]
     UnknownScheme {
         /// What was given.
         text: String,
@@ -164,8 +168,7 @@ fn place_of_url(text: &str, scheme: &str, configuration: &BTreeMap<String, Strin
         "s3p" => text.replacen("s3p:", "s3:", 1),
         _ => text.to_owned(),
     };
-    let url =
-        Url::parse(&normalized).map_err(|source| LocationError::InvalidUrl { text: text.to_owned(), source })?;
+    let url = Url::parse(&normalized).map_err(|source| LocationError::InvalidUrl { text: text.to_owned(), source })?;
     if scheme == "file" {
         let path = url.to_file_path().map_err(|()| LocationError::FileUrlWithHost { text: text.to_owned() })?;
         return Ok(Place::Local(path));

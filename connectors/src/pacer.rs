@@ -96,7 +96,8 @@ mod tests {
 
     #[test]
     fn subtasks_take_turns_and_add_up_to_the_rate() {
-        let total: u64 = (0..3).flat_map(|subtask| run(&mut Pacer::new(50_000.0, subtask, 3), 7, 1007)).map(|made| made.1).sum();
+        let total: u64 =
+            (0..3).flat_map(|subtask| run(&mut Pacer::new(50_000.0, subtask, 3), 7, 1007)).map(|made| made.1).sum();
         assert!((49_900..=50_000).contains(&total), "{total}");
         assert_eq!(run(&mut Pacer::new(2.0, 1, 2), 0, 2000), [(0, 0), (500, 1), (1500, 1)]);
     }

@@ -235,7 +235,8 @@ mod tests {
     use super::*;
 
     fn rows(columns: Vec<(&str, ArrayRef)>, kinds: Option<Vec<u8>>) -> Vec<String> {
-        let records = RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(name, column)| (name, column, true)));
+        let records =
+            RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(name, column)| (name, column, true)));
         let batch = StreamBatch::new(records.expect("one length")).with_kinds(kinds.map(Into::into));
         let formatter = RowFormatter::new(&batch).expect("supported");
         (0..batch.num_rows())
@@ -259,8 +260,7 @@ mod tests {
     #[test]
     fn numbers_look_as_in_java() {
         let doubles = [1.0, -0.0, 0.1, 1e7, 9_999_999.5, 1e-3, 1.5e-4, 1.25e300, f64::NAN, f64::NEG_INFINITY];
-        let expected =
-            ["1.0", "-0.0", "0.1", "1.0E7", "9999999.5", "0.001", "1.5E-4", "1.25E300", "NaN", "-Infinity"];
+        let expected = ["1.0", "-0.0", "0.1", "1.0E7", "9999999.5", "0.001", "1.5E-4", "1.25E300", "NaN", "-Infinity"];
         assert_eq!(rows(vec![("x", Arc::new(Float64Array::from_iter_values(doubles)))], None), expected);
         let floats: ArrayRef = Arc::new(Float32Array::from(vec![0.1, 3.4e38]));
         assert_eq!(rows(vec![("x", floats)], None), ["0.1", "3.4E38"]);

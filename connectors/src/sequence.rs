@@ -83,7 +83,8 @@ impl SourceReader for SequenceReader {
         if rows == 0 {
             return Ok(SourcePoll::End);
         }
-        let numbers: Int64Array = (0..rows as i64).map(|offset| self.next.wrapping_add(offset)).collect::<Vec<_>>().into();
+        let numbers: Int64Array =
+            (0..rows as i64).map(|offset| self.next.wrapping_add(offset)).collect::<Vec<_>>().into();
         self.next = self.next.wrapping_add_unsigned(rows);
         self.left -= rows;
         let batch = RecordBatch::try_new(Arc::clone(&self.schema), vec![Arc::new(numbers) as ArrayRef])?;

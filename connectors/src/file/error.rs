@@ -42,7 +42,9 @@ pub enum ReadError {
         path: String,
     },
     /// A compression that is known but not built.
-    #[error("cannot read `{path}`: `.{extension}` is not supported; supported are .gz, .gzip, .deflate, .zst and .zstd")]
+    #[error(
+        "cannot read `{path}`: `.{extension}` is not supported; supported are .gz, .gzip, .deflate, .zst and .zstd"
+    )]
     Compression {
         /// The path or URL.
         path: String,

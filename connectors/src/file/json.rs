@@ -186,11 +186,12 @@ fn decode(schema: &SchemaRef, lines: &[&[u8]], strictness: Strictness) -> Result
         .build_decoder()?;
     for line in lines {
         let line = line.trim_ascii();
+        let rows = decoder.len();
         let taken = decoder.decode(line)?;
         if decoder.has_partial_record() {
             return Err(ArrowError::JsonError("the line ends inside a value".to_owned()));
         }
-        if taken < line.len() {
+        if taken < line.len() || decoder.len() > rows + 1 {
             return Err(ArrowError::JsonError("the line has more than one value".to_owned()));
         }
     }

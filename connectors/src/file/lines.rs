@@ -139,7 +139,11 @@ impl<R: Read> LineBlocks<R> {
     fn fill(&mut self) -> Result<usize, ReadError> {
         if self.filled == self.buffer.len() {
             if self.filled >= MAX_LINE_BYTES {
-                return Err(ReadError::RecordTooLong { path: self.path.clone(), offset: self.offset, limit: MAX_LINE_BYTES });
+                return Err(ReadError::RecordTooLong {
+                    path: self.path.clone(),
+                    offset: self.offset,
+                    limit: MAX_LINE_BYTES,
+                });
             }
             self.buffer.resize(self.filled * 2, 0);
         }

@@ -22,7 +22,7 @@ use super::parquet::{self, ParquetOptions};
 use super::split::{self, Part, Split, Splittable};
 use super::text::{self, TextOptions};
 use super::{input, listing::list};
-use crate::handover::{Receiver, Received, Sender, handover};
+use crate::handover::{Received, Receiver, Sender, handover};
 use crate::location::Location;
 
 /// Bytes of decoded batches that wait between a reader's thread and its task.

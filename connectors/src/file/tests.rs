@@ -5,8 +5,10 @@ use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow::array::{Array, AsArray, RecordBatch};
-use arrow::datatypes::{DataType, Field, Float64Type, Int32Type, Schema, SchemaRef, TimeUnit, TimestampMillisecondType};
+use arrow::array::{AsArray, RecordBatch};
+use arrow::datatypes::{
+    DataType, Field, Float64Type, Int32Type, Schema, SchemaRef, TimeUnit, TimestampMillisecondType,
+};
 use pelton_runtime_core::element::StreamBatch;
 use pelton_runtime_core::failure::error_chain;
 use pelton_runtime_core::operator::OperatorRuntime;
@@ -140,7 +142,7 @@ async fn what_cannot_be_read_is_named() {
 
     // The superuser may read everything, so the claim is only tested for others.
     let locked = write(guard.path(), "locked", "x");
-    fs::set_permissions(&locked, std::os::unix::fs::PermissionsExt::from_mode(0)).expect("locked");
+    fs::set_permissions(&locked, std::os::unix::fs::PermissionsExt::from_mode(0o000)).expect("locked");
     if fs::File::open(&locked).is_err() {
         let message = error_of(&FileSource::text(&locked), &place(0, 1));
         assert!(message.starts_with(&format!("cannot read `{locked}`: Permission denied")), "{message}");
@@ -206,7 +208,12 @@ async fn bad_csv_rows_fail_are_skipped_or_become_null() {
     let columns = schema(&[("id", DataType::Int32, false), ("delay", DataType::Int32, true)]);
     let options = CsvOptions::new(columns).with_header();
     for (content, failure, skipped, nulled) in [
-        ("id,delay\n1,2\n\n3,x\n", "line 4: column `delay`: `x` is not Int32", vec!["(1,2)"], vec!["(1,2)", "(3,null)"]),
+        (
+            "id,delay\n1,2\n\n3,x\n",
+            "line 4: column `delay`: `x` is not Int32",
+            vec!["(1,2)"],
+            vec!["(1,2)", "(3,null)"],
+        ),
         ("id,delay\n1,2\nx,4\n", "line 3: column `id`: `x` is not Int32", vec!["(1,2)"], vec!["(1,2)"]),
         (
             "id,delay\n,2\n3,4\n",
@@ -214,7 +221,12 @@ async fn bad_csv_rows_fail_are_skipped_or_become_null() {
             vec!["(3,4)"],
             vec!["(3,4)"],
         ),
-        ("id,delay\n\"1\",\"2\n\"\n3,4\n", "line 2: column `delay`: `2\n` is not Int32", vec!["(3,4)"], vec!["(1,null)", "(3,4)"]),
+        (
+            "id,delay\n\"1\",\"x\n\"\n3,4\n",
+            "line 2: column `delay`: `x\n` is not Int32",
+            vec!["(3,4)"],
+            vec!["(1,null)", "(3,4)"],
+        ),
         ("id,delay\n1\n3,4\n", "line 2: 1 fields, expected 2", vec!["(3,4)"], vec!["(1,null)", "(3,4)"]),
         ("id,delay\n1,2,3\n3,4\n", "line 2: 3 fields, expected 2", vec!["(3,4)"], vec!["(1,2)", "(3,4)"]),
         ("id,delay\n1,99999999999\n", "line 2: column `delay`: `99999999999` is not Int32", vec![], vec!["(1,null)"]),
@@ -270,17 +282,16 @@ async fn csv_of_single_lines_is_shared_by_readers_and_keeps_its_line_numbers() {
     assert_eq!(sum, 30_000 * 29_999);
 
     let failing = FileSource::new(&path, FileFormat::Csv(options)).split_bytes(10_000);
-    let messages: Vec<String> = (0..3)
-        .filter_map(|subtask| drive(&failing, &place(subtask, 3)).err())
-        .map(|error| error.to_string())
-        .collect();
+    let messages: Vec<String> =
+        (0..3).filter_map(|subtask| drive(&failing, &place(subtask, 3)).err()).map(|error| error.to_string()).collect();
     assert_eq!(messages, [format!("`{path}` line 30002: column `twice`: `x` is not Int32")]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn json_lines_have_the_same_policies() {
     let (guard, _) = directory();
-    let columns = schema(&[("id", DataType::Int32, false), ("name", DataType::Utf8, true), ("n", DataType::Int32, true)]);
+    let columns =
+        schema(&[("id", DataType::Int32, false), ("name", DataType::Utf8, true), ("n", DataType::Int32, true)]);
     let options = JsonOptions::new(columns);
     let good = "{\"id\":1,\"name\":\"a\",\"more\":[1]}\n\n{\"n\":2,\"id\":2,\"name\":7} \r\n";
     let rows = ["(1,a,null)", "(2,7,2)"];
@@ -322,7 +333,10 @@ fn settings_that_cannot_be_are_refused() {
     let list = DataType::List(Arc::new(Field::new("item", DataType::Int32, true)));
     for (options, expected) in [
         (CsvOptions::new(columns.clone()).delimiter(b'"'), "'\"' cannot be both delimiter and quote of CSV files"),
-        (CsvOptions::new(columns).delimiter(b'\n'), "the delimiter of CSV files is one ASCII character and no line end"),
+        (
+            CsvOptions::new(columns).delimiter(b'\n'),
+            "the delimiter of CSV files is one ASCII character and no line end",
+        ),
         (CsvOptions::new(schema(&[("a", list, true)])), "column `a` is List"),
         (CsvOptions::new(schema(&[])), "at least one column"),
     ] {
@@ -380,6 +394,7 @@ async fn objects_are_listed_and_read_like_files() {
         })
         .await
         .expect("no panic");
-    let expected = [("a/deep.txt", "1"), ("b.txt", "2\n")].map(|(file, text)| (format!("{name}/{file}"), text.to_owned()));
+    let expected =
+        [("a/deep.txt", "1"), ("b.txt", "2\n")].map(|(file, text)| (format!("{name}/{file}"), text.to_owned()));
     assert_eq!(found, expected);
 }

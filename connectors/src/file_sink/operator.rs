@@ -32,7 +32,10 @@ pub(super) struct FileSinkOperator {
 enum Stage {
     New,
     Writing(Sender<Command>),
-    Finishing(Sender<Command>),
+    /// The queue stays open: one that is closed means to give up.
+    Finishing {
+        _queue: Sender<Command>,
+    },
     Ended,
 }
 
@@ -64,9 +67,11 @@ impl FileSinkOperator {
     }
 
     fn run_clock(&mut self, now: EpochMillis, cx: &mut OperatorContext<'_>) {
-        let next = self.progress.position().0.map_or(now + MAX_TICK_MILLIS, |deadline| {
-            deadline.clamp(now + MIN_TICK_MILLIS, now + MAX_TICK_MILLIS)
-        });
+        let next = self
+            .progress
+            .position()
+            .0
+            .map_or(now + MAX_TICK_MILLIS, |deadline| deadline.clamp(now + MIN_TICK_MILLIS, now + MAX_TICK_MILLIS));
         cx.wake_at(next);
         self.clock_runs = true;
     }
@@ -123,10 +128,10 @@ impl Operator for FileSinkOperator {
         if matches!(self.stage, Stage::Writing(_)) {
             self.send(Command::Finish, 0)?;
             if let Stage::Writing(queue) = std::mem::replace(&mut self.stage, Stage::Ended) {
-                self.stage = Stage::Finishing(queue);
+                self.stage = Stage::Finishing { _queue: queue };
             }
         }
-        if let Stage::Finishing(_) = self.stage {
+        if let Stage::Finishing { .. } = self.stage {
             match self.progress.take_outcome() {
                 None => return Ok(Finish::Pending),
                 Some(outcome) => {

@@ -46,7 +46,9 @@ impl PartNames {
         let path = format!("{}/{name}", self.directory.to_string().trim_end_matches('/'));
         let file = match self.directory.place() {
             Place::Local(directory) => LocalPart::create(directory, &name).map(PartFile::Local),
-            Place::Remote { store, path } => Ok(PartFile::Remote(RemotePart::start(store, path.clone().join(name.as_str()), env))),
+            Place::Remote { store, path } => {
+                Ok(PartFile::Remote(RemotePart::start(store, path.clone().join(name.as_str()), env)))
+            }
         };
         match file {
             Ok(file) => Ok(Part { file, path, bytes: 0 }),
@@ -165,7 +167,8 @@ enum Upload {
 struct RemotePart {
     chunk: Vec<u8>,
     uploads: mpsc::Sender<Upload>,
-    outcome: oneshot::Receiver<object_store::Result<()>>,
+    /// How the upload ended; taken by whoever asks first.
+    outcome: Option<oneshot::Receiver<object_store::Result<()>>>,
 }
 
 impl RemotePart {
@@ -177,7 +180,7 @@ impl RemotePart {
             // The writer may be gone; then nobody waits for the outcome.
             drop(reply.send(upload(&*store, &path, commands).await));
         });
-        Self { chunk: Vec::with_capacity(CHUNK_BYTES), uploads, outcome }
+        Self { chunk: Vec::with_capacity(CHUNK_BYTES), uploads, outcome: Some(outcome) }
     }
 
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -195,19 +198,24 @@ impl RemotePart {
 
     fn send(&mut self, upload: Upload) -> io::Result<()> {
         if self.uploads.blocking_send(upload).is_err() {
-            // The upload has ended, and has left the reason.
-            return match (&mut self.outcome).blocking_recv() {
-                Ok(Err(error)) => Err(error.into()),
-                _ => Err(io::Error::other(Stopped)),
-            };
+            // The upload has ended before its time, and has left the reason.
+            self.outcome()?;
+            return Err(io::Error::other(Stopped));
         }
         Ok(())
+    }
+
+    fn outcome(&mut self) -> io::Result<()> {
+        let Some(outcome) = self.outcome.take() else {
+            return Err(io::Error::other(Stopped));
+        };
+        outcome.blocking_recv().map_err(|_| io::Error::other(Stopped))?.map_err(io::Error::from)
     }
 
     fn commit(mut self) -> io::Result<()> {
         self.send_chunk()?;
         self.send(Upload::Commit)?;
-        self.outcome.blocking_recv().map_err(|_| io::Error::other(Stopped))?.map_err(io::Error::from)
+        self.outcome()
     }
 }
 

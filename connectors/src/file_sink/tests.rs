@@ -149,7 +149,11 @@ async fn csv_and_json_have_their_forms() {
             ".csv",
             "word;n\nto;0\n\"b;e\";1\nor;0\n",
         ),
-        (FileSinkFormat::Json, ".json", "{\"word\":\"to\",\"n\":0}\n{\"word\":\"b;e\",\"n\":1}\n{\"word\":\"or\",\"n\":0}\n"),
+        (
+            FileSinkFormat::Json,
+            ".json",
+            "{\"word\":\"to\",\"n\":0}\n{\"word\":\"b;e\",\"n\":1}\n{\"word\":\"or\",\"n\":0}\n",
+        ),
     ] {
         let (_guard, name, path) = directory();
         let mut sink = Sink::open(&FileSink::new(&name, format));
