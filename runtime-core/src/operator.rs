@@ -8,6 +8,8 @@
 //!  open ─► ( process | watermark | processing_time )* ─► end_input per input ─► finish ─► close
 //! ```
 
+pub mod harness;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

@@ -1,0 +1,214 @@
+//! Drives one operator by hand: batches, watermarks and wall-clock time in, emitted elements out.
+//!
+//! ```text
+//!  process · watermark · advance_processing_time ─► operator ─► take_output · take_rows
+//! ```
+//!
+//! The harness does what a task does between calls: it keeps the operator's watermark and its one pending wake-up. It
+//! has no threads and its clock stands still unless it is moved.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+
+use crate::element::{StreamBatch, StreamElement};
+use crate::env::{BoxFuture, Env, SpawnedTask, World};
+use crate::id::{JobId, OperatorId};
+use crate::metrics::OperatorMetricGroup;
+use crate::operator::{
+    Finish, INITIAL_WATERMARK, InputIndex, Operator, OperatorContext, OperatorFactory, OperatorResult, OperatorRuntime,
+    OutputPort, TaskWaker,
+};
+use crate::time::{EpochMillis, Moment};
+
+/// One operator instance, alone.
+pub struct OperatorHarness {
+    operator: Box<dyn Operator>,
+    runtime: OperatorRuntime,
+    now: EpochMillis,
+    watermark: EpochMillis,
+    outputs: Vec<(OutputPort, StreamElement)>,
+    wake_at: Option<EpochMillis>,
+}
+
+impl OperatorHarness {
+    /// The only instance of the operator that `factory` makes, opened.
+    ///
+    /// # Errors
+    ///
+    /// When the operator cannot be created or opened.
+    pub fn open(factory: &dyn OperatorFactory) -> OperatorResult<Self> {
+        Self::open_in(factory, Self::runtime())
+    }
+
+    /// The instance for the place that `runtime` describes, opened.
+    ///
+    /// # Errors
+    ///
+    /// When the operator cannot be created or opened.
+    pub fn open_in(factory: &dyn OperatorFactory, runtime: OperatorRuntime) -> OperatorResult<Self> {
+        let operator = factory.create(&runtime)?;
+        let watermark = INITIAL_WATERMARK;
+        let mut harness = Self { operator, runtime, now: 0, watermark, outputs: Vec::new(), wake_at: None };
+        harness.call(|operator, cx| operator.open(cx))?;
+        Ok(harness)
+    }
+
+    /// The place of an only subtask with 128 key groups, in a world without threads, to be changed for
+    /// [`open_in`](Self::open_in).
+    pub fn runtime() -> OperatorRuntime {
+        OperatorRuntime {
+            job_id: JobId::from_bytes([0; 16]),
+            operator_id: OperatorId::from_bytes([0; 16]),
+            operator_name: "operator".into(),
+            task_name: "task".into(),
+            subtask: 0,
+            parallelism: 1,
+            max_parallelism: 128,
+            attempt_number: 0,
+            configuration: Arc::new(BTreeMap::new()),
+            env: Env::new(Arc::new(StillWorld)),
+            waker: TaskWaker::noop(),
+            metrics: OperatorMetricGroup::default(),
+        }
+    }
+
+    fn call<T>(
+        &mut self,
+        action: impl FnOnce(&mut dyn Operator, &mut OperatorContext<'_>) -> OperatorResult<T>,
+    ) -> OperatorResult<T> {
+        let (outputs, wake_at) = (&mut self.outputs, &mut self.wake_at);
+        let mut cx = OperatorContext::new(&self.runtime, self.now, self.watermark, outputs, wake_at);
+        action(self.operator.as_mut(), &mut cx)
+    }
+
+    /// Gives the operator a batch on its first input.
+    ///
+    /// # Errors
+    ///
+    /// What the operator answers.
+    pub fn process(&mut self, batch: StreamBatch) -> OperatorResult {
+        self.process_on(0, batch)
+    }
+
+    /// Gives the operator a batch on one of its inputs.
+    ///
+    /// # Errors
+    ///
+    /// What the operator answers.
+    pub fn process_on(&mut self, input: InputIndex, batch: StreamBatch) -> OperatorResult {
+        self.call(|operator, cx| operator.process(input, batch, cx))
+    }
+
+    /// Advances the operator's event-time clock.
+    ///
+    /// # Errors
+    ///
+    /// What the operator answers.
+    pub fn watermark(&mut self, watermark: EpochMillis) -> OperatorResult {
+        self.watermark = watermark;
+        self.call(|operator, cx| operator.watermark(watermark, cx))
+    }
+
+    /// Advances the wall clock and gives the operator the wake-ups it asked for on the way, each at its time.
+    ///
+    /// # Errors
+    ///
+    /// What the operator answers.
+    pub fn advance_processing_time(&mut self, to: EpochMillis) -> OperatorResult {
+        while let Some(due) = self.wake_at.filter(|due| *due <= to) {
+            self.wake_at = None;
+            self.now = self.now.max(due);
+            let now = self.now;
+            self.call(|operator, cx| operator.processing_time(now, cx))?;
+        }
+        self.now = to;
+        Ok(())
+    }
+
+    /// Moves the wall clock without waking the operator, as when a task is busy.
+    pub fn set_processing_time(&mut self, now: EpochMillis) {
+        self.now = now;
+    }
+
+    /// Ends one input.
+    ///
+    /// # Errors
+    ///
+    /// What the operator answers.
+    pub fn end_input(&mut self, input: InputIndex) -> OperatorResult {
+        self.call(|operator, cx| operator.end_input(input, cx))
+    }
+
+    /// Asks the operator to finish.
+    ///
+    /// # Errors
+    ///
+    /// What the operator answers.
+    pub fn finish(&mut self) -> OperatorResult<Finish> {
+        self.call(|operator, cx| operator.finish(cx))
+    }
+
+    /// When the operator asked to be woken next.
+    pub fn next_wake_up(&self) -> Option<EpochMillis> {
+        self.wake_at
+    }
+
+    /// The operator's counters.
+    pub fn metrics(&self) -> &OperatorMetricGroup {
+        &self.runtime.metrics
+    }
+
+    /// Everything emitted since the last call, in order.
+    pub fn take_output(&mut self) -> Vec<(OutputPort, StreamElement)> {
+        std::mem::take(&mut self.outputs)
+    }
+
+    /// The batches that one port emitted since the last call of a `take` function; everything else is dropped.
+    pub fn take_batches(&mut self, port: OutputPort) -> Vec<StreamBatch> {
+        let batch = |(from, element)| match element {
+            StreamElement::Batch(batch) if from == port => Some(batch),
+            _ => None,
+        };
+        self.take_output().into_iter().filter_map(batch).collect()
+    }
+}
+
+impl Drop for OperatorHarness {
+    fn drop(&mut self) {
+        self.operator.close();
+    }
+}
+
+/// A world in which time stands still and nothing runs in the background.
+struct StillWorld;
+
+impl World for StillWorld {
+    fn moment(&self) -> Moment {
+        Moment::default()
+    }
+
+    fn wall_clock(&self) -> EpochMillis {
+        0
+    }
+
+    fn sleep_until(&self, _moment: Moment) -> BoxFuture<()> {
+        Box::pin(std::future::pending())
+    }
+
+    fn spawn(&self, name: &'static str, _future: BoxFuture<()>) -> SpawnedTask {
+        panic!("an operator in a harness cannot start the background task `{name}`")
+    }
+
+    fn spawn_blocking(&self, _work: Box<dyn FnOnce() + Send>) {
+        panic!("an operator in a harness cannot start background work")
+    }
+
+    fn spawn_thread(&self, name: String, _work: Box<dyn FnOnce() + Send>) -> io::Result<()> {
+        Err(io::Error::other(format!("an operator in a harness cannot start the thread `{name}`")))
+    }
+
+    fn fill_random(&self, bytes: &mut [u8]) {
+        bytes.fill(7);
+    }
+}

@@ -1,0 +1,299 @@
+//! Aggregates of columns: sum, count, min, max and average, a batch at a time and without rows.
+//!
+//! Besides, whole columns may be *carried*: of these the value of the group's first row is kept. NULLs are skipped; a
+//! group whose values are all NULL has the result NULL (count: 0). Integer sums wrap around, as Flink's do. The least
+//! and greatest float follow the total order, in which NaN is the greatest.
+
+mod accumulator;
+
+use std::fmt;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, RecordBatch, UInt32Array, new_empty_array};
+use arrow::compute;
+use arrow::datatypes::SchemaRef;
+
+use self::accumulator::{ColumnAccumulator, accumulator};
+use super::aggregate::{GroupAggregate, Windows, result_timestamps};
+use crate::element::StreamBatch;
+use crate::operator::{OperatorContext, OperatorError, OperatorResult};
+use crate::state::{Rows, Slot, StateColumn};
+
+/// What is computed of a column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ColumnFunction {
+    /// The sum, of the column's type.
+    Sum,
+    /// The least value.
+    Min,
+    /// The greatest value.
+    Max,
+    /// The number of values that are not NULL, as `Int64`.
+    Count,
+    /// The mean, as `Float64`.
+    Average,
+}
+
+impl fmt::Display for ColumnFunction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Sum => "sum",
+            Self::Min => "min",
+            Self::Max => "max",
+            Self::Count => "count",
+            Self::Average => "average",
+        })
+    }
+}
+
+/// One function of one column.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AggregateCall {
+    /// The function.
+    pub function: ColumnFunction,
+    /// The column's name.
+    pub column: String,
+}
+
+/// Where a column of the result comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OutputColumn {
+    /// The key's column of this index.
+    Key(usize),
+    /// The carried column of this index.
+    Carried(usize),
+    /// The result of the aggregate of this index.
+    Aggregate(usize),
+}
+
+/// Computes aggregates of columns for every group.
+#[derive(Debug, Clone)]
+pub struct ColumnAggregates {
+    carried: Arc<[String]>,
+    calls: Arc<[AggregateCall]>,
+    output: Arc<[OutputColumn]>,
+    schema: SchemaRef,
+    carried_columns: Vec<ArrayRef>,
+    call_columns: Vec<ArrayRef>,
+}
+
+impl ColumnAggregates {
+    /// Aggregates `calls` and carries the columns `carried`; results have the columns `output`, as `schema` says.
+    ///
+    /// # Panics
+    ///
+    /// When `schema` has another number of columns than `output`.
+    pub fn new(
+        carried: impl Into<Arc<[String]>>,
+        calls: impl Into<Arc<[AggregateCall]>>,
+        output: impl Into<Arc<[OutputColumn]>>,
+        schema: SchemaRef,
+    ) -> Self {
+        let output = output.into();
+        assert_eq!(output.len(), schema.fields().len(), "one field per column of the result");
+        Self {
+            carried: carried.into(),
+            calls: calls.into(),
+            output,
+            schema,
+            carried_columns: Vec::new(),
+            call_columns: Vec::new(),
+        }
+    }
+}
+
+/// Accumulators and carried rows by group.
+#[derive(Default)]
+pub struct ColumnGroups {
+    count: usize,
+    carried: CarriedRows,
+    calls: Vec<Box<dyn ColumnAccumulator>>,
+}
+
+impl StateColumn for ColumnGroups {
+    fn grow(&mut self, _slots: usize) {}
+
+    fn is_empty(&self, _slot: Slot) -> bool {
+        false
+    }
+}
+
+impl ColumnGroups {
+    fn prepare(&mut self, aggregate: &ColumnAggregates) -> OperatorResult {
+        if self.calls.len() < aggregate.calls.len() {
+            let made = aggregate.calls.iter().zip(&aggregate.call_columns);
+            self.calls = made.map(|(call, column)| accumulator(call, column.data_type())).collect::<Result<_, _>>()?;
+        }
+        Ok(())
+    }
+
+    fn prepare_like(&mut self, other: &Self) {
+        if self.calls.len() < other.calls.len() {
+            self.calls = other.calls.iter().map(|call| call.empty()).collect();
+        }
+    }
+}
+
+impl GroupAggregate for ColumnAggregates {
+    type Groups = ColumnGroups;
+
+    const SHARES_PANES: bool = true;
+
+    fn groups(&self) -> ColumnGroups {
+        ColumnGroups::default()
+    }
+
+    fn begin(&mut self, batch: &StreamBatch) -> OperatorResult {
+        let column = |name: &String| {
+            let column = batch.records().column_by_name(name).cloned();
+            column.ok_or_else(|| OperatorError::data(format!("records have no column `{name}`, which is aggregated")))
+        };
+        self.carried_columns = self.carried.iter().map(column).collect::<Result<_, _>>()?;
+        self.call_columns = self.calls.iter().map(|call| column(&call.column)).collect::<Result<_, _>>()?;
+        Ok(())
+    }
+
+    fn accumulate(
+        &mut self,
+        groups: &mut ColumnGroups,
+        rows: Rows<'_>,
+        of_rows: &[Slot],
+        group_count: usize,
+    ) -> OperatorResult {
+        groups.prepare(self)?;
+        if group_count > groups.count {
+            if !self.carried.is_empty() {
+                let mut firsts = Vec::with_capacity(group_count - groups.count);
+                let mut next = groups.count as Slot;
+                rows.zip(of_rows, |row, group| {
+                    if group == next {
+                        firsts.push(row as u32);
+                        next += 1;
+                    }
+                });
+                groups.carried.push(&self.carried_columns, firsts)?;
+            }
+            groups.count = group_count;
+        }
+        for (call, column) in groups.calls.iter_mut().zip(&self.call_columns) {
+            call.accumulate(column, rows, of_rows, group_count)?;
+        }
+        Ok(())
+    }
+
+    fn merge(
+        &mut self,
+        into: &mut ColumnGroups,
+        from: &ColumnGroups,
+        targets: &[Slot],
+        group_count: usize,
+    ) -> OperatorResult {
+        into.prepare_like(from);
+        if group_count > into.count {
+            if !self.carried.is_empty() {
+                let mut next = into.count as Slot;
+                let mut firsts = Vec::with_capacity(group_count - into.count);
+                for (source, target) in targets.iter().enumerate() {
+                    if *target == next {
+                        firsts.push(source as u32);
+                        next += 1;
+                    }
+                }
+                into.carried.push(&from.carried.whole()?, firsts)?;
+            }
+            into.count = group_count;
+        }
+        for (call, other) in into.calls.iter_mut().zip(&from.calls) {
+            call.merge(other.as_ref(), targets, group_count);
+        }
+        Ok(())
+    }
+
+    fn merge_one(
+        &mut self,
+        into: &mut ColumnGroups,
+        target: Slot,
+        from: &ColumnGroups,
+        source: Slot,
+    ) -> OperatorResult {
+        into.prepare_like(from);
+        if target as usize == into.count {
+            if !self.carried.is_empty() {
+                into.carried.push(&from.carried.whole()?, vec![source])?;
+            }
+            into.count += 1;
+        }
+        for (call, other) in into.calls.iter_mut().zip(&from.calls) {
+            call.merge_one(target, other.as_ref(), source);
+        }
+        Ok(())
+    }
+
+    fn merge_within(&mut self, groups: &mut ColumnGroups, target: Slot, source: Slot) -> OperatorResult {
+        groups.calls.iter_mut().for_each(|call| call.merge_within(target, source));
+        Ok(())
+    }
+
+    fn emit(
+        &mut self,
+        groups: &mut ColumnGroups,
+        of: &[Slot],
+        keys: &[ArrayRef],
+        windows: Windows<'_>,
+        cx: &mut OperatorContext<'_>,
+    ) -> OperatorResult {
+        let carried = groups.carried.rows(of)?;
+        let columns = self.output.iter().map(|column| match column {
+            OutputColumn::Key(index) => keys[*index].clone(),
+            OutputColumn::Carried(index) => carried[*index].clone(),
+            OutputColumn::Aggregate(index) => groups.calls[*index].results(of),
+        });
+        let records = RecordBatch::try_new(self.schema.clone(), columns.collect())?;
+        let times = result_timestamps(windows, of.len());
+        cx.emit(StreamBatch::new(records).with_timestamps(Some(times.into())));
+        Ok(())
+    }
+}
+
+/// Rows by group, in chunks that are put together when they are first read.
+#[derive(Default)]
+struct CarriedRows {
+    chunks: Vec<Vec<ArrayRef>>,
+}
+
+impl CarriedRows {
+    fn push(&mut self, columns: &[ArrayRef], rows: Vec<u32>) -> OperatorResult {
+        let rows = UInt32Array::from(rows);
+        let chunk = columns.iter().map(|column| compute::take(column, &rows, None)).collect::<Result<_, _>>()?;
+        self.chunks.push(chunk);
+        Ok(())
+    }
+
+    fn whole(&self) -> OperatorResult<Vec<ArrayRef>> {
+        let Some(first) = self.chunks.first() else { return Ok(Vec::new()) };
+        if self.chunks.len() == 1 {
+            return Ok(first.clone());
+        }
+        let column = |index: usize| {
+            let parts: Vec<&dyn Array> = self.chunks.iter().map(|chunk| chunk[index].as_ref()).collect();
+            compute::concat(&parts)
+        };
+        Ok((0..first.len()).map(column).collect::<Result<_, _>>()?)
+    }
+
+    fn rows(&mut self, of: &[Slot]) -> OperatorResult<Vec<ArrayRef>> {
+        if self.chunks.len() > 1 {
+            self.chunks = vec![self.whole()?];
+        }
+        let Some(columns) = self.chunks.first() else { return Ok(Vec::new()) };
+        let (Some(first), Some(last)) = (of.first(), of.last()) else {
+            return Ok(columns.iter().map(|column| new_empty_array(column.data_type())).collect());
+        };
+        if of.windows(2).all(|pair| pair[0] + 1 == pair[1]) {
+            let length = (last - first + 1) as usize;
+            return Ok(columns.iter().map(|column| column.slice(*first as usize, length)).collect());
+        }
+        let rows = UInt32Array::from(of.to_vec());
+        Ok(columns.iter().map(|column| compute::take(column, &rows, None)).collect::<Result<_, _>>()?)
+    }
+}

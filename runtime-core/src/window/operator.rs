@@ -1,0 +1,260 @@
+//! The operator of windowed aggregation: keys, times and lateness, before windows and aggregates see anything.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, UInt32Array};
+
+use super::aggregate::GroupAggregate;
+use super::aligned::AlignedWindows;
+use super::assigner::{InvalidWindow, TimeDomain, WindowAssigner};
+use super::session::{SessionColumn, SessionWindows};
+use crate::element::StreamBatch;
+use crate::metrics::{Counter, NUM_LATE_RECORDS_DROPPED};
+use crate::operator::{InputIndex, Operator, OperatorContext, OperatorError, OperatorResult, OutputPort};
+use crate::state::{KeyBatch, KeyedStateBackend, StateId};
+use crate::time::{EpochMillis, MIN_WATERMARK};
+
+/// Name of the state that windows keep their accumulators in.
+pub const WINDOW_CONTENTS: &str = "window-contents";
+
+/// Which columns are the key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyColumns(Arc<[String]>);
+
+impl KeyColumns {
+    /// The columns of these names, in this order.
+    pub fn new(names: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        Self(names.into_iter().map(Into::into).collect())
+    }
+
+    /// The names.
+    pub fn names(&self) -> &[String] {
+        &self.0
+    }
+
+    /// The key columns of a batch.
+    ///
+    /// # Errors
+    ///
+    /// When the batch lacks one.
+    pub fn of(&self, batch: &StreamBatch) -> OperatorResult<Vec<ArrayRef>> {
+        let column = |name: &String| {
+            batch.records().column_by_name(name).cloned().ok_or_else(|| {
+                OperatorError::data(format!("records have no column `{name}`, which is part of the key"))
+            })
+        };
+        self.0.iter().map(column).collect()
+    }
+}
+
+/// What a window operator does.
+#[derive(Debug, Clone)]
+pub struct WindowSettings {
+    /// The key.
+    pub key: KeyColumns,
+    /// The windows.
+    pub assigner: WindowAssigner,
+    /// How long after its end a window takes more rows.
+    pub allowed_lateness_ms: i64,
+    /// Where rows go that come too late even for that; absent: they are counted and dropped.
+    pub late_output: Option<OutputPort>,
+}
+
+/// The rows of one batch on their way into windows.
+pub(super) struct Arrivals<'a> {
+    pub(super) keys: &'a KeyBatch,
+    pub(super) times: RowTimes<'a>,
+}
+
+/// When rows happened.
+#[derive(Clone, Copy)]
+pub(super) enum RowTimes<'a> {
+    Same(EpochMillis),
+    Each(&'a [EpochMillis]),
+}
+
+impl RowTimes<'_> {
+    #[inline(always)]
+    pub(super) fn get(&self, row: usize) -> EpochMillis {
+        match self {
+            Self::Same(time) => *time,
+            Self::Each(times) => times[row],
+        }
+    }
+}
+
+enum Engine<A: GroupAggregate> {
+    Aligned(AlignedWindows, StateId<A::Groups>),
+    Session(SessionWindows, StateId<SessionColumn<A::Groups>>),
+}
+
+/// Aggregates rows by key and window.
+///
+/// State: per window (or pane) a table of keys and accumulators; for sessions, one table of keys with their sessions.
+pub struct WindowOperator<A: GroupAggregate> {
+    settings: WindowSettings,
+    aggregate: A,
+    backend: KeyedStateBackend,
+    engine: Engine<A>,
+    /// How far the windows' clock has come: what is at or before this has fired.
+    clock: EpochMillis,
+    keys: KeyBatch,
+    late: Vec<u32>,
+    late_dropped: Option<Counter>,
+}
+
+impl<A: GroupAggregate> WindowOperator<A> {
+    /// An operator that computes `aggregate`.
+    ///
+    /// # Errors
+    ///
+    /// When the allowed lateness is negative.
+    pub fn new(settings: WindowSettings, aggregate: A) -> Result<Self, InvalidWindow>
+    where
+        A: Clone,
+    {
+        let lateness_ms = settings.allowed_lateness_ms;
+        if lateness_ms < 0 {
+            return Err(InvalidWindow::NegativeLateness { millis: lateness_ms });
+        }
+        let lateness_ms = match settings.assigner.domain() {
+            TimeDomain::EventTime => lateness_ms,
+            // Nothing is late by the clock that says when it arrived.
+            TimeDomain::ProcessingTime => 0,
+        };
+        let mut backend = KeyedStateBackend::new();
+        let maker = aggregate.clone();
+        let engine = match settings.assigner {
+            WindowAssigner::Aligned { size_ms, slide_ms, offset_ms, .. } => {
+                let windows = AlignedWindows::new(size_ms, slide_ms, offset_ms, lateness_ms, A::SHARES_PANES);
+                let state = backend.register(WINDOW_CONTENTS, move || maker.groups());
+                Engine::Aligned(windows, state.expect("the first state's name is free"))
+            }
+            WindowAssigner::Session { gap_ms, .. } => {
+                let state = backend.register(WINDOW_CONTENTS, move || SessionColumn::new(maker.groups()));
+                let windows = SessionWindows::new(gap_ms, lateness_ms);
+                Engine::Session(windows, state.expect("the first state's name is free"))
+            }
+        };
+        Ok(Self {
+            settings,
+            aggregate,
+            backend,
+            engine,
+            clock: MIN_WATERMARK,
+            keys: KeyBatch::default(),
+            late: Vec::new(),
+            late_dropped: None,
+        })
+    }
+
+    fn advance(&mut self, clock: EpochMillis, cx: &mut OperatorContext<'_>) -> OperatorResult {
+        if clock <= self.clock {
+            return Ok(());
+        }
+        let before = std::mem::replace(&mut self.clock, clock);
+        match &mut self.engine {
+            Engine::Aligned(windows, state) => {
+                windows.advance(before, clock, &mut self.aggregate, *state, &mut self.backend, cx)
+            }
+            Engine::Session(windows, state) => {
+                windows.advance(before, clock, &mut self.aggregate, *state, &mut self.backend, cx)
+            }
+        }
+    }
+
+    /// Windows of processing time end when the wall clock is past them.
+    fn advance_to_now(&mut self, cx: &mut OperatorContext<'_>) -> OperatorResult {
+        self.advance(cx.processing_time().saturating_sub(1), cx)
+    }
+
+    fn arm(&self, cx: &mut OperatorContext<'_>) {
+        if self.settings.assigner.domain() == TimeDomain::ProcessingTime {
+            let due = match &self.engine {
+                Engine::Aligned(windows, _) => windows.next_due(),
+                Engine::Session(windows, _) => windows.next_due(),
+            };
+            if let Some(due) = due {
+                cx.wake_at(due.saturating_add(1));
+            }
+        }
+    }
+
+    fn pass_late(&mut self, batch: &StreamBatch, cx: &mut OperatorContext<'_>) -> OperatorResult {
+        if self.late.is_empty() {
+            return Ok(());
+        }
+        self.late.sort_unstable();
+        match self.settings.late_output {
+            Some(port) => cx.emit_to(port, batch.take(&UInt32Array::from_iter_values(self.late.iter().copied()))?),
+            None => {
+                let dropped =
+                    self.late_dropped.get_or_insert_with(|| cx.runtime().metrics.counter(NUM_LATE_RECORDS_DROPPED));
+                dropped.add(self.late.len() as u64);
+            }
+        }
+        self.late.clear();
+        Ok(())
+    }
+}
+
+impl<A: GroupAggregate> Operator for WindowOperator<A> {
+    fn open(&mut self, cx: &mut OperatorContext<'_>) -> OperatorResult {
+        // From the start on, so that the metric is there and says 0.
+        self.late_dropped = Some(cx.runtime().metrics.counter(NUM_LATE_RECORDS_DROPPED));
+        Ok(())
+    }
+
+    fn process(&mut self, _input: InputIndex, batch: StreamBatch, cx: &mut OperatorContext<'_>) -> OperatorResult {
+        if batch.num_rows() == 0 {
+            return Ok(());
+        }
+        let columns = self.settings.key.of(&batch)?;
+        self.keys.read(&columns, batch.num_rows())?;
+        let times = match self.settings.assigner.domain() {
+            TimeDomain::EventTime => RowTimes::Each(event_times(&batch)?),
+            TimeDomain::ProcessingTime => {
+                self.advance_to_now(cx)?;
+                RowTimes::Same(cx.processing_time())
+            }
+        };
+        self.aggregate.begin(&batch)?;
+        let arrivals = Arrivals { keys: &self.keys, times };
+        let (clock, backend, late) = (self.clock, &mut self.backend, &mut self.late);
+        match &mut self.engine {
+            Engine::Aligned(windows, state) => {
+                windows.add(&arrivals, clock, &mut self.aggregate, *state, backend, late, cx)?;
+            }
+            Engine::Session(windows, state) => {
+                windows.add(&arrivals, clock, &mut self.aggregate, *state, backend, late, cx)?;
+            }
+        }
+        self.pass_late(&batch, cx)?;
+        self.arm(cx);
+        Ok(())
+    }
+
+    fn watermark(&mut self, watermark: EpochMillis, cx: &mut OperatorContext<'_>) -> OperatorResult {
+        if self.settings.assigner.domain() == TimeDomain::EventTime {
+            self.advance(watermark, cx)?;
+        }
+        cx.emit_watermark(watermark);
+        Ok(())
+    }
+
+    fn processing_time(&mut self, _now: EpochMillis, cx: &mut OperatorContext<'_>) -> OperatorResult {
+        self.advance_to_now(cx)?;
+        self.arm(cx);
+        Ok(())
+    }
+}
+
+fn event_times(batch: &StreamBatch) -> OperatorResult<&[EpochMillis]> {
+    match batch.timestamps() {
+        Some(times) if times.iter().all(|time| *time != EpochMillis::MIN) => Ok(times),
+        _ => Err(OperatorError::data(
+            "Record has no timestamp, but the window is one of event time; call `assign_timestamps_and_watermarks` \
+             before it, or use a window of processing time",
+        )),
+    }
+}
