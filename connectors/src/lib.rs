@@ -5,7 +5,7 @@
 //! wraps what is here. Sources are [`SourceFactory`](pelton_runtime_core::source::SourceFactory)s, sinks are
 //! [`OperatorFactory`](pelton_runtime_core::operator::OperatorFactory)s that emit nothing.
 //!
-//! No task ever waits here: what may take long runs on a thread or future of its own behind a [`handover`] queue.
+//! No task ever waits here: what may take long runs on a thread or future of its own behind a bounded queue.
 
 pub mod blackhole;
 pub mod collect;

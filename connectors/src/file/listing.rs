@@ -85,17 +85,20 @@ fn list_remote(
     env: &Env,
 ) -> Result<Vec<FileEntry>, ReadError> {
     let name = location.to_string();
+    let is_http = name.starts_with("http");
     let objects = {
         let (store, root) = (Arc::clone(store), root.clone());
         wait_for(env, async move {
-            match store.head(&root).await {
+            let missing = match store.head(&root).await {
                 Ok(object) => return Ok(vec![object]),
-                Err(object_store::Error::NotFound { .. }) => {}
+                Err(error @ object_store::Error::NotFound { .. }) => Some(error),
                 // A bucket's root is no object; stores answer that in different ways.
-                Err(_) if root.as_ref().is_empty() => {}
+                Err(_) if root.as_ref().is_empty() => None,
                 Err(error) => return Err(error),
-            }
-            store.list(Some(&root)).try_collect::<Vec<_>>().await
+            };
+            let listed = store.list(Some(&root)).try_collect::<Vec<_>>().await;
+            // Few HTTP servers can list; what one says about that explains nothing.
+            listed.map_err(|error| missing.filter(|_| is_http).unwrap_or(error))
         })
         .map_err(|_| ReadError::Interrupted { path: name.clone() })?
         .map_err(|source| ReadError::store(&name, source))?

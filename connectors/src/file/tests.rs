@@ -398,3 +398,64 @@ async fn objects_are_listed_and_read_like_files() {
         [("a/deep.txt", "1"), ("b.txt", "2\n")].map(|(file, text)| (format!("{name}/{file}"), text.to_owned()));
     assert_eq!(found, expected);
 }
+
+/// Serves one file over HTTP, with ranges, as object stores do.
+async fn http_server(content: &'static [u8]) -> u16 {
+    use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let port = listener.local_addr().expect("bound").port();
+    let env = pelton_runtime_core::env::Env::production();
+    env.clone().spawn("test-http", async move {
+        loop {
+            let (stream, _) = listener.accept().await.expect("a client");
+            env.spawn("test-http-connection", async move {
+                let mut stream = BufReader::new(stream);
+                let mut request = String::new();
+                while stream.read_line(&mut request).await.is_ok_and(|read| read > 0) {
+                    if !request.ends_with("\r\n\r\n") {
+                        continue;
+                    }
+                    let request = std::mem::take(&mut request).to_ascii_lowercase();
+                    let start = request.split_once("range: bytes=").map(|(_, range)| {
+                        range.split('-').next().and_then(|start| start.parse().ok()).expect("a range")
+                    });
+                    let body = &content[start.unwrap_or(0)..];
+                    let status = match start {
+                        _ if !request.contains("/in.txt ") => "404 Not Found\r\nContent-Length: 0\r\n\r\n".to_owned(),
+                        None => format!("200 OK\r\nContent-Length: {}", body.len()),
+                        Some(start) => format!(
+                            "206 Partial Content\r\nContent-Length: {}\r\nContent-Range: bytes {start}-{}/{}",
+                            body.len(),
+                            content.len() - 1,
+                            content.len()
+                        ),
+                    };
+                    let mut answer = format!("HTTP/1.1 {status}").into_bytes();
+                    if !status.starts_with("404") {
+                        answer.extend_from_slice(b"\r\nLast-Modified: Tue, 01 Jan 2013 10:00:00 GMT\r\n\r\n");
+                        answer.extend_from_slice(if request.starts_with("head") { b"" } else { body });
+                    }
+                    if stream.write_all(&answer).await.is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    port
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_behind_a_url_is_shared_by_readers() {
+    let port = http_server(b"one\ntwo\nthree\nfour").await;
+    let source = FileSource::text(format!("http://127.0.0.1:{port}/in.txt")).split_bytes(4);
+    let missing = format!("http://127.0.0.1:{port}/other.txt");
+    let env = pelton_runtime_core::env::Env::production();
+    let failing = FileSource::text(&missing);
+    let message = env.blocking(move || error_of(&failing, &place(0, 1))).await.expect("no panic");
+    assert_eq!(message, format!("`{missing}` does not exist"));
+
+    let mut lines = env.blocking(move || strings_of(&all(&source, 2))).await.expect("no panic");
+    lines.sort();
+    assert_eq!(lines, ["four", "one", "three", "two"]);
+}
