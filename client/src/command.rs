@@ -162,7 +162,7 @@ pub struct Unavailable {
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
-    parse_duration(text).map_err(|error| error.to_string())
+    parse_duration(text).ok_or_else(|| "expected a duration such as `30 s`, `1 min` or `500 ms`".to_owned())
 }
 
 fn job_id(text: &str) -> Result<JobId, String> {

@@ -1,7 +1,18 @@
-//! To be written.
+//! Pelton's DataStream API: distributed stream processing in Rust.
+//!
+//! A job is an ordinary program. It describes sources, operators and sinks on a [`StreamExecutionEnvironment`] and calls
+//! `execute`. Run by hand, the job runs in a cluster embedded in the program; given to `client run`, the same program
+//! runs on a cluster.
 
 extern crate self as pelton;
 
+pub mod environment;
+pub mod graph_builder;
 pub mod record;
+pub mod role;
+pub mod stream;
+pub mod watermarks;
 
+pub use environment::StreamExecutionEnvironment;
 pub use record::Record;
+pub use role::{ExecuteError, JobClient, JobExecutionResult};
