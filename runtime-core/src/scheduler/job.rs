@@ -269,9 +269,7 @@ impl JobScheduler {
     fn tasks(&self) -> impl Iterator<Item = (TaskIndex, &Execution)> {
         self.subtasks.iter().enumerate().flat_map(|(vertex, subtasks)| {
             let indices: std::ops::RangeFrom<SubtaskIndex> = 0..;
-            indices
-                .zip(subtasks)
-                .map(move |(subtask, instance)| (TaskIndex { vertex, subtask }, &instance.current))
+            indices.zip(subtasks).map(move |(subtask, instance)| (TaskIndex { vertex, subtask }, &instance.current))
         })
     }
 
@@ -342,7 +340,12 @@ impl JobScheduler {
 
 /// Executions are named by what they are, so that ids need no randomness and never repeat.
 fn attempt_id(job: JobId, epoch: Epoch, task: TaskIndex, number: AttemptNumber) -> ExecutionAttemptId {
-    ExecutionAttemptId::from_bytes(derive(job, epoch, "attempt", &[task.vertex as u64, task.subtask.into(), number.into()]))
+    ExecutionAttemptId::from_bytes(derive(
+        job,
+        epoch,
+        "attempt",
+        &[task.vertex as u64, task.subtask.into(), number.into()],
+    ))
 }
 
 fn worker_id(job: JobId, epoch: Epoch, number: u32) -> WorkerId {

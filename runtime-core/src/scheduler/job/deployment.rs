@@ -111,8 +111,7 @@ impl JobScheduler {
             Link::Detached(_) => return Err(AttachRefused::UnknownWorker { job, worker }),
         }
         if attach.fingerprint != self.fingerprint {
-            let refused =
-                AttachRefused::OtherGraph { expected: self.fingerprint.clone(), found: attach.fingerprint };
+            let refused = AttachRefused::OtherGraph { expected: self.fingerprint.clone(), found: attach.fingerprint };
             // The failure itself is handled with the detachment that follows a refusal.
             known.fatal = Some(FailureCause::new(FailureClass::User, refused.to_string(), self.now));
             return Err(refused);
@@ -142,7 +141,13 @@ impl JobScheduler {
                 let data_address = place.data_address.clone().unwrap_or_default();
                 locations.push(Location { vertex, subtask, attempt, worker, data_address });
                 let attempt_number = execution.number;
-                by_worker.entry(worker).or_default().push(Deployment { vertex, subtask, attempt_number, attempt, slot });
+                by_worker.entry(worker).or_default().push(Deployment {
+                    vertex,
+                    subtask,
+                    attempt_number,
+                    attempt,
+                    slot,
+                });
                 execution.enter(ExecutionState::Deploying, now);
             }
         }

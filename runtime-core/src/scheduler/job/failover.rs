@@ -5,12 +5,12 @@
 //! ([`FailureClass::Lost`], a closed connection, an exit whose worker may have said more) waits for the other half,
 //! at most [`SchedulerSettings::verdict_wait`](super::SchedulerSettings).
 
+use super::JobScheduler;
 use super::action::Action;
 use super::execution::TaskIndex;
 use super::fact::{Timer, WorkerExit};
 use super::history::RecordedFailure;
 use super::worker::{Link, Worker};
-use super::JobScheduler;
 use crate::failure::{FailedSubtask, FailureCause, FailureClass};
 use crate::id::{TaskManagerId, WorkerId};
 use crate::scheduler::restart::RestartDecision;
@@ -280,8 +280,7 @@ impl JobScheduler {
     }
 
     pub(super) fn list(&self, tasks: &[TaskIndex]) -> String {
-        let mut text: Vec<String> =
-            tasks.iter().take(NAMED_TASKS).map(|&task| self.name(task).to_string()).collect();
+        let mut text: Vec<String> = tasks.iter().take(NAMED_TASKS).map(|&task| self.name(task).to_string()).collect();
         if tasks.len() > NAMED_TASKS {
             text.push(format!("{} more", tasks.len() - NAMED_TASKS));
         }

@@ -88,7 +88,11 @@ impl Script {
                 let offer = |text: &&str| {
                     let (task_manager, slots) = text.split_once(':').expect("tN:slots");
                     let host = format!("host-{task_manager}");
-                    SlotOffer { task_manager: TaskManagerId(task_manager.into()), host, slots: slots.parse().expect("n") }
+                    SlotOffer {
+                        task_manager: TaskManagerId(task_manager.into()),
+                        host,
+                        slots: slots.parse().expect("n"),
+                    }
                 };
                 let offers = rest.iter().map(offer).collect();
                 self.tell(Fact::SlotsGranted(offers))

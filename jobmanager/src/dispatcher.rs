@@ -1,0 +1,197 @@
+//! The Dispatcher: takes jobs in, finds their JobMasters, and remembers those that have ended.
+
+mod actor;
+mod job_store;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use pelton_runtime_core::config::{ConfigErrors, Configuration};
+use pelton_runtime_core::env::{Env, Stopped};
+use pelton_runtime_core::id::{Epoch, JobId};
+use pelton_runtime_core::scheduler::status::JobStatus;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::blob::BlobStore;
+use crate::job_master::{JobDescription, JobMasterHandle};
+use crate::resource_manager::{HeartbeatSettings, ResourceManagerHandle};
+use crate::view::{CancelError, JobView, Unavailable};
+
+/// Messages that wait for the actor.
+const MAILBOX_CAPACITY: usize = 1024;
+
+/// What the Dispatcher works with.
+#[derive(Clone)]
+pub struct DispatcherSettings {
+    /// The cluster's configuration; a job's own goes above it.
+    pub configuration: Configuration,
+    /// How JobMasters notice silent workers.
+    pub heartbeat: HeartbeatSettings,
+    /// Where workers find their JobMaster, `host:port`.
+    pub job_master_address: String,
+    /// What JobMasters sign their messages with.
+    pub epoch: Epoch,
+    /// How many ended jobs are remembered.
+    pub job_store_capacity: usize,
+    /// How long they are remembered.
+    pub job_store_expiration: Duration,
+}
+
+/// Why a job was not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum SubmitError {
+    /// Another job has its id.
+    #[error("there is another job with the id {0}")]
+    IdTaken(JobId),
+    /// Its program was not uploaded, or not recently.
+    #[error("the artifact {0} is not here; upload it first")]
+    NoArtifact(String),
+    /// It needs a program for some of its operators.
+    #[error("the job has no artifact, and `{vertex}` has operators that need one")]
+    NeedsArtifact {
+        /// One of those vertices.
+        vertex: String,
+    },
+    /// Its configuration is wrong.
+    #[error("the job's configuration is wrong")]
+    Configuration(#[from] ConfigErrors),
+    /// The JobManager ends.
+    #[error("the JobManager is shutting down")]
+    ShuttingDown,
+    /// The Dispatcher has ended.
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
+}
+
+/// A job as the Dispatcher knows it.
+#[derive(Clone)]
+pub enum JobEntry {
+    /// Its JobMaster is there.
+    Running(JobMasterHandle),
+    /// It has ended, and this is what is left.
+    Ended(Arc<JobView>),
+}
+
+enum Message {
+    Submit { job: JobDescription, reply: oneshot::Sender<Result<(), SubmitError>> },
+    Jobs(oneshot::Sender<Vec<(JobId, JobEntry)>>),
+    Job { id: JobId, reply: oneshot::Sender<Option<JobEntry>> },
+    ShutDown { reason: String, reply: oneshot::Sender<()> },
+}
+
+/// Address of the Dispatcher, which ends when its last handle is dropped.
+#[derive(Clone)]
+pub struct DispatcherHandle {
+    mailbox: mpsc::Sender<Message>,
+}
+
+/// Starts the Dispatcher.
+pub fn spawn(
+    env: &Env,
+    settings: DispatcherSettings,
+    resource_manager: ResourceManagerHandle,
+    blobs: Arc<BlobStore>,
+) -> DispatcherHandle {
+    let (mailbox, messages) = mpsc::channel(MAILBOX_CAPACITY);
+    env.spawn("dispatcher", actor::run(env.clone(), settings, resource_manager, blobs, messages));
+    DispatcherHandle { mailbox }
+}
+
+impl DispatcherHandle {
+    /// Takes a job. Taking the same job again changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be run.
+    pub async fn submit(&self, job: JobDescription) -> Result<(), SubmitError> {
+        self.ask(|reply| Message::Submit { job, reply }).await?
+    }
+
+    /// All jobs.
+    ///
+    /// # Errors
+    ///
+    /// When the Dispatcher has ended; so with every method below.
+    pub async fn jobs(&self) -> Result<Vec<Arc<JobView>>, Stopped> {
+        let entries = self.ask(Message::Jobs).await?;
+        let views = entries.into_iter().map(|(id, entry)| self.view_of(id, entry));
+        let mut views: Vec<Arc<JobView>> = futures::future::join_all(views).await.into_iter().flatten().collect();
+        views.sort_by_key(|view| std::cmp::Reverse((view.start_time(), view.id)));
+        Ok(views)
+    }
+
+    /// One job; none when it is unknown.
+    pub async fn job(&self, id: JobId) -> Result<Option<Arc<JobView>>, Stopped> {
+        match self.entry(id).await? {
+            Some(entry) => Ok(self.view_of(id, entry).await),
+            None => Ok(None),
+        }
+    }
+
+    /// One job as the Dispatcher knows it.
+    pub async fn entry(&self, id: JobId) -> Result<Option<JobEntry>, Stopped> {
+        self.ask(|reply| Message::Job { id, reply }).await
+    }
+
+    /// The job once it has ended for good, or was suspended; none when it is unknown.
+    pub async fn ended(&self, id: JobId) -> Result<Option<Arc<JobView>>, Stopped> {
+        if let Some(JobEntry::Running(master)) = self.entry(id).await? {
+            // When the JobMaster is gone, its last status stays.
+            drop(master.status().wait_for(|status: &JobStatus| status.is_terminal()).await);
+        }
+        self.job(id).await
+    }
+
+    /// Asks a job to cancel; one that was cancelled before is fine.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such job, or it ended otherwise.
+    pub async fn cancel(&self, job: JobId) -> Result<(), CancelError> {
+        let gone = |stopped: Stopped| Unavailable { reason: stopped.to_string() };
+        let ended = |status: JobStatus| match status {
+            JobStatus::Canceled => Ok(()),
+            status => Err(CancelError::AlreadyTerminal { job, status }),
+        };
+        match self.entry(job).await.map_err(gone)? {
+            None => Err(CancelError::UnknownJob(job)),
+            Some(JobEntry::Ended(view)) => ended(view.status),
+            Some(JobEntry::Running(master)) => {
+                let status = *master.status().borrow();
+                if status.is_terminal() {
+                    return ended(status);
+                }
+                match master.cancel().await {
+                    Ok(()) => Ok(()),
+                    // It settled in between.
+                    Err(Stopped) => ended(*master.status().borrow()),
+                }
+            }
+        }
+    }
+
+    /// Suspends all jobs and answers when nothing of them runs any more.
+    pub async fn shut_down(&self, reason: String) -> Result<(), Stopped> {
+        self.ask(|reply| Message::ShutDown { reason, reply }).await
+    }
+
+    async fn view_of(&self, id: JobId, entry: JobEntry) -> Option<Arc<JobView>> {
+        match entry {
+            JobEntry::Ended(view) => Some(view),
+            JobEntry::Running(master) => match master.view().await {
+                Ok(view) => Some(view),
+                // It settled in between; what is left of it is on its way to the Dispatcher.
+                Err(Stopped) => match self.entry(id).await {
+                    Ok(Some(JobEntry::Ended(view))) => Some(view),
+                    _ => None,
+                },
+            },
+        }
+    }
+
+    async fn ask<T>(&self, message: impl FnOnce(oneshot::Sender<T>) -> Message) -> Result<T, Stopped> {
+        let (reply, answer) = oneshot::channel();
+        self.mailbox.send(message(reply)).await.map_err(|_| Stopped)?;
+        answer.await.map_err(|_| Stopped)
+    }
+}

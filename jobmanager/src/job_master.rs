@@ -1,0 +1,186 @@
+//! The JobMaster: one actor per job, the doing half of [`JobScheduler`].
+//!
+//! ```text
+//!  worker ─ Attach stream ─► reports ─┐                    ┌─► commands to workers
+//!  ResourceManager ─────────► facts ──┼─► JobScheduler ────┼─► needs, starts, stops
+//!  timers, cancel, views ─────────────┘                    └─► status, log lines
+//! ```
+//!
+//! Keeps what workers measure, per attempt. Ends when its job has settled, after it has handed its last view on.
+
+mod actor;
+mod metrics;
+mod view;
+
+use std::sync::Arc;
+
+use pelton_proto as proto;
+use pelton_runtime_core::env::{Env, Stopped};
+use pelton_runtime_core::graph::JobGraph;
+use pelton_runtime_core::id::{Epoch, JobId, WorkerId};
+use pelton_runtime_core::scheduler::job::{Attach, AttachRefused, Fact, SchedulerSettings};
+use pelton_runtime_core::scheduler::status::JobStatus;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::resource_manager::{FACTS_CAPACITY, HeartbeatSettings, ResourceManagerHandle};
+use crate::view::JobView;
+
+/// Messages that wait for the actor; workers that report faster are slowed down.
+const MAILBOX_CAPACITY: usize = 1024;
+
+/// Commands that wait for a worker; one that reads slower than this is lost.
+pub const COMMANDS_CAPACITY: usize = 1024;
+
+/// Commands on their way to a worker.
+pub type WorkerCommands = mpsc::Sender<Result<proto::WorkerCommand, tonic::Status>>;
+
+/// What a job consists of.
+#[derive(Debug, Clone)]
+pub struct JobDescription {
+    /// Its id.
+    pub id: JobId,
+    /// What it runs.
+    pub graph: Arc<JobGraph>,
+    /// The user's program; none for jobs of stock operators.
+    pub artifact: Option<String>,
+    /// The program's arguments.
+    pub arguments: Vec<String>,
+}
+
+/// What a JobMaster works with.
+#[derive(Clone)]
+pub struct JobMasterSettings {
+    /// How patient it is.
+    pub scheduler: SchedulerSettings,
+    /// How it notices silent workers.
+    pub heartbeat: HeartbeatSettings,
+    /// Where its workers find it, `host:port`.
+    pub address: String,
+    /// What it signs its messages with.
+    pub epoch: Epoch,
+}
+
+/// Why a worker was not let in.
+#[derive(Debug, thiserror::Error)]
+pub enum AttachError {
+    /// It belongs to another leadership.
+    #[error("the JobMaster of job {job} has epoch {expected}, the worker says {found}")]
+    StaleEpoch {
+        /// The job.
+        job: JobId,
+        /// The JobMaster's.
+        expected: Epoch,
+        /// The worker's.
+        found: Epoch,
+    },
+    /// The scheduler does not want it.
+    #[error(transparent)]
+    Refused(#[from] AttachRefused),
+    /// The JobMaster has ended.
+    #[error("the job has ended")]
+    Ended(#[from] Stopped),
+}
+
+/// What a worker reports once it is attached.
+pub(crate) type Report = proto::worker_report::Report;
+
+enum Message {
+    Attach { attach: Attach, epoch: Epoch, commands: WorkerCommands, reply: oneshot::Sender<Result<(), AttachError>> },
+    Report { worker: WorkerId, report: Report },
+    Detached { worker: WorkerId, reason: String },
+    Cancel,
+    Suspend { reason: String },
+    View(oneshot::Sender<Arc<JobView>>),
+}
+
+/// Address of a JobMaster.
+#[derive(Clone)]
+pub struct JobMasterHandle {
+    mailbox: mpsc::Sender<Message>,
+    status: watch::Receiver<JobStatus>,
+    fingerprint: Arc<str>,
+}
+
+/// Starts the JobMaster of a job. `settled` gets the last view when nothing of the job runs any more.
+///
+/// # Errors
+///
+/// When the ResourceManager has ended.
+pub async fn spawn(
+    env: &Env,
+    job: JobDescription,
+    settings: JobMasterSettings,
+    resource_manager: ResourceManagerHandle,
+    settled: mpsc::Sender<Arc<JobView>>,
+) -> Result<JobMasterHandle, Stopped> {
+    let (mailbox, messages) = mpsc::channel(MAILBOX_CAPACITY);
+    let (facts_in, facts) = mpsc::channel::<Fact>(FACTS_CAPACITY);
+    let (status_in, status) = watch::channel(JobStatus::Created);
+    let fingerprint = job.graph.fingerprint().into();
+    resource_manager.open_job(job.id, facts_in).await?;
+    let actor = actor::JobMaster::new(env.clone(), job, settings, resource_manager, status_in);
+    env.spawn("job-master", async move {
+        let last = actor.run(messages, facts).await;
+        // The dispatcher may be gone; then nobody asks any more.
+        drop(settled.send(last).await);
+    });
+    Ok(JobMasterHandle { mailbox, status, fingerprint })
+}
+
+impl JobMasterHandle {
+    /// A worker wants in; afterwards it listens to `commands`.
+    ///
+    /// # Errors
+    ///
+    /// When it is not wanted.
+    pub async fn attach(&self, attach: Attach, epoch: Epoch, commands: WorkerCommands) -> Result<(), AttachError> {
+        let (reply, answer) = oneshot::channel();
+        self.tell(Message::Attach { attach, epoch, commands, reply }).await?;
+        answer.await.map_err(|_| Stopped)?
+    }
+
+    /// What an attached worker says.
+    ///
+    /// # Errors
+    ///
+    /// When the JobMaster has ended; so with every method below.
+    pub(crate) async fn report(&self, worker: WorkerId, report: Report) -> Result<(), Stopped> {
+        self.tell(Message::Report { worker, report }).await
+    }
+
+    /// An attached worker's stream has ended.
+    pub async fn detached(&self, worker: WorkerId, reason: String) -> Result<(), Stopped> {
+        self.tell(Message::Detached { worker, reason }).await
+    }
+
+    /// Asks the job to cancel.
+    pub async fn cancel(&self) -> Result<(), Stopped> {
+        self.tell(Message::Cancel).await
+    }
+
+    /// Stops the job here without ending it for good.
+    pub async fn suspend(&self, reason: String) -> Result<(), Stopped> {
+        self.tell(Message::Suspend { reason }).await
+    }
+
+    /// The job at this moment.
+    pub async fn view(&self) -> Result<Arc<JobView>, Stopped> {
+        let (reply, answer) = oneshot::channel();
+        self.tell(Message::View(reply)).await?;
+        answer.await.map_err(|_| Stopped)
+    }
+
+    /// Where the job is in its life; the last value stays when the JobMaster has ended.
+    pub fn status(&self) -> watch::Receiver<JobStatus> {
+        self.status.clone()
+    }
+
+    /// The graph's fingerprint.
+    pub fn fingerprint(&self) -> &str {
+        &self.fingerprint
+    }
+
+    async fn tell(&self, message: Message) -> Result<(), Stopped> {
+        self.mailbox.send(message).await.map_err(|_| Stopped)
+    }
+}

@@ -1,0 +1,110 @@
+//! What clients ask for.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::StreamExt;
+use pelton_proto as proto;
+use pelton_runtime_core::graph::JobGraph;
+use pelton_runtime_core::id::JobId;
+use pelton_runtime_core::scheduler::status::JobStatus;
+use pelton_runtime_core::wire::{id, required};
+use proto::dispatcher_server::Dispatcher;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::{Services, status};
+use crate::job_master::JobDescription;
+use crate::view::{CancelError, JobView};
+
+#[tonic::async_trait]
+impl Dispatcher for Services {
+    async fn upload_artifact(
+        &self,
+        request: Request<Streaming<proto::ArtifactChunk>>,
+    ) -> Result<Response<proto::UploadArtifactReply>, Status> {
+        let chunks = request.into_inner().map(|chunk| match chunk {
+            Ok(chunk) => Ok(Bytes::from(chunk.data)),
+            Err(status) => Err(status.message().to_owned()),
+        });
+        let digest = self.blobs.put(chunks).await.map_err(status::blob)?;
+        Ok(Response::new(proto::UploadArtifactReply { digest }))
+    }
+
+    async fn has_artifact(
+        &self,
+        request: Request<proto::HasArtifactRequest>,
+    ) -> Result<Response<proto::HasArtifactReply>, Status> {
+        let present = self.blobs.contains(&request.into_inner().digest);
+        Ok(Response::new(proto::HasArtifactReply { present }))
+    }
+
+    async fn submit_job(
+        &self,
+        request: Request<proto::SubmitJobRequest>,
+    ) -> Result<Response<proto::SubmitJobReply>, Status> {
+        let request = request.into_inner();
+        let graph = required(request.graph, "graph").and_then(JobGraph::from_wire).map_err(status::bad_message)?;
+        let job_id = match &request.job_id {
+            Some(bytes) => id(bytes, "job_id").map_err(status::bad_message)?,
+            None => JobId::random(&self.env),
+        };
+        let job = JobDescription {
+            id: job_id,
+            graph: Arc::new(graph),
+            artifact: request.artifact_digest,
+            arguments: request.arguments,
+        };
+        self.dispatcher.submit(job).await.map_err(status::submit)?;
+        Ok(Response::new(proto::SubmitJobReply { job_id: job_id.to_wire() }))
+    }
+
+    async fn list_jobs(
+        &self,
+        _request: Request<proto::ListJobsRequest>,
+    ) -> Result<Response<proto::ListJobsReply>, Status> {
+        let jobs = self.dispatcher.jobs().await.map_err(status::stopped)?;
+        let summary = |job: &Arc<JobView>| proto::JobSummary {
+            job_id: job.id.to_wire(),
+            name: job.name.clone(),
+            state: job.status.as_str().to_owned(),
+            start_time_ms: job.start_time(),
+            end_time_ms: job.end_time().unwrap_or(-1),
+        };
+        Ok(Response::new(proto::ListJobsReply { jobs: jobs.iter().map(summary).collect() }))
+    }
+
+    async fn cancel_job(
+        &self,
+        request: Request<proto::CancelJobRequest>,
+    ) -> Result<Response<proto::CancelJobReply>, Status> {
+        let job: JobId = id(&request.into_inner().job_id, "job_id").map_err(status::bad_message)?;
+        self.dispatcher.cancel(job).await.map_err(|error| {
+            let text = error.to_string();
+            match error {
+                CancelError::UnknownJob(_) => Status::not_found(text),
+                CancelError::AlreadyTerminal { .. } => Status::failed_precondition(text),
+                CancelError::Unavailable(_) => Status::unavailable(text),
+            }
+        })?;
+        Ok(Response::new(proto::CancelJobReply {}))
+    }
+
+    async fn await_job(
+        &self,
+        request: Request<proto::AwaitJobRequest>,
+    ) -> Result<Response<proto::AwaitJobReply>, Status> {
+        let job: JobId = id(&request.into_inner().job_id, "job_id").map_err(status::bad_message)?;
+        let ended = self.dispatcher.ended(job).await.map_err(status::stopped)?;
+        let view = ended.ok_or_else(|| Status::not_found(format!("there is no job {job}")))?;
+        if !view.status.is_globally_terminal() {
+            return Err(Status::unavailable(format!("job {job} is {}: the JobManager is shutting down", view.status)));
+        }
+        let failed = view.status == JobStatus::Failed;
+        let failure = view.exceptions.first().filter(|_| failed).map(|exception| exception.cause.clone().into());
+        Ok(Response::new(proto::AwaitJobReply {
+            state: view.status.as_str().to_owned(),
+            failure,
+            net_runtime_ms: view.duration_ms(self.env.wall_clock()),
+        }))
+    }
+}
