@@ -22,6 +22,7 @@ mod configure;
 pub(crate) mod fused;
 mod partition;
 mod record_error;
+mod side_flat_map;
 mod side_output;
 
 use std::cell::RefCell;
@@ -38,11 +39,14 @@ use crate::record::Record;
 use self::fused::Fused;
 
 pub use collector::Collector;
+pub use configure::DataStreamSink;
+pub use side_flat_map::SideCollector;
 pub use side_output::OutputTag;
 pub(crate) use record_error::only_inserts;
 pub(crate) use side_output::{SideOutputs, SideOutputWriter};
 
 /// A stream of records of type `T`. See the [module](self).
+#[must_use = "closures that no sink or other operator reads are not part of the job"]
 pub struct DataStream<T: Record> {
     env: StreamExecutionEnvironment,
     /// Changes only from `Fusing` to `Outputs`, when the run of closures becomes an operator.

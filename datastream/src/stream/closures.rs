@@ -54,13 +54,11 @@ impl<T: Record> DataStream<T> {
     /// words.filter(|word| word.len() > 3)
     /// # }
     /// ```
-    #[must_use]
     pub fn filter(self, f: impl Fn(&T) -> bool + Send + Sync + 'static) -> Self {
         self.fuse(|fused| fused.filter(move |record| Ok(f(record))))
     }
 
     /// The records for which `f` holds; an error fails the job.
-    #[must_use]
     pub fn try_filter<E: UserError>(self, f: impl Fn(&T) -> Result<bool, E> + Send + Sync + 'static) -> Self {
         self.fuse(|fused| fused.filter(move |record| f(record).map_err(user)))
     }

@@ -10,7 +10,6 @@ use super::DataStream;
 macro_rules! operator_settings {
     () => {
         /// What people call the operator.
-        #[must_use]
         #[track_caller]
         pub fn name(self, name: impl Into<String>) -> Self {
             let name = name.into();
@@ -19,7 +18,6 @@ macro_rules! operator_settings {
 
         /// The operator's own id, which finds its state again after the program was changed. No other operator of the
         /// job may have it.
-        #[must_use]
         #[track_caller]
         pub fn uid(self, uid: impl Into<String>) -> Self {
             let uid = uid.into();
@@ -27,21 +25,18 @@ macro_rules! operator_settings {
         }
 
         /// The number of subtasks.
-        #[must_use]
         #[track_caller]
         pub fn set_parallelism(self, parallelism: u32) -> Self {
             self.configure("set_parallelism", |node| node.parallelism = Some(parallelism))
         }
 
         /// The number of key groups, and so the highest parallelism the operator can ever have.
-        #[must_use]
         #[track_caller]
         pub fn set_max_parallelism(self, max_parallelism: u32) -> Self {
             self.configure("set_max_parallelism", |node| node.max_parallelism = Some(max_parallelism))
         }
 
         /// Subtasks of operators of one group may share a slot. Operators that follow inherit the group.
-        #[must_use]
         #[track_caller]
         pub fn slot_sharing_group(self, group: impl Into<String>) -> Self {
             let group = group.into();
@@ -49,14 +44,12 @@ macro_rules! operator_settings {
         }
 
         /// Gives the operator a task of its own.
-        #[must_use]
         #[track_caller]
         pub fn disable_chaining(self) -> Self {
             self.configure("disable_chaining", |node| node.chaining = ChainingStrategy::Never)
         }
 
         /// Begins a new task with this operator, which those that follow may share.
-        #[must_use]
         #[track_caller]
         pub fn start_new_chain(self) -> Self {
             self.configure("start_new_chain", |node| node.chaining = ChainingStrategy::Head)

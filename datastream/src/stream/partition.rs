@@ -10,37 +10,31 @@ use super::DataStream;
 /// operators have the same parallelism, and are rebalanced otherwise.
 impl<T: Record> DataStream<T> {
     /// Subtask i of this stream's operator writes to subtask i of the next, which must have the same parallelism.
-    #[must_use]
     pub fn forward(self) -> Self {
         self.partitioned(Partitioner::Forward)
     }
 
     /// All readers in turn.
-    #[must_use]
     pub fn rebalance(self) -> Self {
         self.partitioned(Partitioner::Rebalance)
     }
 
     /// In turn among a part of the readers, which no other writer has.
-    #[must_use]
     pub fn rescale(self) -> Self {
         self.partitioned(Partitioner::Rescale)
     }
 
     /// Random readers.
-    #[must_use]
     pub fn shuffle(self) -> Self {
         self.partitioned(Partitioner::Shuffle)
     }
 
     /// Every reader gets every record.
-    #[must_use]
     pub fn broadcast(self) -> Self {
         self.partitioned(Partitioner::Broadcast)
     }
 
     /// The first reader gets every record.
-    #[must_use]
     pub fn global(self) -> Self {
         self.partitioned(Partitioner::Global)
     }
@@ -54,7 +48,6 @@ impl<T: Record> DataStream<T> {
     /// a.union([b]).map(|n| n + 1)
     /// # }
     /// ```
-    #[must_use]
     pub fn union(self, others: impl IntoIterator<Item = Self>) -> Self {
         let mut outputs = self.outputs();
         outputs.extend(others.into_iter().flat_map(|other| other.outputs()));

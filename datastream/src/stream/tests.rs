@@ -2,3 +2,4 @@
 
 mod fusing;
 mod shapes;
+mod sides;

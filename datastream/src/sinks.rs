@@ -1,0 +1,80 @@
+//! Where streams end: printing, files, collecting, nothing.
+//!
+//! Owns the typed view; how columns become bytes is `pelton_connectors`' business.
+
+mod file;
+
+use std::sync::Arc;
+
+use pelton_connectors::{BlackholeSink, PrintSink, PrintTarget};
+use pelton_runtime_core::operator::OperatorFactory;
+
+use crate::record::Record;
+use crate::stream::{DataStream, DataStreamSink};
+
+pub use file::FileSink;
+pub use pelton_connectors::{FileSinkFormat, RollingPolicy};
+
+/// Takes records of type `T` out of the job.
+pub trait Sink<T: Record> {
+    /// What makes its writers: operators that emit nothing.
+    fn into_factory(self) -> Arc<dyn OperatorFactory>;
+}
+
+impl<T: Record> Sink<T> for PrintSink {
+    fn into_factory(self) -> Arc<dyn OperatorFactory> {
+        Arc::new(self)
+    }
+}
+
+impl<T: Record> Sink<T> for BlackholeSink {
+    fn into_factory(self) -> Arc<dyn OperatorFactory> {
+        Arc::new(self)
+    }
+}
+
+impl<T: Record> DataStream<T> {
+    /// Prints every record in a line of standard output; in a cluster, of the TaskManager's `.out` file. Lines of
+    /// several subtasks start with the subtask's number: `2> `.
+    ///
+    /// ```
+    /// # use pelton::StreamExecutionEnvironment;
+    /// # let env = StreamExecutionEnvironment::get_execution_environment();
+    /// env.from_sequence(1, 3).print();
+    /// ```
+    pub fn print(self) -> DataStreamSink {
+        self.sink_as("Print to Std. Out", PrintSink::new())
+    }
+
+    /// Prints to standard output; every line starts with `identifier`.
+    pub fn print_with(self, identifier: impl Into<String>) -> DataStreamSink {
+        self.sink_as("Print to Std. Out", PrintSink::new().identifier(identifier))
+    }
+
+    /// Prints to standard error.
+    pub fn print_to_err(self) -> DataStreamSink {
+        self.sink_as("Print to Std. Err", PrintSink::new().to(PrintTarget::Stderr))
+    }
+
+    /// Drops every record: the end of a stream that is only measured.
+    pub fn discard(self) -> DataStreamSink {
+        self.sink_as("Discard", BlackholeSink)
+    }
+
+    /// Writes the records to a sink.
+    ///
+    /// ```
+    /// use pelton::sinks::FileSink;
+    /// # use pelton::StreamExecutionEnvironment;
+    /// # let env = StreamExecutionEnvironment::get_execution_environment();
+    ///
+    /// env.from_sequence(1, 3).sink_to(FileSink::text("numbers")).name("numbers");
+    /// ```
+    pub fn sink_to(self, sink: impl Sink<T>) -> DataStreamSink {
+        self.sink_as("Writer", sink)
+    }
+
+    fn sink_as(self, name: &str, sink: impl Sink<T>) -> DataStreamSink {
+        DataStreamSink::new(self.add_sink(name, sink.into_factory()))
+    }
+}

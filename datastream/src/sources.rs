@@ -1,0 +1,131 @@
+//! Where streams come from: files, sequences, generated data, sockets, collections.
+//!
+//! Owns the typed view; how bytes become columns is `pelton_connectors`' business. A [`Source`] knows the type of its
+//! records, and reads columns in the shape of that type's schema.
+
+mod collection;
+mod file;
+mod generator;
+
+use std::sync::Arc;
+
+use pelton_connectors::{NumberSequence, SocketSource};
+use pelton_runtime_core::graph::program::OperatorCode;
+use pelton_runtime_core::source::SourceFactory;
+
+use crate::environment::StreamExecutionEnvironment;
+use crate::record::Record;
+use crate::stream::DataStream;
+use crate::watermarks::WatermarkStrategy;
+
+use self::collection::CollectionSource;
+
+pub use file::FileSource;
+pub use generator::DataGeneratorSource;
+pub use pelton_connectors::{CsvOptions, JsonOptions, OnBadRow, Retries, TextOptions};
+
+/// Records of type `T` from somewhere.
+pub trait Source<T: Record> {
+    /// What makes its readers. Their batches have the columns of `T`.
+    fn into_factory(self) -> Arc<dyn SourceFactory>;
+
+    /// The parallelism it has by itself; absent: the environment's.
+    fn parallelism(&self) -> Option<u32> {
+        None
+    }
+}
+
+impl Source<i64> for NumberSequence {
+    fn into_factory(self) -> Arc<dyn SourceFactory> {
+        Arc::new(self)
+    }
+}
+
+/// One connection: a socket has one reader.
+impl Source<String> for SocketSource {
+    fn into_factory(self) -> Arc<dyn SourceFactory> {
+        Arc::new(self)
+    }
+
+    fn parallelism(&self) -> Option<u32> {
+        Some(1)
+    }
+}
+
+impl StreamExecutionEnvironment {
+    /// The stream of a source's records, with the event times and watermarks that `strategy` gives them.
+    ///
+    /// ```no_run
+    /// use pelton::StreamExecutionEnvironment;
+    /// use pelton::record::Record;
+    /// use pelton::sources::FileSource;
+    /// use pelton::watermarks::WatermarkStrategy;
+    ///
+    /// #[derive(Clone, Record)]
+    /// struct Trip {
+    ///     driver: String,
+    ///     fare: Option<f64>,
+    /// }
+    ///
+    /// let env = StreamExecutionEnvironment::get_execution_environment();
+    /// let source = FileSource::<Trip>::csv("s3://trips/2026", |csv| csv.with_header());
+    /// env.from_source(source, WatermarkStrategy::no_watermarks(), "Trips").filter(|trip| trip.fare.is_some()).print();
+    /// ```
+    pub fn from_source<T: Record>(
+        &self,
+        source: impl Source<T>,
+        strategy: WatermarkStrategy<T>,
+        name: &str,
+    ) -> DataStream<T> {
+        let parallelism = source.parallelism();
+        let code = OperatorCode::Source(source.into_factory());
+        let mut stream = DataStream::from_source(self, &format!("Source: {name}"), code);
+        if let Some(parallelism) = parallelism {
+            stream = stream.set_parallelism(parallelism);
+        }
+        if strategy.is_noop() { stream } else { stream.assign_timestamps_and_watermarks(strategy) }
+    }
+
+    /// The stream of given records. It is read with parallelism 1, in order, unless that is set otherwise.
+    ///
+    /// ```
+    /// # use pelton::StreamExecutionEnvironment;
+    /// # let env = StreamExecutionEnvironment::get_execution_environment();
+    /// env.from_collection(vec![1i64, 2, 3]).map(|n| n * 2).print();
+    /// ```
+    pub fn from_collection<T: Record>(&self, records: impl IntoIterator<Item = T>) -> DataStream<T> {
+        let source = CollectionSource::new(records.into_iter().collect());
+        self.from_source(source, WatermarkStrategy::no_watermarks(), "Collection Source")
+    }
+
+    /// The stream of given records, as [`from_collection`](Self::from_collection).
+    ///
+    /// ```
+    /// # use pelton::StreamExecutionEnvironment;
+    /// # let env = StreamExecutionEnvironment::get_execution_environment();
+    /// env.from_elements([("a".to_owned(), 1i64), ("b".to_owned(), 2)]).print();
+    /// ```
+    pub fn from_elements<T: Record, const N: usize>(&self, records: [T; N]) -> DataStream<T> {
+        self.from_collection(records)
+    }
+
+    /// The numbers from `from` to `to`, both included; every subtask has an ascending part.
+    pub fn from_sequence(&self, from: i64, to: i64) -> DataStream<i64> {
+        self.from_source(NumberSequence::new(from, to), WatermarkStrategy::no_watermarks(), "Sequence Source")
+    }
+
+    /// The lines of a text file, or of all files beneath a directory, here or in an object store.
+    pub fn read_text_file(&self, location: impl Into<String>) -> DataStream<String> {
+        self.from_source(FileSource::text(location), WatermarkStrategy::no_watermarks(), "File Source")
+    }
+
+    /// Generated records; see [`DataGeneratorSource`].
+    pub fn data_generator<T: Record>(&self, generator: DataGeneratorSource<T>) -> DataStream<T> {
+        self.from_source(generator, WatermarkStrategy::no_watermarks(), "Data Generator")
+    }
+
+    /// Lines from a TCP server, until it closes the connection. Parallelism 1.
+    pub fn socket_text_stream(&self, host: impl Into<String>, port: u16) -> DataStream<String> {
+        self.from_source(SocketSource::new(host, port), WatermarkStrategy::no_watermarks(), "Socket Stream")
+    }
+}

@@ -1,0 +1,78 @@
+//! Files of records.
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use pelton_connectors::{CsvOptions, FileFormat, JsonOptions, ParquetOptions};
+use pelton_runtime_core::source::SourceFactory;
+
+use crate::record::Record;
+
+use super::Source;
+
+/// Reads records from a file, or from all files beneath a directory. Locations are paths, or URLs of object stores
+/// such as `s3://bucket/directory`.
+///
+/// ```
+/// use pelton::record::Record;
+/// use pelton::sources::{FileSource, OnBadRow};
+///
+/// #[derive(Clone, Record)]
+/// struct Flight {
+///     carrier: String,
+///     delay: Option<i64>,
+/// }
+///
+/// FileSource::<Flight>::csv("flights.csv", |csv| csv.with_header().on_bad_row(OnBadRow::Skip));
+/// ```
+#[must_use]
+pub struct FileSource<T> {
+    source: pelton_connectors::FileSource,
+    records: PhantomData<fn() -> T>,
+}
+
+impl FileSource<String> {
+    /// One record per line.
+    pub fn text(location: impl Into<String>) -> Self {
+        Self { source: pelton_connectors::FileSource::text(location), records: PhantomData }
+    }
+}
+
+impl<T: Record> FileSource<T> {
+    /// Comma-separated values; `options` says how they are written. Columns are found by name with
+    /// [`with_header`](CsvOptions::with_header), otherwise by their order.
+    pub fn csv(location: impl Into<String>, options: impl FnOnce(CsvOptions) -> CsvOptions) -> Self {
+        Self::new(location, FileFormat::Csv(options(CsvOptions::new(T::schema()))))
+    }
+
+    /// One JSON object per line; `options` says what happens to lines that do not fit.
+    pub fn json(location: impl Into<String>, options: impl FnOnce(JsonOptions) -> JsonOptions) -> Self {
+        Self::new(location, FileFormat::Json(options(JsonOptions::new(T::schema()))))
+    }
+
+    /// Apache Parquet. Only the columns of `T` are read.
+    pub fn parquet(location: impl Into<String>) -> Self {
+        Self::new(location, FileFormat::Parquet(ParquetOptions::new(T::schema())))
+    }
+
+    /// Cuts files of lines every so many bytes. Without this the size follows from the files and the parallelism.
+    pub fn split_bytes(self, bytes: u64) -> Self {
+        Self { source: self.source.split_bytes(bytes), ..self }
+    }
+
+    fn new(location: impl Into<String>, format: FileFormat) -> Self {
+        Self { source: pelton_connectors::FileSource::new(location, format), records: PhantomData }
+    }
+}
+
+impl<T: Record> Source<T> for FileSource<T> {
+    fn into_factory(self) -> Arc<dyn SourceFactory> {
+        Arc::new(self.source)
+    }
+}
+
+impl<T> std::fmt::Debug for FileSource<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.source.fmt(f)
+    }
+}

@@ -1,0 +1,179 @@
+//! Event time: where records' times come from, and the watermarks that follow them.
+//!
+//! ```text
+//!  batch ─► times: from a column, a closure, or as they are ─► generator ─► batch with times, watermark if it advanced
+//! ```
+//!
+//! A watermark `t` says that no record with a time of `t` or before follows, except late ones. It is emitted after each
+//! batch, as often as it advances; no interval has to be configured. Times and watermarks are milliseconds since the
+//! epoch. Watermarks from upstream are replaced by those made here, all but the last one, which ends the stream's time.
+//!
+//! Invariants: emitted watermarks only grow; a record without a time fails the job rather than being lost later.
+
+mod assigner;
+mod generator;
+mod idleness;
+mod operator;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use pelton_runtime_core::operator::{Operator, OperatorResult, OperatorRuntime};
+use pelton_runtime_core::time::EpochMillis;
+
+use crate::record::{Column, Record};
+use crate::stream::DataStream;
+
+use self::assigner::{Assigner, ByClosure, ByColumn};
+use self::generator::{BoundedOutOfOrderness, Custom, Generator};
+use self::idleness::Idleness;
+use self::operator::TimestampsAndWatermarks;
+
+pub use assigner::EventTime;
+pub use generator::WatermarkGenerator;
+
+/// How a stream's records get their event times, and how far its event time has come.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use pelton::record::{Record, Timestamp};
+/// use pelton::watermarks::WatermarkStrategy;
+///
+/// #[derive(Clone, Record)]
+/// struct Trip {
+///     driver: String,
+///     started: Timestamp,
+/// }
+///
+/// WatermarkStrategy::<Trip>::for_bounded_out_of_orderness(Duration::from_secs(5))
+///     .with_timestamp_column(Trip::started)
+///     .with_idleness(Duration::from_secs(60));
+/// ```
+#[must_use]
+pub struct WatermarkStrategy<T: Record> {
+    assigner: Option<Arc<dyn Fn() -> Box<dyn Assigner> + Send + Sync>>,
+    generator: Option<Arc<dyn Fn() -> Box<dyn Generator> + Send + Sync>>,
+    idleness: Option<Duration>,
+    records: std::marker::PhantomData<fn(&T)>,
+}
+
+impl<T: Record> WatermarkStrategy<T> {
+    /// Records may come up to `bound` later than records with later times; the watermark stays that far, and a
+    /// millisecond, behind the latest time.
+    pub fn for_bounded_out_of_orderness(bound: Duration) -> Self {
+        let bound = millis(bound);
+        Self::with(Some(Arc::new(move || Box::new(BoundedOutOfOrderness::new(bound)))))
+    }
+
+    /// Times never go back within a subtask.
+    pub fn for_monotonous_timestamps() -> Self {
+        Self::for_bounded_out_of_orderness(Duration::ZERO)
+    }
+
+    /// Event time does not advance. Records may still get times.
+    pub fn no_watermarks() -> Self {
+        Self::with(None)
+    }
+
+    /// Watermarks of your own making; every subtask has a generator of its own.
+    ///
+    /// ```
+    /// use pelton::watermarks::{WatermarkGenerator, WatermarkStrategy};
+    ///
+    /// /// Records that are negative say how far time has come.
+    /// #[derive(Default)]
+    /// struct Punctuated(Option<i64>);
+    ///
+    /// impl WatermarkGenerator<i64> for Punctuated {
+    ///     fn on_event(&mut self, record: &i64, timestamp: i64) {
+    ///         if *record < 0 {
+    ///             self.0 = Some(timestamp);
+    ///         }
+    ///     }
+    ///     fn current_watermark(&mut self) -> Option<i64> {
+    ///         self.0
+    ///     }
+    /// }
+    ///
+    /// WatermarkStrategy::for_generator(Punctuated::default);
+    /// ```
+    pub fn for_generator<G: WatermarkGenerator<T>>(make: impl Fn() -> G + Send + Sync + 'static) -> Self {
+        Self::with(Some(Arc::new(move || Box::new(Custom::new(make())))))
+    }
+
+    fn with(generator: Option<Arc<dyn Fn() -> Box<dyn Generator> + Send + Sync>>) -> Self {
+        Self { assigner: None, generator, idleness: None, records: std::marker::PhantomData }
+    }
+
+    /// Takes times from a closure, in milliseconds since the epoch. Prefer a
+    /// [column](Self::with_timestamp_column) where one holds the time: it is not read row by row.
+    pub fn with_timestamp_assigner(
+        mut self,
+        assign: impl Fn(&T) -> EpochMillis + Send + Sync + 'static,
+    ) -> Self {
+        let assign = Arc::new(assign);
+        self.assigner = Some(Arc::new(move || Box::new(ByClosure::new(assign.clone()))));
+        self
+    }
+
+    /// Takes times from a column. A NULL in it fails the job: a record without a time has no place in event time, so
+    /// filter such records before.
+    pub fn with_timestamp_column<F: EventTime>(mut self, column: Column<T, F>) -> Self {
+        self.assigner = Some(Arc::new(move || Box::new(ByColumn::new(column.name()))));
+        self
+    }
+
+    /// A subtask that has had no record for this long, in wall-clock time, does not hold back the others'
+    /// watermarks. Time in which the task could not run, because its readers were slow, does not count.
+    pub fn with_idleness(mut self, timeout: Duration) -> Self {
+        self.idleness = Some(timeout);
+        self
+    }
+
+    /// Whether the strategy changes nothing.
+    pub(crate) fn is_noop(&self) -> bool {
+        self.assigner.is_none() && self.generator.is_none() && self.idleness.is_none()
+    }
+
+    fn operator(&self) -> TimestampsAndWatermarks {
+        TimestampsAndWatermarks::new(
+            self.assigner.as_ref().map(|make| make()),
+            self.generator.as_ref().map(|make| make()),
+            self.idleness.map(|timeout| Idleness::new(millis(timeout))),
+        )
+    }
+}
+
+impl<T: Record> Clone for WatermarkStrategy<T> {
+    fn clone(&self) -> Self {
+        Self {
+            assigner: self.assigner.clone(),
+            generator: self.generator.clone(),
+            idleness: self.idleness,
+            records: self.records,
+        }
+    }
+}
+
+impl<T: Record> std::fmt::Debug for WatermarkStrategy<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("WatermarkStrategy").field("idleness", &self.idleness).finish_non_exhaustive()
+    }
+}
+
+impl<T: Record> DataStream<T> {
+    /// Gives records their event times and the stream its watermarks.
+    pub fn assign_timestamps_and_watermarks(self, strategy: WatermarkStrategy<T>) -> Self {
+        let factory = move |_: &OperatorRuntime| -> OperatorResult<Box<dyn Operator>> {
+            Ok(Box::new(strategy.operator()))
+        };
+        self.transform("Timestamps/Watermarks", Arc::new(factory))
+    }
+}
+
+fn millis(duration: Duration) -> EpochMillis {
+    EpochMillis::try_from(duration.as_millis()).unwrap_or(EpochMillis::MAX)
+}
