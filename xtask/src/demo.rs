@@ -1,0 +1,69 @@
+//! `cargo xtask demo`: from a fresh checkout to results, building nothing else than the job needs.
+//!
+//! It uses the development profile, so that the demo, the tests and development share one build.
+
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+
+use anyhow::{Context, Result, bail};
+
+use crate::stopwatch::Stopwatch;
+use crate::tool;
+use crate::workspace::{Workspace, check};
+
+const JOB: &str = "flight_delays";
+const INPUT: &str = "examples/data/flights.csv.gz";
+/// How many results are shown one after the other before only every [`EVERY`]th is.
+const FIRST: u64 = 10;
+const EVERY: u64 = 5_000;
+
+/// What `cargo xtask demo` is told.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// Shows all results
+    #[arg(long)]
+    all: bool,
+    /// Arguments for the job, after `--`
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGUMENTS")]
+    arguments: Vec<String>,
+}
+
+/// Builds and runs the job.
+pub fn run(workspace: &Workspace, arguments: &Arguments) -> Result<()> {
+    let all = Stopwatch::start();
+    println!("The hourly mean departure delay per carrier and origin, from all flights out of New York in 2013.\n");
+    println!("Building the job. The first time compiles the libraries too, which takes minutes.");
+    tool::MAKE.ensure()?;
+    check(workspace.cargo("build").args(["-p", "pelton-examples", "--example", JOB]))?;
+    println!("Built in {}.\n", all.elapsed());
+
+    println!("Running it in an embedded cluster (a JobManager and a TaskManager in this one process) on {INPUT}.");
+    let mut job = workspace.command(workspace.built("debug").join("examples").join(JOB));
+    job.arg("--input").arg(workspace.path(INPUT)).args(&arguments.arguments).stdout(Stdio::piped());
+    let running = Stopwatch::start();
+    let mut child = job.spawn().with_context(|| format!("cannot start `{JOB}`"))?;
+    let results = child.stdout.take().context("the job's output is a pipe")?;
+    let mut count = 0;
+    for line in BufReader::new(results).lines() {
+        let line = line.context("cannot read the job's results")?;
+        if count == 0 {
+            println!("The first result came after {}:", running.elapsed());
+        }
+        count += 1;
+        if arguments.all || count <= FIRST || count % EVERY == 0 {
+            println!("  {line}");
+        }
+        if !arguments.all && count == FIRST {
+            println!("  … and then every {EVERY}th:");
+        }
+    }
+    let status = child.wait().context("cannot wait for the job")?;
+    if !status.success() {
+        bail!("the job failed ({status}); what it said is above");
+    }
+    println!("{count} results after {}.\n", running.elapsed());
+    println!("From start to end: {}.", all.elapsed());
+    println!("Next: `cargo xtask demo --all`, {JOB}'s own options with `cargo xtask demo -- --help`,");
+    println!("      its source in examples/examples/{JOB}.rs, and a real cluster as README.md shows.");
+    Ok(())
+}
