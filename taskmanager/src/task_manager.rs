@@ -195,7 +195,7 @@ impl TaskManager {
     /// Lets the workers end, kills those that do not in `cluster.services.shutdown-timeout`, and ends.
     pub async fn stop(self) {
         // A supervisor that has ended has no workers any more.
-        let Ok(()) | Err(Stopped) = self.supervisor.shut_down(self.shutdown).await;
+        let (Ok(()) | Err(Stopped)) = self.supervisor.shut_down(self.shutdown).await;
     }
 }
 
