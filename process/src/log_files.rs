@@ -96,7 +96,7 @@ impl LogFiles {
             return Ok(Self { log, foreground: false, rotation, _lock: None });
         }
         let folder = log_directory(configuration, &settings.environment, settings.home.as_deref());
-        let name = format!("pelton-{}-{}", user(&settings.environment), role.as_str());
+        let name = format!("pelton-{}-{}", user_name(&settings.environment), role.as_str());
         let host = host_name().unwrap_or_else(|_| "localhost".to_owned());
         let (log, lock) = first_free(&folder, &name, &host)?;
         Ok(Self { log, foreground: true, rotation, _lock: Some(lock) })
@@ -124,8 +124,8 @@ impl LogFiles {
     }
 }
 
-/// The user's name, as the scripts see it.
-fn user(environment: &Environment) -> String {
+/// The user's name, as it is part of the names of files.
+pub fn user_name(environment: &Environment) -> String {
     let name = ["USER", "LOGNAME"].iter().find_map(|name| environment.get(*name)).filter(|name| !name.is_empty());
     match name {
         Some(name) => name.clone(),

@@ -154,7 +154,10 @@ impl Tail {
             let line = line.strip_suffix(b"\n").unwrap_or(line);
             if let Some(crash) = line.strip_prefix(CRASH_MARK) {
                 let crash = String::from_utf8_lossy(crash);
-                self.crashed_task = crash.split_once("task=").map(|(_, task)| task.trim().to_owned());
+                let task = crash.split_once("task=").map(|(_, task)| task.trim().to_owned());
+                self.crashed_task = task.filter(|task| !task.is_empty());
+                // The mark begins with a line end, in case the last line had none.
+                self.lines.pop_back_if(|line| line.is_empty());
                 continue;
             }
             if self.lines.len() == TAIL_LINES {
@@ -214,9 +217,9 @@ mod tests {
         for number in 0..TAIL_LINES + 5 {
             tail.extend(format!("line {number}\n").as_bytes());
         }
-        tail.extend(b"pelton-crash: signal=SIGSEGV task=Map -> Sink (2/4)#0\n");
-        assert_eq!(tail.lines.len(), TAIL_LINES);
-        assert_eq!(tail.lines[0], "line 5");
+        tail.extend(b"\npelton-crash: signal=SIGSEGV task=Map -> Sink (2/4)#0\n");
+        assert_eq!(tail.lines.back().map(String::as_str), Some("line 54"));
+        assert!(tail.lines.len() <= TAIL_LINES);
         assert_eq!(tail.crashed_task.as_deref(), Some("Map -> Sink (2/4)#0"));
     }
 }
