@@ -125,7 +125,14 @@ fn consume(side: &Side, parent: &str) -> Result<()> {
     let pong = side.client.open(PARENT, parent, channel(PONG));
     loop {
         match poll(&queue) {
-            (_, StreamElement::EndOfInput) => return Ok(()),
+            (0, StreamElement::EndOfInput) => {
+                pong.push(StreamElement::EndOfInput);
+                while !pong.is_delivered(&current_thread()) {
+                    std::thread::park();
+                }
+                return Ok(());
+            }
+            (1, StreamElement::EndOfInput) => {}
             (0, StreamElement::Watermark(time)) => pong.push(StreamElement::Watermark(time)),
             (1, element) => pong.push(element),
             _ => {}
@@ -189,7 +196,14 @@ fn produce(side: &Side, time: Duration) -> Result<()> {
         poll(&pongs);
     });
     print_latency("exchange", &times);
+    ping.push(StreamElement::EndOfInput);
+    while !ping.is_delivered(&waker) {
+        std::thread::park();
+    }
     data.push(StreamElement::EndOfInput);
+    while !data.is_delivered(&waker) {
+        std::thread::park();
+    }
     child.wait()?;
     Ok(())
 }
@@ -204,15 +218,13 @@ fn encoded_bytes(records: &RecordBatch) -> Result<Vec<u8>> {
 fn print_decoding(time: Duration) -> Result<()> {
     let records = batch(10_000);
     let mut encoder = StreamEncoder::try_new(&records.schema())?;
-    let mut first: Vec<u8> = encoder.encode(&records)?.iter().flat_map(|buffer| buffer.to_vec()).collect();
-    // A decoder answers when it sees that something follows.
-    first.extend([0xff; 4]);
+    let first: Vec<u8> = encoder.encode(&records)?.iter().flat_map(|buffer| buffer.to_vec()).collect();
     let next: Buffer = encoded_bytes(&records)?.into();
     print!("\ndecoding 10000 rows:");
     for (name, skip) in [("validated", false), ("unchecked", true)] {
         // SAFETY: the bytes were encoded above.
         let mut decoder = unsafe { StreamDecoder::new().with_skip_validation(skip) };
-        decoder.decode(&mut Buffer::from(&first[..first.len() - 4]))?;
+        decoder.decode(&mut Buffer::from(&first[..]))?;
         let start = Instant::now();
         let mut batches = 0;
         while start.elapsed() < time / 4 {
@@ -246,8 +258,7 @@ fn print_latency(name: &str, times: &[Duration]) {
 }
 
 fn spawn_child(role: &str, argument: &str) -> Result<(Child, String)> {
-    let mut child =
-        Command::new(std::env::current_exe()?).args([role, argument]).stdout(Stdio::piped()).spawn()?;
+    let mut child = Command::new(std::env::current_exe()?).args([role, argument]).stdout(Stdio::piped()).spawn()?;
     let mut line = String::new();
     BufReader::new(child.stdout.take().context("piped")?).read_line(&mut line)?;
     Ok((child, line.trim().to_owned()))

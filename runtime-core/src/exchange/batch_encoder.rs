@@ -57,12 +57,7 @@ impl BatchEncoder {
         self.encode(channel, &batch.slice(rows / 2, rows - rows / 2), max_body_bytes, frames)
     }
 
-    fn encode_whole(
-        &mut self,
-        channel: u32,
-        mut flags: u8,
-        batch: &StreamBatch,
-    ) -> Result<OutgoingFrame, ArrowError> {
+    fn encode_whole(&mut self, channel: u32, mut flags: u8, batch: &StreamBatch) -> Result<OutgoingFrame, ArrowError> {
         let rows = u32::try_from(batch.num_rows())
             .map_err(|_| ArrowError::InvalidArgumentError("more than 4 billion rows in one batch".to_owned()))?;
         let mut frame = OutgoingFrame::begin();

@@ -17,9 +17,7 @@ pub(super) fn encode(
 ) -> Result<(), EncodeError> {
     let frame = match element {
         StreamElement::Batch(batch) => return encoder.encode(channel, batch, max_body_bytes, frames),
-        StreamElement::Watermark(time) => {
-            OutgoingFrame::short(FrameKind::Watermark, channel, &time.to_le_bytes())
-        }
+        StreamElement::Watermark(time) => OutgoingFrame::short(FrameKind::Watermark, channel, &time.to_le_bytes()),
         StreamElement::Idle => OutgoingFrame::short(FrameKind::Idle, channel, &[]),
         StreamElement::Barrier(barrier) => {
             let CheckpointBarrier { checkpoint: CheckpointId(checkpoint), triggered_at } = barrier;

@@ -15,8 +15,7 @@ impl<'a> Fields<'a> {
     }
 
     pub(super) fn array<const N: usize>(&mut self) -> Result<[u8; N], ProtocolError> {
-        let (bytes, rest) =
-            self.rest.split_first_chunk::<N>().ok_or(ProtocolError::ShortBody { what: self.what })?;
+        let (bytes, rest) = self.rest.split_first_chunk::<N>().ok_or(ProtocolError::ShortBody { what: self.what })?;
         self.rest = rest;
         Ok(*bytes)
     }

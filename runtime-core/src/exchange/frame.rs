@@ -135,7 +135,8 @@ impl FrameHeader {
         let word = |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
         let kind = FrameKind::of(bytes[4]).ok_or(ProtocolError::UnknownKind(bytes[4]))?;
         let flags = bytes[5];
-        let known = if kind == FrameKind::Batch { FLAG_SCHEMA | FLAG_TIMESTAMPS | FLAG_KINDS | FLAG_CONTINUED } else { 0 };
+        let known =
+            if kind == FrameKind::Batch { FLAG_SCHEMA | FLAG_TIMESTAMPS | FLAG_KINDS | FLAG_CONTINUED } else { 0 };
         if flags & !known != 0 || bytes[6..8] != [0, 0] {
             return Err(ProtocolError::ReservedBits);
         }

@@ -39,7 +39,10 @@ pub(super) struct IncomingConnection {
 
 enum IncomingChannel {
     /// Its consumer is not here yet.
-    Waiting { id: ChannelId, _deadline: Option<AbortOnDrop> },
+    Waiting {
+        id: ChannelId,
+        _deadline: Option<AbortOnDrop>,
+    },
     Open(Box<OpenChannel>),
 }
 
@@ -209,8 +212,8 @@ impl IncomingConnection {
         let cost = cost_bytes(frame.body.len());
         {
             let mut credit = channel.account.credit.lock();
-            let needs_none = matches!(kind, FrameKind::Barrier | FrameKind::EndOfInput)
-                || frame.header.flags & FLAG_CONTINUED != 0;
+            let needs_none =
+                matches!(kind, FrameKind::Barrier | FrameKind::EndOfInput) || frame.header.flags & FLAG_CONTINUED != 0;
             if !needs_none && !credit.has_credit() {
                 return Err(ProtocolError::NoCredit(number));
             }

@@ -109,8 +109,7 @@ impl InputQueue {
                 channel.listed = true;
                 state.ready.push_back(index);
             }
-            let writer =
-                if channel.bytes < self.shared.capacity_bytes { channel.writer.take() } else { None };
+            let writer = if channel.bytes < self.shared.capacity_bytes { channel.writer.take() } else { None };
             (index, element, bytes, channel.on_consumed.clone(), writer)
         };
         if let Some(writer) = writer {
@@ -254,7 +253,10 @@ mod tests {
     fn counting_waker() -> (TaskWaker, Arc<AtomicUsize>) {
         let count = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&count);
-        (TaskWaker::new(move || drop(counted.fetch_add(1, Ordering::SeqCst))), count)
+        let waker = TaskWaker::new(move || {
+            counted.fetch_add(1, Ordering::SeqCst);
+        });
+        (waker, count)
     }
 
     fn watermark(queue: &InputQueue) -> Option<(usize, i64)> {

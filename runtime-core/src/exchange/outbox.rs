@@ -31,7 +31,7 @@ pub(super) enum Work {
     /// A frame that is encoded already.
     Urgent(OutgoingFrame),
     /// An element, with the encoder of its channel, which must come back in [`Outbox::settle`].
-    Element { channel: ChannelNumber, id: ChannelId, element: StreamElement, encoder: BatchEncoder },
+    Element { channel: ChannelNumber, id: ChannelId, element: StreamElement, encoder: Box<BatchEncoder> },
     /// The channel's last frame.
     Close { channel: ChannelNumber },
 }
@@ -61,7 +61,7 @@ struct Channel {
     stage: Stage,
     ready: bool,
     /// Absent while an element is being encoded.
-    encoder: Option<BatchEncoder>,
+    encoder: Option<Box<BatchEncoder>>,
     /// Wakes the writer when there is room, or everything is delivered.
     writer: Option<TaskWaker>,
 }
@@ -116,7 +116,7 @@ impl Outbox {
             credit: SendCredit::default(),
             stage: Stage::Writing,
             ready: false,
-            encoder: Some(BatchEncoder::default()),
+            encoder: Some(Box::default()),
             writer: None,
         };
         self.channels.insert(number, channel);
@@ -237,7 +237,7 @@ impl Outbox {
     }
 
     /// The element of [`Outbox::next`] was encoded and costs so much.
-    pub(super) fn settle(&mut self, number: ChannelNumber, cost_bytes: usize, encoder: BatchEncoder) {
+    pub(super) fn settle(&mut self, number: ChannelNumber, cost_bytes: usize, encoder: Box<BatchEncoder>) {
         if let Some(channel) = self.channels.get_mut(&number) {
             channel.credit.spend(cost_bytes);
             channel.encoder = Some(encoder);

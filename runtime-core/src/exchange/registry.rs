@@ -99,8 +99,7 @@ impl<W> Registry<W> {
             }
         }
         self.registered.retain(|_, registered| registered.id.consumer_attempt != attempt);
-        let stale: Vec<ChannelId> =
-            self.waiting.keys().filter(|id| id.consumer_attempt == attempt).copied().collect();
+        let stale: Vec<ChannelId> = self.waiting.keys().filter(|id| id.consumer_attempt == attempt).copied().collect();
         stale.iter().filter_map(|id| self.waiting.remove(id)).collect()
     }
 }

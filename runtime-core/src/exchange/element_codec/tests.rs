@@ -87,7 +87,12 @@ fn all_types() -> RecordBatch {
         ("fixed", Arc::new(FixedSizeBinaryArray::try_from_iter((0..4).map(|n| [n; 3])).unwrap())),
         ("date", Arc::new(Date32Array::from(vec![Some(1), None, Some(3), Some(4)]))),
         ("time", Arc::new(TimestampMicrosecondArray::from(vec![1, 2, 3, 4]).with_timezone("+01:00"))),
-        ("decimal", Arc::new(Decimal128Array::from(vec![Some(1), None, Some(-3), Some(4)]).with_precision_and_scale(20, 2).unwrap())),
+        (
+            "decimal",
+            Arc::new(
+                Decimal128Array::from(vec![Some(1), None, Some(-3), Some(4)]).with_precision_and_scale(20, 2).unwrap(),
+            ),
+        ),
         ("decimal256", Arc::new(Decimal256Array::from(vec![Some(i256::ONE), None, None, Some(i256::MAX)]))),
         ("struct", Arc::new(record)),
         ("list", Arc::new(list)),

@@ -104,11 +104,8 @@ async fn a_barrier_needs_no_credit_when_its_turn_has_come() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_batch_larger_than_every_bound_arrives_in_pieces() {
-    let settings = ExchangeSettings {
-        cut_batches_above_bytes: 10_000,
-        max_frame_bytes: 4096,
-        ..ExchangeSettings::default()
-    };
+    let settings =
+        ExchangeSettings { cut_batches_above_bytes: 10_000, max_frame_bytes: 4096, ..ExchangeSettings::default() };
     let workers = Workers::start(settings).await;
     let consumer = Consumer::new(1, 1000);
     workers.server.register(channel(0), consumer.queue.writer(0));
