@@ -2,6 +2,7 @@
 //!
 //! Owns the typed view; how columns become bytes is `pelton_connectors`' business.
 
+mod collect;
 mod file;
 
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use pelton_runtime_core::operator::OperatorFactory;
 use crate::record::Record;
 use crate::stream::{DataStream, DataStreamSink};
 
+pub use collect::CollectIterator;
 pub use file::FileSink;
 pub use pelton_connectors::{FileSinkFormat, RollingPolicy};
 

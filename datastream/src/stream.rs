@@ -120,7 +120,7 @@ impl<T: Record> DataStream<T> {
     }
 
     /// The same records, given to readers in another way.
-    fn partitioned(self, partitioner: Partitioner) -> Self {
+    pub(crate) fn partitioned(self, partitioner: Partitioner) -> Self {
         let outputs = self.outputs().into_iter();
         let outputs = outputs.map(|output| NodeInput { partitioner: Some(partitioner.clone()), ..output }).collect();
         Self::from_outputs(self.env, outputs)

@@ -49,10 +49,14 @@ impl JobClient {
     /// # Errors
     ///
     /// When the job failed or was canceled.
-    pub fn wait(self) -> Result<JobExecutionResult, ExecuteError> {
-        let ended = || ExecuteError::Cluster { action: "finish the job", source: "its thread ended".into() };
+    pub fn wait(mut self) -> Result<JobExecutionResult, ExecuteError> {
         // The thread that blocks here may belong to an async runtime, where tokio's own blocking calls are refused.
-        futures::executor::block_on(self.result).map_err(|_| ended())?
+        futures::executor::block_on(self.ended())
+    }
+
+    /// What [`wait`](Self::wait) waits for. Says it once; may be given up and asked again before.
+    pub(crate) async fn ended(&mut self) -> Result<JobExecutionResult, ExecuteError> {
+        (&mut self.result).await.map_err(|_| cluster("finish the job", "its thread ended"))?
     }
 }
 

@@ -90,6 +90,13 @@ impl SideOutputs {
         MAIN_OUTPUT + 1 + index as OutputPort
     }
 
+    /// The port of the tag with this id, when somebody reads it.
+    pub(crate) fn port_of(&self, id: &str) -> Option<OutputPort> {
+        let index = self.0.lock().iter().position(|known| *known.id == *id)?;
+        // A graph has fewer outputs than fit.
+        Some(MAIN_OUTPUT + 1 + index as OutputPort)
+    }
+
     /// What an instance of the operator writes through. Made when the graph is complete.
     pub(crate) fn writer(&self) -> SideOutputWriter {
         let registered = self.0.lock();
