@@ -8,8 +8,11 @@ extern crate self as pelton;
 
 pub mod environment;
 pub mod graph_builder;
+pub mod keyed;
 pub mod record;
 pub mod role;
+pub mod sinks;
+pub mod sources;
 pub mod stream;
 pub mod watermarks;
 

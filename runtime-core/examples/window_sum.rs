@@ -23,16 +23,16 @@ const ROWS: usize = 8_000_000;
 const WINDOW_MS: i64 = 1000;
 const ROWS_PER_MS: usize = 2000;
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     for keys in [1_000, 100_000, 1_000_000] {
         let batches = batches(keys);
         let mut best = [Duration::MAX; 3];
         for _ in 0..3 {
-            let (by_hand, expected) = timed(|| by_hand::<std::hash::RandomState>(&batches));
-            let (by_hand_fast, _) = timed(|| by_hand::<foldhash::fast::FixedState>(&batches));
-            let (by_operator, answer) = timed(|| by_operator(&batches));
+            let (std_time, expected) = timed(|| by_hand::<std::hash::RandomState>(&batches));
+            let (foldhash_time, _) = timed(|| by_hand::<foldhash::fast::FixedState>(&batches));
+            let (operator_time, answer) = timed(|| by_operator(&batches));
             assert_eq!(answer?, expected, "both compute the same");
-            for (best, took) in best.iter_mut().zip([by_hand, by_hand_fast, by_operator]) {
+            for (best, took) in best.iter_mut().zip([std_time, foldhash_time, operator_time]) {
                 *best = took.min(*best);
             }
         }

@@ -25,6 +25,6 @@ mod tests;
 
 pub use aggregate::{GroupAggregate, Windows, result_timestamps};
 pub use assigner::{InvalidWindow, TimeDomain, WindowAssigner, window_start};
-pub use columnar::{AggregateCall, ColumnAggregates, ColumnFunction, OutputColumn};
+pub use columnar::{AggregateCall, ColumnAggregates, ColumnFunction, OutputColumn, RollingAggregates};
 pub use operator::{KeyColumns, WINDOW_CONTENTS, WindowOperator, WindowSettings};
 pub use time_window::TimeWindow;

@@ -42,9 +42,14 @@ impl<N: Ord + Copy> TimerQueue<N> {
         if self.timers.first()?.0 <= time { self.timers.pop_first() } else { None }
     }
 
+    /// The earliest timer.
+    pub fn first(&self) -> Option<(EpochMillis, N, Slot)> {
+        self.timers.first().copied()
+    }
+
     /// When the earliest timer is due.
     pub fn next(&self) -> Option<EpochMillis> {
-        self.timers.first().map(|timer| timer.0)
+        self.first().map(|timer| timer.0)
     }
 
     /// Every timer, in the order of time.

@@ -2,7 +2,6 @@
 //!
 //! Pure arithmetic on milliseconds that saturates instead of overflowing, for records and watermarks may carry any time.
 
-use super::TimeWindow;
 use crate::time::EpochMillis;
 
 /// Which clock closes windows.
@@ -138,6 +137,7 @@ pub fn window_start(time: EpochMillis, offset_ms: i64, slide_ms: i64) -> EpochMi
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::TimeWindow;
     use super::*;
 
     proptest! {

@@ -5,15 +5,17 @@
 //! and greatest float follow the total order, in which NaN is the greatest.
 
 mod accumulator;
+mod rolling;
 
 use std::fmt;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, RecordBatch, UInt32Array, new_empty_array};
 use arrow::compute;
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{Field, Schema, SchemaRef};
 
 use self::accumulator::{ColumnAccumulator, accumulator};
+pub use self::rolling::RollingAggregates;
 use super::aggregate::{GroupAggregate, Windows, result_timestamps};
 use crate::element::StreamBatch;
 use crate::operator::{OperatorContext, OperatorError, OperatorResult};
@@ -127,6 +129,32 @@ impl ColumnGroups {
         Ok(())
     }
 
+    /// Makes room for new groups and keeps the first row of each.
+    fn admit(
+        &mut self,
+        aggregate: &ColumnAggregates,
+        rows: Rows<'_>,
+        of_rows: &[Slot],
+        group_count: usize,
+    ) -> OperatorResult {
+        self.prepare(aggregate)?;
+        if group_count > self.count {
+            if !aggregate.carried.is_empty() {
+                let mut firsts = Vec::with_capacity(group_count - self.count);
+                let mut next = self.count as Slot;
+                rows.zip(of_rows, |row, group| {
+                    if group == next {
+                        firsts.push(row as u32);
+                        next += 1;
+                    }
+                });
+                self.carried.push(&aggregate.carried_columns, firsts)?;
+            }
+            self.count = group_count;
+        }
+        Ok(())
+    }
+
     fn prepare_like(&mut self, other: &Self) {
         if self.calls.len() < other.calls.len() {
             self.calls = other.calls.iter().map(|call| call.empty()).collect();
@@ -160,21 +188,7 @@ impl GroupAggregate for ColumnAggregates {
         of_rows: &[Slot],
         group_count: usize,
     ) -> OperatorResult {
-        groups.prepare(self)?;
-        if group_count > groups.count {
-            if !self.carried.is_empty() {
-                let mut firsts = Vec::with_capacity(group_count - groups.count);
-                let mut next = groups.count as Slot;
-                rows.zip(of_rows, |row, group| {
-                    if group == next {
-                        firsts.push(row as u32);
-                        next += 1;
-                    }
-                });
-                groups.carried.push(&self.carried_columns, firsts)?;
-            }
-            groups.count = group_count;
-        }
+        groups.admit(self, rows, of_rows, group_count)?;
         for (call, column) in groups.calls.iter_mut().zip(&self.call_columns) {
             call.accumulate(column, rows, of_rows, group_count)?;
         }
@@ -248,11 +262,24 @@ impl GroupAggregate for ColumnAggregates {
             OutputColumn::Carried(index) => carried[*index].clone(),
             OutputColumn::Aggregate(index) => groups.calls[*index].results(of),
         });
-        let records = RecordBatch::try_new(self.schema.clone(), columns.collect())?;
+        let columns: Vec<ArrayRef> = columns.collect();
+        let records = RecordBatch::try_new(fitted(&self.schema, &columns), columns)?;
         let times = result_timestamps(windows, of.len());
         cx.emit(StreamBatch::new(records).with_timestamps(Some(times.into())));
         Ok(())
     }
+}
+
+/// The schema with the types that the columns really have: one Rust type may be read from several Arrow types.
+pub(super) fn fitted(schema: &SchemaRef, columns: &[ArrayRef]) -> SchemaRef {
+    let same = |(field, column): (&Arc<Field>, &ArrayRef)| field.data_type() == column.data_type();
+    if schema.fields().iter().zip(columns).all(same) {
+        return schema.clone();
+    }
+    let fields = schema.fields().iter().zip(columns).map(|(field, column)| {
+        field.as_ref().clone().with_data_type(column.data_type().clone())
+    });
+    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
 }
 
 /// Rows by group, in chunks that are put together when they are first read.

@@ -24,6 +24,20 @@ pub(super) trait ColumnAccumulator: Send + Any {
     /// When Arrow cannot read the column.
     fn accumulate(&mut self, column: &ArrayRef, rows: Rows<'_>, of_rows: &[Slot], group_count: usize)
     -> OperatorResult;
+    /// Adds every row to its group, one after another; answers with the group's result after each.
+    ///
+    /// # Errors
+    ///
+    /// When Arrow cannot read the column.
+    fn roll(&mut self, column: &ArrayRef, of_rows: &[Slot], group_count: usize) -> OperatorResult<ArrayRef> {
+        let mut results = Vec::with_capacity(of_rows.len());
+        for (row, group) in of_rows.iter().enumerate() {
+            self.accumulate(column, Rows::Picked(&[row as u32]), &[*group], group_count)?;
+            results.push(self.results(&[*group]));
+        }
+        let results: Vec<&dyn Array> = results.iter().map(AsRef::as_ref).collect();
+        Ok(compute::concat(&results)?)
+    }
     /// Adds the groups of `from` to those that `targets` names at their places.
     fn merge(&mut self, from: &dyn ColumnAccumulator, targets: &[Slot], group_count: usize);
     /// Adds one group of `from` to one here, which may be the next new one.
@@ -192,6 +206,27 @@ impl<T: ArrowPrimitiveType, C: Combine> ColumnAccumulator for Fold<T, C> {
             each_valid(nulls, rows, of_rows, |_, group| self.mark(group));
         }
         Ok(())
+    }
+
+    fn roll(&mut self, column: &ArrayRef, of_rows: &[Slot], group_count: usize) -> OperatorResult<ArrayRef> {
+        let array: &PrimitiveArray<T> = column.as_primitive();
+        let nulls = array.nulls().filter(|nulls| nulls.null_count() > 0);
+        self.grow(group_count, nulls.is_some());
+        let mut results = Vec::with_capacity(of_rows.len());
+        let mut seen = Vec::new();
+        for (row, group) in of_rows.iter().enumerate() {
+            let group = *group as usize;
+            if nulls.is_none_or(|nulls| nulls.is_valid(row)) {
+                self.add(group, array.values()[row]);
+                self.mark(group);
+            }
+            results.push(self.values[group]);
+            if self.seen.is_some() {
+                seen.push(self.is_seen(group));
+            }
+        }
+        let nulls = (!seen.is_empty()).then(|| NullBuffer::from(seen)).filter(|nulls| nulls.null_count() > 0);
+        Ok(Arc::new(PrimitiveArray::<T>::new(results.into(), nulls).with_data_type(self.data_type.clone())))
     }
 
     fn merge(&mut self, from: &dyn ColumnAccumulator, targets: &[Slot], group_count: usize) {

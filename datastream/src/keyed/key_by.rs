@@ -1,0 +1,96 @@
+//! `key_by`: from streams to keyed streams.
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::{Field, Schema};
+use pelton_runtime_core::element::StreamBatch;
+use pelton_runtime_core::graph::Partitioner;
+use pelton_runtime_core::operator::{
+    InputIndex, Operator, OperatorContext, OperatorError, OperatorResult, OperatorRuntime,
+};
+
+use crate::record::{Record, RecordBuilder, RecordReader};
+use crate::stream::DataStream;
+
+use super::KeyedStream;
+use super::key_selector::{KeyLayout, KeySelection, KeySelector};
+
+impl<T: Record> DataStream<T> {
+    /// Partitions the stream so that records of equal keys meet in one subtask.
+    ///
+    /// ```no_run
+    /// # use pelton::stream::DataStream;
+    /// # use pelton::record::field;
+    /// # fn counts(words: DataStream<(String, i64)>) -> DataStream<(String, i64)> {
+    /// words.key_by(field::<0, _>()).sum(field::<1, _>())
+    /// # }
+    /// # fn by_length(words: DataStream<(String, i64)>) -> DataStream<(String, i64)> {
+    /// words.key_by(|word: &(String, i64)| word.0.len() as i64).sum(field::<1, _>())
+    /// # }
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// When the key has a type that cannot be one: lists are equal or not by what they hold, but have no stable hash.
+    #[track_caller]
+    pub fn key_by<Form, S: KeySelector<T, Form>>(self, selector: S) -> KeyedStream<T, S::Key> {
+        let key_type = S::Key::data_type();
+        assert!(
+            pelton_runtime_core::state::key_hash::is_key_type(&key_type),
+            "a stream cannot be keyed by `{}`: values of type {key_type} cannot be keys",
+            std::any::type_name::<S::Key>(),
+        );
+        let (stream, key) = match selector.selection() {
+            KeySelection::Columns { names, shape } => {
+                (self, KeyLayout { columns: pelton_runtime_core::window::KeyColumns::new(names), shape })
+            }
+            KeySelection::Function(function) => {
+                let append = move |_: &OperatorRuntime| -> OperatorResult<Box<dyn Operator>> {
+                    Ok(Box::new(AppendKey {
+                        function: function.clone(),
+                        keys: RecordBuilder::<S::Key>::new(),
+                        record: T::scratch(),
+                    }))
+                };
+                (self.transform("Key", Arc::new(append)), KeyLayout::appended::<S::Key>())
+            }
+        };
+        let key_columns = key.columns.names().to_vec();
+        KeyedStream { stream: stream.partitioned(Partitioner::Hash { key_columns }), key, key_type: PhantomData }
+    }
+}
+
+/// Appends the keys that a function makes to the records' columns.
+struct AppendKey<T: Record, K: Record> {
+    function: Arc<dyn Fn(&T) -> K + Send + Sync>,
+    keys: RecordBuilder<K>,
+    record: T,
+}
+
+impl<T: Record, K: Record> Operator for AppendKey<T, K> {
+    fn process(&mut self, _input: InputIndex, batch: StreamBatch, cx: &mut OperatorContext<'_>) -> OperatorResult {
+        let reader = RecordReader::<T>::open(batch.records())?;
+        for row in 0..reader.len() {
+            reader.read_into(row, &mut self.record);
+            self.keys.append(&(self.function)(&self.record));
+        }
+        let keys = self.keys.finish()?;
+        let layout = KeyLayout::appended::<K>();
+        // Keys of an earlier closure have done their work and would hide those of this one.
+        let schema = batch.records().schema();
+        let kept = schema.fields().iter().zip(batch.records().columns()).filter(|(field, _)| {
+            !field.name().starts_with(super::key_selector::KEY_COLUMN_PREFIX)
+        });
+        let (mut fields, mut columns): (Vec<_>, Vec<_>) =
+            kept.map(|(field, column)| (field.clone(), column.clone())).unzip();
+        for (name, (field, column)) in layout.columns.names().iter().zip(keys.schema().fields().iter().zip(keys.columns())) {
+            fields.push(Arc::new(Field::new(name, field.data_type().clone(), field.is_nullable())));
+            columns.push(column.clone());
+        }
+        let records = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).map_err(OperatorError::from)?;
+        cx.emit(batch.with_records(records));
+        Ok(())
+    }
+}

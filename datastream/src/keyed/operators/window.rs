@@ -1,0 +1,360 @@
+//! Functions of the user as aggregates of windows.
+//!
+//! ```text
+//!  rows ── Accumulate::add ──► accumulator of each key and window ── EmitWindow::emit ──► results
+//! ```
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use arrow::array::ArrayRef;
+use pelton_runtime_core::element::StreamBatch;
+use pelton_runtime_core::operator::{OperatorContext, OperatorResult};
+use pelton_runtime_core::state::{NO_SLOT, Rows, Slot, StateColumn};
+use pelton_runtime_core::window::{GroupAggregate, TimeWindow, Windows};
+
+use crate::keyed::aggregate_function::AggregateFunction;
+use crate::keyed::key_selector::KeyLayout;
+use crate::record::{Record, RecordReader};
+use crate::stream::{Collector, only_inserts};
+
+use super::output_rows::OutputRows;
+
+/// What is kept of the rows of a key and window.
+pub(in crate::keyed) trait Accumulate<T>: Clone + Send + Sync + 'static {
+    type Accumulator: Send + 'static;
+    /// See [`GroupAggregate::SHARES_PANES`].
+    const SHARES_PANES: bool;
+    fn create(&self) -> Self::Accumulator;
+    fn add(&self, accumulator: &mut Self::Accumulator, value: &T);
+    fn merge(&self, into: &mut Self::Accumulator, other: &Self::Accumulator);
+}
+
+/// What is made of it when the window fires.
+pub(in crate::keyed) trait EmitWindow<K, A, U: Record>: Clone + Send + Sync + 'static {
+    /// Whether the key must be read.
+    const NEEDS_KEY: bool;
+    fn emit(&self, key: Option<&K>, window: &TimeWindow, accumulator: &A, out: &mut Collector<'_, U>);
+}
+
+/// An aggregation of windows by functions.
+pub(in crate::keyed) struct WindowFunctions<T: Record, K: Record, U: Record, A, E> {
+    accumulate: A,
+    emit: E,
+    key: KeyLayout,
+    reader: Option<RecordReader<T>>,
+    record: T,
+    output: OutputRows<U>,
+    key_type: PhantomData<fn() -> K>,
+}
+
+impl<T: Record, K: Record, U: Record, A: Accumulate<T>, E: EmitWindow<K, A::Accumulator, U>>
+    WindowFunctions<T, K, U, A, E>
+{
+    pub(in crate::keyed) fn new(key: KeyLayout, accumulate: A, emit: E) -> Self {
+        Self {
+            accumulate,
+            emit,
+            key,
+            reader: None,
+            record: T::scratch(),
+            output: OutputRows::new(),
+            key_type: PhantomData,
+        }
+    }
+}
+
+impl<T: Record, K: Record, U: Record, A: Accumulate<T>, E: EmitWindow<K, A::Accumulator, U>> Clone
+    for WindowFunctions<T, K, U, A, E>
+{
+    fn clone(&self) -> Self {
+        Self::new(self.key.clone(), self.accumulate.clone(), self.emit.clone())
+    }
+}
+
+/// Accumulators by group.
+pub(in crate::keyed) struct Accumulators<A>(Vec<A>);
+
+impl<A: Send + 'static> StateColumn for Accumulators<A> {
+    fn grow(&mut self, _slots: usize) {}
+
+    fn is_empty(&self, _slot: Slot) -> bool {
+        false
+    }
+}
+
+impl<T: Record, K: Record, U: Record, A: Accumulate<T>, E: EmitWindow<K, A::Accumulator, U>> GroupAggregate
+    for WindowFunctions<T, K, U, A, E>
+{
+    type Groups = Accumulators<A::Accumulator>;
+
+    const SHARES_PANES: bool = A::SHARES_PANES;
+
+    fn groups(&self) -> Self::Groups {
+        Accumulators(Vec::new())
+    }
+
+    fn begin(&mut self, batch: &StreamBatch) -> OperatorResult {
+        only_inserts(batch)?;
+        self.reader = Some(RecordReader::open(batch.records())?);
+        Ok(())
+    }
+
+    fn accumulate(
+        &mut self,
+        groups: &mut Self::Groups,
+        rows: Rows<'_>,
+        of_rows: &[Slot],
+        group_count: usize,
+    ) -> OperatorResult {
+        let Some(reader) = &self.reader else { return Ok(()) };
+        let accumulate = &self.accumulate;
+        groups.0.resize_with(group_count, || accumulate.create());
+        let record = &mut self.record;
+        rows.zip(of_rows, |row, group| {
+            reader.read_into(row, record);
+            accumulate.add(&mut groups.0[group as usize], record);
+        });
+        Ok(())
+    }
+
+    fn merge(
+        &mut self,
+        into: &mut Self::Groups,
+        from: &Self::Groups,
+        targets: &[Slot],
+        group_count: usize,
+    ) -> OperatorResult {
+        into.0.resize_with(group_count, || self.accumulate.create());
+        for (target, other) in targets.iter().zip(&from.0).filter(|(target, _)| **target != NO_SLOT) {
+            self.accumulate.merge(&mut into.0[*target as usize], other);
+        }
+        Ok(())
+    }
+
+    fn merge_one(
+        &mut self,
+        into: &mut Self::Groups,
+        target: Slot,
+        from: &Self::Groups,
+        source: Slot,
+    ) -> OperatorResult {
+        let group_count = into.0.len().max(target as usize + 1);
+        into.0.resize_with(group_count, || self.accumulate.create());
+        self.accumulate.merge(&mut into.0[target as usize], &from.0[source as usize]);
+        Ok(())
+    }
+
+    fn merge_within(&mut self, groups: &mut Self::Groups, target: Slot, source: Slot) -> OperatorResult {
+        let source = std::mem::replace(&mut groups.0[source as usize], self.accumulate.create());
+        self.accumulate.merge(&mut groups.0[target as usize], &source);
+        Ok(())
+    }
+
+    fn emit(
+        &mut self,
+        groups: &mut Self::Groups,
+        of: &[Slot],
+        keys: &[ArrayRef],
+        windows: Windows<'_>,
+        cx: &mut OperatorContext<'_>,
+    ) -> OperatorResult {
+        let reader: Option<RecordReader<K>> =
+            if E::NEEDS_KEY { Some(self.key.reader(keys, of.len())?) } else { None };
+        let mut key: Option<K> = None;
+        for (position, group) in of.iter().enumerate() {
+            if let Some(reader) = &reader {
+                reader.read_into(position, key.get_or_insert_with(K::scratch));
+            }
+            let window = windows.get(position);
+            let (emit, accumulator) = (&self.emit, &groups.0[*group as usize]);
+            self.output.write(Some(window.max_timestamp()), |out| {
+                emit.emit(key.as_ref(), &window, accumulator, out);
+            });
+            self.output.emit_if_full(cx)?;
+        }
+        self.output.emit(cx)
+    }
+}
+
+/// Keeps one record: all of them, reduced in the order of arrival.
+pub(in crate::keyed) struct Reduce<F>(pub(in crate::keyed) Arc<F>);
+
+impl<F> Clone for Reduce<F> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<T: Record, F: Fn(&T, &T) -> T + Send + Sync + 'static> Accumulate<T> for Reduce<F> {
+    type Accumulator = Option<T>;
+    // A reduction may depend on the order in which records arrived.
+    const SHARES_PANES: bool = false;
+
+    fn create(&self) -> Option<T> {
+        None
+    }
+
+    #[inline]
+    fn add(&self, accumulator: &mut Option<T>, value: &T) {
+        *accumulator = Some(match accumulator.take() {
+            Some(reduced) => (self.0)(&reduced, value),
+            None => value.clone(),
+        });
+    }
+
+    fn merge(&self, into: &mut Option<T>, other: &Option<T>) {
+        if let Some(other) = other {
+            self.add(into, other);
+        }
+    }
+}
+
+/// Keeps what an [`AggregateFunction`] keeps.
+#[derive(Clone)]
+pub(in crate::keyed) struct Aggregate<A>(pub(in crate::keyed) A);
+
+impl<A: AggregateFunction> Accumulate<A::In> for Aggregate<A> {
+    type Accumulator = A::Accumulator;
+    const SHARES_PANES: bool = A::MERGEABLE;
+
+    fn create(&self) -> A::Accumulator {
+        self.0.create_accumulator()
+    }
+
+    #[inline]
+    fn add(&self, accumulator: &mut A::Accumulator, value: &A::In) {
+        self.0.add(value, accumulator);
+    }
+
+    fn merge(&self, into: &mut A::Accumulator, other: &A::Accumulator) {
+        self.0.merge(into, other);
+    }
+}
+
+/// Keeps every record.
+#[derive(Clone)]
+pub(in crate::keyed) struct Collect;
+
+impl<T: Record> Accumulate<T> for Collect {
+    type Accumulator = Vec<T>;
+    // A window function sees its records in the order of arrival.
+    const SHARES_PANES: bool = false;
+
+    fn create(&self) -> Vec<T> {
+        Vec::new()
+    }
+
+    #[inline]
+    fn add(&self, accumulator: &mut Vec<T>, value: &T) {
+        accumulator.push(value.clone());
+    }
+
+    fn merge(&self, into: &mut Vec<T>, other: &Vec<T>) {
+        into.extend_from_slice(other);
+    }
+}
+
+/// Emits the reduced record.
+#[derive(Clone)]
+pub(in crate::keyed) struct EmitReduced;
+
+impl<K, T: Record> EmitWindow<K, Option<T>, T> for EmitReduced {
+    const NEEDS_KEY: bool = false;
+
+    fn emit(&self, _key: Option<&K>, _window: &TimeWindow, accumulator: &Option<T>, out: &mut Collector<'_, T>) {
+        if let Some(reduced) = accumulator {
+            out.collect(reduced);
+        }
+    }
+}
+
+/// Emits an aggregate function's result.
+#[derive(Clone)]
+pub(in crate::keyed) struct EmitResult<A>(pub(in crate::keyed) A);
+
+impl<K, A: AggregateFunction> EmitWindow<K, A::Accumulator, A::Out> for EmitResult<A> {
+    const NEEDS_KEY: bool = false;
+
+    fn emit(
+        &self,
+        _key: Option<&K>,
+        _window: &TimeWindow,
+        accumulator: &A::Accumulator,
+        out: &mut Collector<'_, A::Out>,
+    ) {
+        out.collect(self.0.get_result(accumulator));
+    }
+}
+
+/// Gives key, window and what `view` makes of the accumulator to a function of the user.
+pub(in crate::keyed) struct EmitWith<V, F> {
+    pub(in crate::keyed) view: V,
+    pub(in crate::keyed) function: Arc<F>,
+}
+
+impl<V: Clone, F> Clone for EmitWith<V, F> {
+    fn clone(&self) -> Self {
+        Self { view: self.view.clone(), function: self.function.clone() }
+    }
+}
+
+/// Shows all rows.
+#[derive(Clone)]
+pub(in crate::keyed) struct AllRows;
+
+impl<K, T, U, F> EmitWindow<K, Vec<T>, U> for EmitWith<AllRows, F>
+where
+    K: Record,
+    T: Record,
+    U: Record,
+    F: Fn(&K, &TimeWindow, &[T], &mut Collector<'_, U>) + Send + Sync + 'static,
+{
+    const NEEDS_KEY: bool = true;
+
+    fn emit(&self, key: Option<&K>, window: &TimeWindow, accumulator: &Vec<T>, out: &mut Collector<'_, U>) {
+        if let Some(key) = key {
+            (self.function)(key, window, accumulator, out);
+        }
+    }
+}
+
+/// Shows the reduced record.
+#[derive(Clone)]
+pub(in crate::keyed) struct Reduced;
+
+impl<K, T, U, F> EmitWindow<K, Option<T>, U> for EmitWith<Reduced, F>
+where
+    K: Record,
+    T: Record,
+    U: Record,
+    F: Fn(&K, &TimeWindow, &T, &mut Collector<'_, U>) + Send + Sync + 'static,
+{
+    const NEEDS_KEY: bool = true;
+
+    fn emit(&self, key: Option<&K>, window: &TimeWindow, accumulator: &Option<T>, out: &mut Collector<'_, U>) {
+        if let (Some(key), Some(reduced)) = (key, accumulator) {
+            (self.function)(key, window, reduced, out);
+        }
+    }
+}
+
+/// Shows an aggregate function's result.
+#[derive(Clone)]
+pub(in crate::keyed) struct ResultOf<A>(pub(in crate::keyed) A);
+
+impl<K, U, A, F> EmitWindow<K, A::Accumulator, U> for EmitWith<ResultOf<A>, F>
+where
+    K: Record,
+    U: Record,
+    A: AggregateFunction,
+    F: Fn(&K, &TimeWindow, &A::Out, &mut Collector<'_, U>) + Send + Sync + 'static,
+{
+    const NEEDS_KEY: bool = true;
+
+    fn emit(&self, key: Option<&K>, window: &TimeWindow, accumulator: &A::Accumulator, out: &mut Collector<'_, U>) {
+        if let Some(key) = key {
+            (self.function)(key, window, &self.view.0.get_result(accumulator), out);
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! Functions that see every record with its context.
+
+use std::sync::Arc;
+
+use pelton_runtime_core::operator::{Operator, OperatorError, OperatorResult, OperatorRuntime};
+use pelton_runtime_core::state::StateError;
+
+use crate::record::Record;
+use crate::stream::{Collector, DataStream, SideOutputs};
+
+use super::KeyedStream;
+use super::context::{KeyedContext, OpenContext, ProcessContext};
+use super::operators::keyed_process::KeyedProcessOperator;
+use super::operators::process::ProcessOperator;
+
+/// What a function of the user fails with; the job then fails with it.
+pub type FunctionError = Box<dyn std::error::Error + Send + Sync>;
+
+/// What functions of the user answer.
+pub type FunctionResult<T = ()> = Result<T, FunctionError>;
+
+/// The operator's error for that of a function.
+pub(super) fn failed(error: FunctionError) -> OperatorError {
+    match error.downcast::<StateError>() {
+        Ok(error) => OperatorError::State(*error),
+        Err(error) => OperatorError::User(error),
+    }
+}
+
+/// Sees every record of a keyed stream, with state and timers of its key.
+///
+/// ```
+/// use pelton::keyed::{FunctionResult, KeyedContext, KeyedProcessFunction, OpenContext, ValueState};
+/// use pelton::stream::Collector;
+///
+/// /// Passes a key's first record.
+/// #[derive(Clone)]
+/// struct Deduplicate {
+///     seen: ValueState<bool>,
+/// }
+///
+/// impl KeyedProcessFunction for Deduplicate {
+///     type Key = String;
+///     type In = (String, i64);
+///     type Out = (String, i64);
+///
+///     fn open(&mut self, ctx: &mut OpenContext<'_>) -> FunctionResult {
+///         ctx.register(&mut self.seen)
+///     }
+///
+///     fn process_element(
+///         &mut self,
+///         value: &(String, i64),
+///         ctx: &mut KeyedContext<'_, String>,
+///         out: &mut Collector<'_, (String, i64)>,
+///     ) -> FunctionResult {
+///         if self.seen.value(ctx)?.is_none() {
+///             self.seen.update(ctx, true)?;
+///             out.collect(value);
+///         }
+///         Ok(())
+///     }
+/// }
+/// # let _ = Deduplicate { seen: ValueState::new("seen") };
+/// ```
+pub trait KeyedProcessFunction: Clone + Send + Sync + 'static {
+    /// The key's type.
+    type Key: Record;
+    /// The records' type.
+    type In: Record;
+    /// The results' type.
+    type Out: Record;
+
+    /// Called once before everything else; registers state.
+    ///
+    /// # Errors
+    ///
+    /// What makes the job fail.
+    fn open(&mut self, _ctx: &mut OpenContext<'_>) -> FunctionResult {
+        Ok(())
+    }
+
+    /// Sees a record.
+    ///
+    /// # Errors
+    ///
+    /// What makes the job fail.
+    fn process_element(
+        &mut self,
+        value: &Self::In,
+        ctx: &mut KeyedContext<'_, Self::Key>,
+        out: &mut Collector<'_, Self::Out>,
+    ) -> FunctionResult;
+
+    /// A timer of the key has come. [`KeyedContext::time_domain`] tells which clock it is of.
+    ///
+    /// # Errors
+    ///
+    /// What makes the job fail.
+    fn on_timer(
+        &mut self,
+        _timestamp: i64,
+        _ctx: &mut KeyedContext<'_, Self::Key>,
+        _out: &mut Collector<'_, Self::Out>,
+    ) -> FunctionResult {
+        Ok(())
+    }
+
+    /// Called once at the end, also after a failure.
+    fn close(&mut self) {}
+}
+
+/// Sees every record of a stream, with its time and side outputs.
+pub trait ProcessFunction: Clone + Send + Sync + 'static {
+    /// The records' type.
+    type In: Record;
+    /// The results' type.
+    type Out: Record;
+
+    /// Called once before everything else.
+    ///
+    /// # Errors
+    ///
+    /// What makes the job fail.
+    fn open(&mut self) -> FunctionResult {
+        Ok(())
+    }
+
+    /// Sees a record.
+    ///
+    /// # Errors
+    ///
+    /// What makes the job fail.
+    fn process_element(
+        &mut self,
+        value: &Self::In,
+        ctx: &mut ProcessContext<'_>,
+        out: &mut Collector<'_, Self::Out>,
+    ) -> FunctionResult;
+
+    /// Called once at the end, also after a failure.
+    fn close(&mut self) {}
+}
+
+impl<T: Record> DataStream<T> {
+    /// Gives every record to a function with its context. Side outputs of the function are had from the result by
+    /// [`get_side_output`](DataStream::get_side_output).
+    pub fn process<F: ProcessFunction<In = T>>(self, function: F) -> DataStream<F::Out> {
+        let side_outputs = SideOutputs::default();
+        let sides = side_outputs.clone();
+        let factory = move |_: &OperatorRuntime| -> OperatorResult<Box<dyn Operator>> {
+            Ok(Box::new(ProcessOperator::new(function.clone(), sides.writer())))
+        };
+        self.transform("Process", Arc::new(factory)).with_side_outputs(side_outputs)
+    }
+}
+
+impl<T: Record, K: Record> KeyedStream<T, K> {
+    /// Gives every record to a function with state and timers of the record's key.
+    pub fn process<F: KeyedProcessFunction<In = T, Key = K>>(self, function: F) -> DataStream<F::Out> {
+        let side_outputs = SideOutputs::default();
+        let (sides, key) = (side_outputs.clone(), self.key.clone());
+        let factory = move |_: &OperatorRuntime| -> OperatorResult<Box<dyn Operator>> {
+            Ok(Box::new(KeyedProcessOperator::new(function.clone(), key.clone(), sides.writer())))
+        };
+        self.keyed("KeyedProcess", Arc::new(factory)).with_side_outputs(side_outputs)
+    }
+}

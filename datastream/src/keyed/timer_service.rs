@@ -1,0 +1,87 @@
+//! Timers of keys.
+
+use pelton_runtime_core::state::{NamespaceTable, Slot, StateColumn, StateId, TimerQueue};
+use pelton_runtime_core::time::EpochMillis;
+
+pub use pelton_runtime_core::window::TimeDomain;
+
+/// How many timers each key has: a key with timers is not forgotten.
+#[derive(Debug, Default)]
+pub(super) struct TimerCounts(Vec<u32>);
+
+impl StateColumn for TimerCounts {
+    fn grow(&mut self, slots: usize) {
+        self.0.resize(self.0.len().max(slots), 0);
+    }
+
+    fn is_empty(&self, slot: Slot) -> bool {
+        self.0[slot as usize] == 0
+    }
+}
+
+impl TimerCounts {
+    pub(super) fn fired(&mut self, slot: Slot) {
+        self.0[slot as usize] -= 1;
+    }
+}
+
+/// The timers of all keys of one operator instance.
+#[derive(Debug)]
+pub(super) struct Timers {
+    pub(super) event_time: TimerQueue,
+    pub(super) processing_time: TimerQueue,
+    pub(super) counts: StateId<TimerCounts>,
+}
+
+/// The clocks, and the timers of the current key.
+pub struct TimerService<'a> {
+    pub(super) timers: &'a mut Timers,
+    pub(super) table: &'a mut NamespaceTable,
+    pub(super) slot: Slot,
+    pub(super) watermark: EpochMillis,
+    pub(super) processing_time: EpochMillis,
+}
+
+impl TimerService<'_> {
+    /// The event-time clock; before any watermark `i64::MIN`.
+    pub fn current_watermark(&self) -> EpochMillis {
+        self.watermark
+    }
+
+    /// The wall clock.
+    pub fn current_processing_time(&self) -> EpochMillis {
+        self.processing_time
+    }
+
+    /// Calls `on_timer` when the watermark reaches `time`. Registering a time twice is registering it once.
+    pub fn register_event_time_timer(&mut self, time: EpochMillis) {
+        if self.timers.event_time.register(time, (), self.slot) {
+            self.count(|count| *count += 1);
+        }
+    }
+
+    /// Calls `on_timer` when the wall clock reaches `time`. Registering a time twice is registering it once.
+    pub fn register_processing_time_timer(&mut self, time: EpochMillis) {
+        if self.timers.processing_time.register(time, (), self.slot) {
+            self.count(|count| *count += 1);
+        }
+    }
+
+    /// Deletes the key's event-time timer of this time, if there is one.
+    pub fn delete_event_time_timer(&mut self, time: EpochMillis) {
+        if self.timers.event_time.delete(time, (), self.slot) {
+            self.count(|count| *count -= 1);
+        }
+    }
+
+    /// Deletes the key's processing-time timer of this time, if there is one.
+    pub fn delete_processing_time_timer(&mut self, time: EpochMillis) {
+        if self.timers.processing_time.delete(time, (), self.slot) {
+            self.count(|count| *count -= 1);
+        }
+    }
+
+    fn count(&mut self, change: impl FnOnce(&mut u32)) {
+        change(&mut self.table.column_mut(self.timers.counts).0[self.slot as usize]);
+    }
+}
