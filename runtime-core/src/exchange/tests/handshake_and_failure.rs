@@ -122,17 +122,27 @@ async fn a_lost_connection_is_made_anew_for_the_next_attempt() {
     until(|| workers.server.connections() == 1).await;
     drop(workers.server);
     workers.sender_lost.next().await;
-    let server = ExchangeServer::bind(
-        Env::production(),
-        Arc::new(TcpNetwork),
-        "127.0.0.1",
-        address.port(),
-        identity(RECEIVER),
-        quick(),
-        workers.receiver_lost.callback(),
-    )
-    .await
-    .unwrap();
+    // The old server's task lets go of the port when it next runs.
+    let bind = || {
+        ExchangeServer::bind(
+            Env::production(),
+            Arc::new(TcpNetwork),
+            "127.0.0.1",
+            address.port(),
+            identity(RECEIVER),
+            quick(),
+            workers.receiver_lost.callback(),
+        )
+    };
+    let server = within(async {
+        loop {
+            match bind().await {
+                Ok(server) => return server,
+                Err(_) => tokio::task::yield_now().await,
+            }
+        }
+    })
+    .await;
     let consumer = Consumer::new(1, 1000);
     let next = ChannelId { producer_attempt: attempt(7), ..channel(0) };
     server.register(next, consumer.queue.writer(0));
