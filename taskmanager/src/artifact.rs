@@ -202,8 +202,7 @@ impl Inner {
     }
 
     async fn fetch_into(&self, digest: &ArtifactDigest, path: &Path) -> Result<(), ArtifactError> {
-        let refused =
-            |status| ArtifactError::Fetch { digest: digest.clone(), source: Box::new(status) };
+        let refused = |status| ArtifactError::Fetch { digest: digest.clone(), source: Box::new(status) };
         let store = |source| ArtifactError::Store { digest: digest.clone(), folder: self.folder.clone(), source };
         let mut client = ResourceManagerClient::new(self.job_manager.clone()).max_decoding_message_size(MAX_CHUNK);
         let request = FetchArtifactRequest { digest: digest.to_string() };

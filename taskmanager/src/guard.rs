@@ -8,6 +8,7 @@
 //! | a worker takes all memory | [`memory_watch`] kills it; the kernel would choose it first anyway |
 //! | a worker inherits files or sockets | all descriptors but the three standard ones close when it starts |
 
+mod executable;
 pub mod memory_watch;
 pub mod output;
 pub mod process;

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use pelton_process::flags::environment;
-use pelton_runtime_core::config::{Configuration, MemoryBudget, MemoryConflict, PortRange, options, temporary_directories};
+use pelton_runtime_core::config::{
+    Configuration, MemoryBudget, MemoryConflict, PortRange, options, temporary_directories,
+};
 
 /// The settings of one TaskManager.
 #[derive(Debug, Clone)]

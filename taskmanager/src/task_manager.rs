@@ -231,8 +231,8 @@ fn generated_id(env: &Env, host: &str, port: u16) -> String {
 
 fn channel(settings: &Settings) -> Result<Channel, StartError> {
     let address = settings.job_manager();
-    let endpoint = Endpoint::from_shared(format!("http://{address}"))
-        .map_err(|source| StartError::Address { address, source })?;
+    let endpoint =
+        Endpoint::from_shared(format!("http://{address}")).map_err(|source| StartError::Address { address, source })?;
     Ok(endpoint.connect_timeout(CONNECT_TIMEOUT).http2_adaptive_window(true).connect_lazy())
 }
 
@@ -282,10 +282,7 @@ fn introduction(settings: &Settings, id: &TaskManagerId, host: &str, port: u16) 
         rpc_port: u32::from(port),
         data_port: settings.data_port.ports().next().map_or(0, u32::from),
         slots: settings.slots,
-        hardware: Some(proto::HardwareDescription {
-            cpu_cores: cpu_cores(),
-            physical_memory_bytes: physical_memory(),
-        }),
+        hardware: Some(proto::HardwareDescription { cpu_cores: cpu_cores(), physical_memory_bytes: physical_memory() }),
         memory: Some(memory(&settings.budget)),
         workers: Vec::new(),
     }

@@ -91,13 +91,10 @@ fn remove_leftovers(tmp: &Path) {
         if !entry.file_name().to_string_lossy().starts_with(PREFIX) || !folder.join(LOCK).exists() {
             continue;
         }
-        match lock(&folder.join(LOCK)) {
-            Ok(Some(_ours)) => {
-                tracing::info!(folder = %folder.display(), "removing what an earlier TaskManager left behind");
-                remove(&folder);
-            }
-            // Somebody lives there, or it is another user's.
-            Ok(None) | Err(_) => {}
+        // Otherwise somebody lives there, or it is another user's.
+        if let Ok(Some(_ours)) = lock(&folder.join(LOCK)) {
+            tracing::info!(folder = %folder.display(), "removing what an earlier TaskManager left behind");
+            remove(&folder);
         }
     }
 }

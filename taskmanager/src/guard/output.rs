@@ -107,7 +107,8 @@ impl StandardError {
     pub fn new(files: Option<&LogFiles>, name: &str) -> Self {
         Self {
             path: files.map(|files| files.beside(name)),
-            rotation: files.map_or(pelton_process::rotating_file::Rotation { max_size: 0, keep: 0 }, |files| files.rotation),
+            rotation: files
+                .map_or(pelton_process::rotating_file::Rotation { max_size: 0, keep: 0 }, |files| files.rotation),
             file: None,
             terminal: files.is_none_or(|files| files.foreground),
             tail: Tail::default(),

@@ -16,6 +16,8 @@ use parking_lot::Mutex;
 use pelton_runtime_core::env::Env;
 use tokio::sync::oneshot;
 
+use super::executable::runs_here;
+
 /// How often and how long a start is repeated while the program's file is still open for writing somewhere: another
 /// child may hold a copy of the descriptor between its fork and its exec.
 const BUSY_RETRIES: u32 = 50;
@@ -151,6 +153,9 @@ fn guard(env: &Env, program: &Program, started: oneshot::Sender<io::Result<Guard
 }
 
 fn start(env: &Env, program: &Program) -> io::Result<Child> {
+    if !runs_here(&program.path)? {
+        return Err(io::Error::from_raw_os_error(libc::ENOEXEC));
+    }
     let mut attempt = 0;
     loop {
         match command(program).spawn() {

@@ -158,12 +158,7 @@ impl Inner {
         Ok((running, program))
     }
 
-    async fn live(
-        &self,
-        order: &WorkerOrder,
-        process: Running,
-        mut want: watch::Receiver<Want>,
-    ) -> WorkerEnd {
+    async fn live(&self, order: &WorkerOrder, process: Running, mut want: watch::Receiver<Want>) -> WorkerEnd {
         let setup = &order.setup;
         let Running { signals, mut stdin, mut exit, pipes } = process;
         let watching = self.memory.limit(&signals, setup.memory.total);
@@ -198,7 +193,13 @@ impl Inner {
         self.end(order, status, &watching, errors)
     }
 
-    fn end(&self, order: &WorkerOrder, status: Option<ExitStatus>, watching: &Watching, errors: StandardError) -> WorkerEnd {
+    fn end(
+        &self,
+        order: &WorkerOrder,
+        status: Option<ExitStatus>,
+        watching: &Watching,
+        errors: StandardError,
+    ) -> WorkerEnd {
         let (stderr_tail, crashed_task, log) = errors.finish();
         if let Some(log) = log {
             self.old_logs.lock().add(log);

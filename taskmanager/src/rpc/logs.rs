@@ -86,10 +86,7 @@ fn is_listed(path: &Path) -> bool {
 }
 
 /// The content that a file has now; what is appended meanwhile is left for the next reader.
-pub(super) async fn read(
-    env: &Env,
-    path: PathBuf,
-) -> Result<ReceiverStream<Result<proto::LogChunk, Status>>, Status> {
+pub(super) async fn read(env: &Env, path: PathBuf) -> Result<ReceiverStream<Result<proto::LogChunk, Status>>, Status> {
     let file = env.blocking(move || open(&path)).await.map_err(|_| super::shutting_down())??;
     let (chunks, stream) = mpsc::channel(CHUNKS_AHEAD);
     let sender_env = env.clone();

@@ -33,9 +33,7 @@ fn of_thread(prefix: &str, folder: &Path) -> Option<ThreadInfo> {
     let name = read("comm")?.trim_end().to_owned();
     let number = folder.file_name()?.to_string_lossy().into_owned();
     let status = read("status").unwrap_or_default();
-    let field = |key: &str| {
-        status.lines().find_map(|line| line.strip_prefix(key)).map_or("unknown", str::trim)
-    };
+    let field = |key: &str| status.lines().find_map(|line| line.strip_prefix(key)).map_or("unknown", str::trim);
     let (user, system) = processor_time(&read("stat")?)?;
     let mut text = format!(
         "\"{prefix}{name}\" thread {number}, {}\n  processor time: {user:.2} s user, {system:.2} s system\n  \

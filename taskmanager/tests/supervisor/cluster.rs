@@ -17,6 +17,7 @@ use pelton_taskmanager::{TaskManager, Workers, start};
 use tempfile::TempDir;
 
 use crate::job_manager::{Connection, FakeJobManager};
+use crate::machine::until;
 
 /// Far more than anything here takes on a machine that is not stuck.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -86,6 +87,11 @@ impl Cluster {
     /// What jobs have printed.
     pub fn out(&self) -> String {
         std::fs::read_to_string(self.folder.path().join("log/tm.out")).unwrap()
+    }
+
+    /// Waits until jobs have printed this.
+    pub async fn prints(&self, text: &str) {
+        until(&self.env, "the output", || self.out().ends_with(text)).await;
     }
 
     /// The folders of workers that are there.

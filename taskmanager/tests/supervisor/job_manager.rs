@@ -9,7 +9,7 @@ use pelton_proto::resource_manager_server::{ResourceManager, ResourceManagerServ
 use pelton_proto::task_manager_command::Command;
 use pelton_proto::task_manager_report::Report;
 use pelton_proto::{
-    ArtifactChunk, FetchArtifactRequest, Registered, RegisterTaskManager, TaskManagerCommand, TaskManagerReport,
+    ArtifactChunk, FetchArtifactRequest, RegisterTaskManager, Registered, TaskManagerCommand, TaskManagerReport,
 };
 use pelton_runtime_core::env::{AbortOnDrop, Env};
 use sha2::{Digest, Sha256};

@@ -44,7 +44,8 @@ async fn a_worker_is_told_who_it_is() {
 #[tokio::test]
 async fn a_worker_that_is_asked_to_end_has_its_grace() {
     let mut cluster = Cluster::start().await;
-    cluster.run(1, "trap '' TERM; read nothing; exit 7").await;
+    cluster.run(1, "trap '' TERM; echo ready; read nothing; exit 7").await;
+    cluster.prints("ready\n").await;
     cluster.stop(1, 60_000).await;
     let exited = cluster.exited().await;
     assert_eq!((exited.exit_code, exited.requested), (Some(7), true));
@@ -54,10 +55,8 @@ async fn a_worker_that_is_asked_to_end_has_its_grace() {
 async fn a_worker_that_ignores_the_request_is_killed_with_its_children() {
     let mut cluster = Cluster::start().await;
     let file = cluster.folder.path().join("child");
-    let script = format!(
-        "trap '' TERM\nsleep 1000 & echo $! > {0}.new; mv {0}.new {0}\nwhile :; do wait; done",
-        file.display()
-    );
+    let script =
+        format!("trap '' TERM\nsleep 1000 & echo $! > {0}.new; mv {0}.new {0}\nwhile :; do wait; done", file.display());
     let worker = cluster.run(1, &script).await;
     let child = number_in(&cluster.env, &file).await;
     cluster.stop(1, 50).await;
@@ -81,11 +80,11 @@ async fn what_a_worker_leaves_running_is_killed_when_it_exits() {
 async fn a_worker_above_its_budget_is_killed_and_its_neighbour_lives() {
     let mut cluster = Cluster::with(&[("taskmanager.memory.process.size", "1g")]).await;
     let neighbour = cluster.run(1, "read nothing").await;
-    cluster.run(2, "tail /dev/zero").await;
+    cluster.run(2, "exec tail /dev/zero").await;
     let exited = cluster.exited().await;
     let reason = exited.reason.unwrap();
     assert!(reason.starts_with("worker used "), "{reason}");
-    assert!(reason.ends_with("(taskmanager.memory.process.size is 1gb, 1 of 4 slots)"), "{reason}");
+    assert!(reason.ends_with("(taskmanager.memory.process.size is 1 gb, 1 of 4 slots)"), "{reason}");
     assert_eq!(exited.worker_id, [2; 16]);
     assert!(runs(neighbour));
 }
@@ -101,7 +100,7 @@ async fn what_is_not_the_artifact_is_not_run() {
     assert!(message.contains("arrived with the digest"), "{message}");
     let message = cluster.start_fails(1, "../../etc/passwd").await;
     assert!(message.contains("is not the digest of an artifact"), "{message}");
-    let digest = cluster.job_manager.has(b"\x7fELF of some other machine");
+    let digest = cluster.job_manager.has(b"\x7fELF\x02\x01 of some other machine");
     let message = cluster.start_fails(1, &digest).await;
     assert!(message.contains("is no executable for this machine"), "{message}");
 }
@@ -138,7 +137,8 @@ async fn too_few_slots_and_repeated_starts_are_answered() {
 #[tokio::test]
 async fn a_task_manager_that_stops_lets_its_workers_end_first() {
     let mut cluster = Cluster::start().await;
-    let worker = cluster.run(1, "trap '' TERM; read nothing; echo bye").await;
+    let worker = cluster.run(1, "trap '' TERM; echo ready; read nothing; echo bye").await;
+    cluster.prints("ready\n").await;
     let Cluster { mut connection, task_manager, folder, .. } = cluster;
     task_manager.stop().await;
     assert!(!runs(worker));
@@ -146,7 +146,7 @@ async fn a_task_manager_that_stops_lets_its_workers_end_first() {
         Report::WorkerExited(exited) => assert!(exited.requested),
         other => panic!("{other:?}"),
     }
-    assert_eq!(std::fs::read_to_string(folder.path().join("log/tm.out")).unwrap(), "bye\n");
+    assert_eq!(std::fs::read_to_string(folder.path().join("log/tm.out")).unwrap(), "ready\nbye\n");
     assert_eq!(std::fs::read_dir(folder.path().join("tmp")).unwrap().count(), 0);
 }
 
