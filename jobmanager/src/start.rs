@@ -172,7 +172,11 @@ fn rest_address(configuration: &Configuration) -> BindTo {
         host: configuration.get(&options::rest::BIND_ADDRESS),
         host_key: "rest.bind-address",
         ports: configuration.get(&options::rest::BIND_PORT),
-        port_key: "rest.bind-port",
+        port_key: if configuration.entries().any(|(key, _)| key == "rest.bind-port") {
+            "rest.bind-port"
+        } else {
+            "rest.port"
+        },
     }
 }
 

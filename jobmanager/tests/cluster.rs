@@ -4,9 +4,7 @@ mod cluster {
     pub mod fakes;
 }
 
-use std::time::Duration;
-
-use cluster::fakes::{Cluster, DEADLINE, graph, text_of};
+use cluster::fakes::{Cluster, graph, in_time, text_of};
 use pelton_proto as proto;
 use proto::worker_command::Command;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -156,7 +154,7 @@ async fn an_uploaded_artifact_is_fetched_again_and_goes_with_its_job() {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(DEADLINE, gone).await.expect("removed with its last job");
+    in_time(gone).await;
     assert!(text_of(cluster.submit_program(graph(1), &digest).await).contains("upload it first"));
     cluster.stop().await;
 }
@@ -175,10 +173,7 @@ async fn rest_and_grpc_share_a_port_and_random_bytes_hurt_neither() {
     let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", cluster.rest_port())).await.expect("connected");
     stream.write_all(b"GET /v1/overview HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.expect("sent");
     let mut answer = String::new();
-    tokio::time::timeout(Duration::from_secs(10), stream.read_to_string(&mut answer))
-        .await
-        .expect("in time")
-        .expect("read");
+    in_time(stream.read_to_string(&mut answer)).await.expect("read");
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     assert_eq!(cluster.jobs().await.len(), 0);
     cluster.stop().await;
@@ -199,9 +194,11 @@ async fn shutting_down_stops_the_workers_and_frees_the_ports() {
     cluster.submit(graph(1), None).await.expect("taken");
     let start = task_manager.start_worker().await;
     let port = cluster.rest_port();
-    let stopping = tokio::spawn(cluster.stop());
-    assert_eq!(task_manager.stop_worker().await.worker_id, start.worker_id);
-    task_manager.worker_exited(&start.worker_id, None).await;
-    tokio::time::timeout(DEADLINE, stopping).await.expect("in time").expect("stopped");
+    let supervisor = async {
+        assert_eq!(task_manager.stop_worker().await.worker_id, start.worker_id);
+        task_manager.worker_exited(&start.worker_id, None).await;
+        task_manager.until_closed().await;
+    };
+    tokio::join!(cluster.stop(), supervisor);
     tokio::net::TcpListener::bind(("127.0.0.1", port)).await.expect("free again");
 }

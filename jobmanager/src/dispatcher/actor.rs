@@ -136,8 +136,8 @@ impl Dispatcher {
 
     fn shut_down(&mut self, reason: String, reply: oneshot::Sender<()>) {
         self.shutting_down.get_or_insert_default().push(reply);
-        for (master, _) in self.running.values().cloned() {
-            let reason = reason.clone();
+        for (master, _) in self.running.values() {
+            let (master, reason) = (master.clone(), reason.clone());
             // A JobMaster with a full mailbox must not hold up the others.
             self.env.spawn("suspend-job", async move {
                 // One that has ended needs no suspension.

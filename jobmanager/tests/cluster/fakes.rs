@@ -20,7 +20,7 @@ use tonic::transport::Channel;
 use tonic::{Status, Streaming};
 
 /// How long anything may take.
-pub const DEADLINE: Duration = Duration::from_secs(20);
+const DEADLINE: Duration = Duration::from_secs(20);
 
 /// A job of one stock vertex.
 pub fn graph(parallelism: u32) -> proto::JobGraph {
@@ -38,6 +38,11 @@ pub fn graph(parallelism: u32) -> proto::JobGraph {
     };
     let configuration = BTreeMap::new();
     JobGraph { name: "numbers".into(), vertices: vec![vertex], edges: Vec::new(), configuration }.to_wire()
+}
+
+/// The output of what has to complete before the deadline.
+pub async fn in_time<T>(future: impl Future<Output = T>) -> T {
+    Env::production().timeout(DEADLINE, future).await.expect("in time")
 }
 
 /// The message of the error that has to be there.
@@ -102,7 +107,7 @@ impl Cluster {
     pub async fn stop(self) {
         let Self { manager, dispatcher, resource_manager, job_master, _blobs } = self;
         drop((dispatcher, resource_manager, job_master));
-        tokio::time::timeout(DEADLINE, manager.shutdown("the test is over")).await.expect("in time");
+        in_time(manager.shutdown("the test is over")).await;
     }
 
     pub async fn submit(&mut self, graph: proto::JobGraph, job_id: Option<Vec<u8>>) -> Result<Vec<u8>, Status> {
@@ -139,8 +144,8 @@ impl Cluster {
 
     pub async fn await_job(&mut self, job: &[u8]) -> proto::AwaitJobReply {
         let request = proto::AwaitJobRequest { job_id: job.to_vec() };
-        let reply = tokio::time::timeout(DEADLINE, self.dispatcher.await_job(request)).await;
-        reply.expect("in time").expect("known").into_inner()
+        let reply = in_time(self.dispatcher.await_job(request)).await;
+        reply.expect("known").into_inner()
     }
 
     pub async fn jobs(&mut self) -> Vec<proto::JobSummary> {
@@ -153,7 +158,7 @@ impl Cluster {
                 tokio::task::yield_now().await;
             }
         };
-        tokio::time::timeout(DEADLINE, reached).await.expect("in time");
+        in_time(reached).await;
     }
 
     pub async fn until_slots_free(&self, slots: u32) {
@@ -167,7 +172,7 @@ impl Cluster {
                 tokio::task::yield_now().await;
             }
         };
-        tokio::time::timeout(DEADLINE, reached).await.expect("in time");
+        in_time(reached).await;
     }
 
     pub async fn task_manager(&mut self, id: &str, slots: u32) -> TaskManager {
@@ -220,7 +225,7 @@ pub struct TaskManager {
 
 impl TaskManager {
     async fn command(&mut self) -> Command {
-        let message = tokio::time::timeout(DEADLINE, self.commands.message()).await.expect("in time");
+        let message = in_time(self.commands.message()).await;
         message.expect("sound").expect("open").command.expect("a command")
     }
 
@@ -238,6 +243,11 @@ impl TaskManager {
                 return stop;
             }
         }
+    }
+
+    /// The JobManager has ended the stream, in good order or by leaving.
+    pub async fn until_closed(&mut self) {
+        while let Ok(Some(_)) = in_time(self.commands.message()).await {}
     }
 
     pub async fn worker_exited(&mut self, worker_id: &[u8], exit_code: Option<i32>) {
@@ -260,7 +270,7 @@ pub struct Worker {
 
 impl Worker {
     pub async fn command(&mut self) -> Option<proto::worker_command::Command> {
-        let message = tokio::time::timeout(DEADLINE, self.commands.message()).await.expect("in time");
+        let message = in_time(self.commands.message()).await;
         message.expect("sound").map(|message| message.command.expect("a command"))
     }
 
