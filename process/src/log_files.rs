@@ -127,11 +127,16 @@ impl LogFiles {
 /// The user's name, as it is part of the names of files.
 pub fn user_name(environment: &Environment) -> String {
     let name = ["USER", "LOGNAME"].iter().find_map(|name| environment.get(*name)).filter(|name| !name.is_empty());
-    match name {
-        Some(name) => name.clone(),
-        // SAFETY: `geteuid` has no preconditions.
-        None => unsafe { libc::geteuid() }.to_string(),
+    if let Some(name) = name {
+        return name.clone();
     }
+    // SAFETY: `geteuid` has no preconditions.
+    let number = unsafe { libc::geteuid() }.to_string();
+    // Daemons and containers are often started without the variables.
+    let users = fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let mut entries = users.lines().map(|line| line.split(':').collect::<Vec<_>>());
+    let own = entries.find(|entry| entry.get(2) == Some(&number.as_str()));
+    own.map_or(number.clone(), |entry| entry[0].to_owned())
 }
 
 fn first_free(folder: &Path, name: &str, host: &str) -> Result<(PathBuf, File), LogFilesError> {
