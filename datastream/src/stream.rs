@@ -40,10 +40,10 @@ use self::fused::Fused;
 
 pub use collector::Collector;
 pub use configure::DataStreamSink;
+pub(crate) use record_error::only_inserts;
 pub use side_flat_map::SideCollector;
 pub use side_output::OutputTag;
-pub(crate) use record_error::only_inserts;
-pub(crate) use side_output::{SideOutputs, SideOutputWriter};
+pub(crate) use side_output::{SideOutputWriter, SideOutputs};
 
 /// A stream of records of type `T`. See the [module](self).
 #[must_use = "closures that no sink or other operator reads are not part of the job"]

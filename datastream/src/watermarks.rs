@@ -110,10 +110,7 @@ impl<T: Record> WatermarkStrategy<T> {
 
     /// Takes times from a closure, in milliseconds since the epoch. Prefer a
     /// [column](Self::with_timestamp_column) where one holds the time: it is not read row by row.
-    pub fn with_timestamp_assigner(
-        mut self,
-        assign: impl Fn(&T) -> EpochMillis + Send + Sync + 'static,
-    ) -> Self {
+    pub fn with_timestamp_assigner(mut self, assign: impl Fn(&T) -> EpochMillis + Send + Sync + 'static) -> Self {
         let assign = Arc::new(assign);
         self.assigner = Some(Arc::new(move || Box::new(ByClosure::new(assign.clone()))));
         self
@@ -167,9 +164,8 @@ impl<T: Record> std::fmt::Debug for WatermarkStrategy<T> {
 impl<T: Record> DataStream<T> {
     /// Gives records their event times and the stream its watermarks.
     pub fn assign_timestamps_and_watermarks(self, strategy: WatermarkStrategy<T>) -> Self {
-        let factory = move |_: &OperatorRuntime| -> OperatorResult<Box<dyn Operator>> {
-            Ok(Box::new(strategy.operator()))
-        };
+        let factory =
+            move |_: &OperatorRuntime| -> OperatorResult<Box<dyn Operator>> { Ok(Box::new(strategy.operator())) };
         self.transform("Timestamps/Watermarks", Arc::new(factory))
     }
 }

@@ -41,6 +41,14 @@ pub fn expand(input: &DeriveInput, fields: &[StructField<'_>], asked: Span) -> R
             fn to_record(&self) -> #name {
                 #name { #(#idents: <_ as ::pelton::record::ToRecord<#types>>::to_record(&self.#idents),)* }
             }
+            #[inline]
+            fn assign_to(&self, slot: &mut #name) {
+                #(<_ as ::pelton::record::ToRecord<#types>>::assign_to(&self.#idents, &mut slot.#idents);)*
+            }
+            #[inline]
+            fn assign_into(self, slot: &mut #name) {
+                <Self as ::pelton::record::ToRecord<#name>>::assign_to(&self, slot);
+            }
         }
     })
 }

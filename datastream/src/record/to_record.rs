@@ -29,6 +29,21 @@ pub trait ToRecord<R: Record> {
     {
         self.to_record()
     }
+
+    /// Overwrites `slot` with a copy, reusing the memory that `slot` holds where that can be.
+    #[inline]
+    fn assign_to(&self, slot: &mut R) {
+        *slot = self.to_record();
+    }
+
+    /// Overwrites `slot` with the value.
+    #[inline]
+    fn assign_into(self, slot: &mut R)
+    where
+        Self: Sized,
+    {
+        *slot = self.into_record();
+    }
 }
 
 /// Lets types stand for themselves.
@@ -47,6 +62,10 @@ macro_rules! stands_for_itself {
             fn into_record(self) -> $type {
                 self
             }
+            #[inline]
+            fn assign_to(&self, slot: &mut $type) {
+                slot.clone_from(self);
+            }
         }
     };
 }
@@ -61,6 +80,14 @@ impl<R: Record, T: ToRecord<R> + ?Sized> ToRecord<R> for &T {
     fn to_record(&self) -> R {
         (**self).to_record()
     }
+    #[inline]
+    fn assign_to(&self, slot: &mut R) {
+        (**self).assign_to(slot);
+    }
+    #[inline]
+    fn assign_into(self, slot: &mut R) {
+        self.assign_to(slot);
+    }
 }
 
 impl ToRecord<String> for str {
@@ -71,6 +98,11 @@ impl ToRecord<String> for str {
     #[inline]
     fn to_record(&self) -> String {
         self.to_owned()
+    }
+    #[inline]
+    fn assign_to(&self, slot: &mut String) {
+        slot.clear();
+        slot.push_str(self);
     }
 }
 
@@ -97,6 +129,11 @@ impl ToRecord<Vec<u8>> for [u8] {
     #[inline]
     fn to_record(&self) -> Vec<u8> {
         self.to_owned()
+    }
+    #[inline]
+    fn assign_to(&self, slot: &mut Vec<u8>) {
+        slot.clear();
+        slot.extend_from_slice(self);
     }
 }
 

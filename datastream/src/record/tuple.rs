@@ -116,6 +116,14 @@ macro_rules! tuple {
             fn into_record(self) -> ($($letter,)+) {
                 ($(self.$index.into_record(),)+)
             }
+            #[inline]
+            fn assign_to(&self, slot: &mut ($($letter,)+)) {
+                $(self.$index.assign_to(&mut slot.$index);)+
+            }
+            #[inline]
+            fn assign_into(self, slot: &mut ($($letter,)+)) {
+                $(self.$index.assign_into(&mut slot.$index);)+
+            }
         }
     };
 }

@@ -175,7 +175,8 @@ mod tests {
 
     #[test]
     fn a_job_that_fails_says_so_after_what_it_gave() {
-        let numbers = environment().from_elements(["1", "2", "x"].map(str::to_owned)).try_map(|text| text.parse::<i64>());
+        let numbers =
+            environment().from_elements(["1", "2", "x"].map(str::to_owned)).try_map(|text| text.parse::<i64>());
         let results = numbers.execute_and_collect("numbers").unwrap();
         let error = results.collect::<Result<Vec<_>, _>>().unwrap_err();
         assert!(matches!(error, ExecuteError::Failed { .. }), "{error}");

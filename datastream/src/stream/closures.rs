@@ -75,10 +75,7 @@ impl<T: Record> DataStream<T> {
     /// })
     /// # }
     /// ```
-    pub fn flat_map<U: Record>(
-        self,
-        f: impl Fn(&T, &mut Collector<'_, U>) + Send + Sync + 'static,
-    ) -> DataStream<U> {
+    pub fn flat_map<U: Record>(self, f: impl Fn(&T, &mut Collector<'_, U>) + Send + Sync + 'static) -> DataStream<U> {
         self.fuse(|fused| {
             fused.flat_map(move |record, out: &mut Collector<'_, U>| {
                 f(record, out);

@@ -6,8 +6,8 @@ use super::fused::Chunk;
 
 /// Takes the results of a function such as that of [`flat_map`](super::DataStream::flat_map).
 ///
-/// Results are appended to the output's columns at once, so they need not be owned: whatever can be
-/// [stored as](ToRecord) a `T` will do.
+/// Results need not be owned: whatever can be [stored as](ToRecord) a `T` will do. It is appended to the output's
+/// columns, or overwrites the memory of an earlier record on its way to the next closure.
 ///
 /// ```no_run
 /// # use pelton::stream::{Collector, DataStream};
@@ -44,7 +44,10 @@ impl<'a, T: Record> Collector<'a, T> {
     pub fn collect(&mut self, record: impl ToRecord<T>) {
         match &mut self.rows {
             Rows::Columns(builder) => builder.append(&record),
-            Rows::Chunk { chunk, origin } => chunk.push(record.into_record(), *origin),
+            Rows::Chunk { chunk, origin } => {
+                record.assign_into(chunk.slot());
+                chunk.commit(*origin);
+            }
         }
     }
 }

@@ -55,7 +55,8 @@ fn the_watermark_follows_the_latest_time_at_a_distance_and_never_goes_back() {
 
 #[test]
 fn monotonous_times_leave_only_the_last_millisecond_open() {
-    let strategy = WatermarkStrategy::for_monotonous_timestamps().with_timestamp_assigner(|event: &Event| event.1.millis());
+    let strategy =
+        WatermarkStrategy::for_monotonous_timestamps().with_timestamp_assigner(|event: &Event| event.1.millis());
     let mut harness = open(strategy);
     harness.process(events(&[10, 30])).unwrap();
     assert_eq!(emitted(&mut harness), ["[10, 30]", "W 29"]);

@@ -29,7 +29,7 @@ impl<T: Record> Chunk<T> {
 
     /// Appends a row.
     #[inline]
-    pub(crate) fn push(&mut self, row: T, origin: u32) {
+    pub(super) fn push(&mut self, row: T, origin: u32) {
         match self.rows.get_mut(self.origins.len()) {
             Some(slot) => *slot = row,
             None => self.rows.push(row),
@@ -39,7 +39,7 @@ impl<T: Record> Chunk<T> {
 
     /// Memory for the next row, which [`commit`](Self::commit) appends.
     #[inline]
-    pub(super) fn slot(&mut self) -> &mut T {
+    pub(crate) fn slot(&mut self) -> &mut T {
         let len = self.origins.len();
         if self.rows.len() == len {
             self.rows.push(T::scratch());
@@ -49,7 +49,7 @@ impl<T: Record> Chunk<T> {
 
     /// Appends the row that was written into the [`slot`](Self::slot).
     #[inline]
-    pub(super) fn commit(&mut self, origin: u32) {
+    pub(crate) fn commit(&mut self, origin: u32) {
         debug_assert!(self.origins.len() < self.rows.len(), "a slot was asked for");
         self.origins.push(origin);
     }
