@@ -37,6 +37,7 @@ use self::key_selector::KeyLayout;
 pub use aggregate_function::AggregateFunction;
 pub use context::{KeyedContext, OpenContext, ProcessContext};
 pub use key_selector::{ByClosure, ByColumn, KeySelector};
+pub use pelton_runtime_core::window::{TimeWindow, WindowAssigner};
 pub use process_function::{FunctionError, FunctionResult, KeyedProcessFunction, ProcessFunction};
 pub use state::{AggregatingState, KeyedState, ListState, MapState, ReducingState, ValueState};
 pub use timer_service::{TimeDomain, TimerService};
@@ -45,7 +46,6 @@ pub use windows::{
     EventTimeSessionWindows, ProcessingTimeSessionWindows, SlidingEventTimeWindows, SlidingProcessingTimeWindows,
     TumblingEventTimeWindows, TumblingProcessingTimeWindows,
 };
-pub use pelton_runtime_core::window::{TimeWindow, WindowAssigner};
 
 /// A stream of records of type `T`, partitioned by keys of type `K`. See the [module](self).
 pub struct KeyedStream<T: Record, K: Record> {

@@ -80,12 +80,16 @@ impl<T: Record, K: Record> Operator for AppendKey<T, K> {
         let layout = KeyLayout::appended::<K>();
         // Keys of an earlier closure have done their work and would hide those of this one.
         let schema = batch.records().schema();
-        let kept = schema.fields().iter().zip(batch.records().columns()).filter(|(field, _)| {
-            !field.name().starts_with(super::key_selector::KEY_COLUMN_PREFIX)
-        });
+        let kept = schema
+            .fields()
+            .iter()
+            .zip(batch.records().columns())
+            .filter(|(field, _)| !field.name().starts_with(super::key_selector::KEY_COLUMN_PREFIX));
         let (mut fields, mut columns): (Vec<_>, Vec<_>) =
             kept.map(|(field, column)| (field.clone(), column.clone())).unzip();
-        for (name, (field, column)) in layout.columns.names().iter().zip(keys.schema().fields().iter().zip(keys.columns())) {
+        for (name, (field, column)) in
+            layout.columns.names().iter().zip(keys.schema().fields().iter().zip(keys.columns()))
+        {
             fields.push(Arc::new(Field::new(name, field.data_type().clone(), field.is_nullable())));
             columns.push(column.clone());
         }

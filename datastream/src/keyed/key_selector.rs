@@ -118,9 +118,11 @@ impl KeyLayout {
         };
         let columns = children.unwrap_or_else(|| columns.to_vec());
         let schema = K::schema();
-        let fields = schema.fields().iter().zip(&columns).map(|(field, column)| {
-            Field::new(field.name(), column.data_type().clone(), true)
-        });
+        let fields = schema
+            .fields()
+            .iter()
+            .zip(&columns)
+            .map(|(field, column)| Field::new(field.name(), column.data_type().clone(), true));
         let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
         Ok(RecordReader::open(&RecordBatch::try_new_with_options(schema, columns, &options)?)?)

@@ -3,9 +3,7 @@
 use std::sync::Arc;
 
 use pelton_runtime_core::operator::{Operator, OperatorResult, OperatorRuntime};
-use pelton_runtime_core::window::{
-    AggregateCall, ColumnAggregates, ColumnFunction, OutputColumn, RollingAggregates,
-};
+use pelton_runtime_core::window::{AggregateCall, ColumnAggregates, ColumnFunction, OutputColumn, RollingAggregates};
 
 use crate::record::{Column, Record};
 use crate::stream::DataStream;
@@ -109,11 +107,7 @@ pub(super) fn in_place<T: Record, F: Record>(
 ) -> ColumnAggregates {
     let data_type = F::data_type();
     let possible = if function == ColumnFunction::Sum { data_type.is_numeric() } else { data_type.is_primitive() };
-    assert!(
-        possible,
-        "the {function} of column `{}` cannot be computed, as it has type {data_type}",
-        column.name()
-    );
+    assert!(possible, "the {function} of column `{}` cannot be computed, as it has type {data_type}", column.name());
     let schema = T::schema();
     let mut carried = Vec::new();
     let mut output = Vec::new();

@@ -210,11 +210,7 @@ impl<M: Record + Eq + Hash, V: Record> MapState<M, V> {
     ///
     /// When the state is not registered or cannot be read.
     #[inline]
-    pub fn get<'c, K: Record>(
-        &self,
-        ctx: &'c KeyedContext<'_, K>,
-        map_key: &M,
-    ) -> Result<Option<&'c V>, StateError> {
+    pub fn get<'c, K: Record>(&self, ctx: &'c KeyedContext<'_, K>, map_key: &M) -> Result<Option<&'c V>, StateError> {
         Ok(self.0.column(ctx)?.get(ctx.slot).get(map_key))
     }
 

@@ -44,10 +44,7 @@ fn taken<U: Record>(harness: &mut OperatorHarness, port: u32) -> Vec<(U, EpochMi
 }
 
 /// The operators of a program's only vertices, by name: what the graph holds for `name`.
-fn harness_of(
-    build: impl FnOnce(crate::stream::DataStream<Trip>),
-    name: &str,
-) -> OperatorHarness {
+fn harness_of(build: impl FnOnce(crate::stream::DataStream<Trip>), name: &str) -> OperatorHarness {
     use pelton_runtime_core::graph::program::OperatorCode;
 
     let env = crate::environment::StreamExecutionEnvironment::with_configuration(Default::default());

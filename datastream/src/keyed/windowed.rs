@@ -15,8 +15,8 @@ use crate::stream::{Collector, DataStream, OutputTag, SideOutputs};
 use super::KeyedStream;
 use super::aggregate_function::AggregateFunction;
 use super::operators::window::{
-    Accumulate, Aggregate, AllRows, Collect, EmitReduced, EmitResult, EmitWindow, EmitWith, Reduce, Reduced,
-    ResultOf, WindowFunctions,
+    Accumulate, Aggregate, AllRows, Collect, EmitReduced, EmitResult, EmitWindow, EmitWith, Reduce, Reduced, ResultOf,
+    WindowFunctions,
 };
 use super::rolling::{greatest_by, in_place, least_by};
 use super::windows::millis;

@@ -276,9 +276,11 @@ pub(super) fn fitted(schema: &SchemaRef, columns: &[ArrayRef]) -> SchemaRef {
     if schema.fields().iter().zip(columns).all(same) {
         return schema.clone();
     }
-    let fields = schema.fields().iter().zip(columns).map(|(field, column)| {
-        field.as_ref().clone().with_data_type(column.data_type().clone())
-    });
+    let fields = schema
+        .fields()
+        .iter()
+        .zip(columns)
+        .map(|(field, column)| field.as_ref().clone().with_data_type(column.data_type().clone()));
     Arc::new(Schema::new(fields.collect::<Vec<_>>()))
 }
 

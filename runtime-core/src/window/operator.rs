@@ -8,7 +8,7 @@ use super::aggregate::GroupAggregate;
 use super::aligned::AlignedWindows;
 use super::assigner::{InvalidWindow, TimeDomain, WindowAssigner};
 use super::session::{SessionColumn, SessionWindows};
-use crate::element::StreamBatch;
+use crate::element::{RowKind, StreamBatch};
 use crate::metrics::{Counter, NUM_LATE_RECORDS_DROPPED};
 use crate::operator::{InputIndex, Operator, OperatorContext, OperatorError, OperatorResult, OutputPort};
 use crate::state::{KeyBatch, KeyedStateBackend, StateId};
@@ -209,6 +209,7 @@ impl<A: GroupAggregate> Operator for WindowOperator<A> {
         if batch.num_rows() == 0 {
             return Ok(());
         }
+        refuse_changes(&batch)?;
         let columns = self.settings.key.of(&batch)?;
         self.keys.read(&columns, batch.num_rows())?;
         let times = match self.settings.assigner.domain() {
@@ -247,6 +248,15 @@ impl<A: GroupAggregate> Operator for WindowOperator<A> {
         self.arm(cx);
         Ok(())
     }
+}
+
+/// Refuses rows that update or delete earlier ones: accumulators here cannot take anything back.
+pub(in crate::window) fn refuse_changes(batch: &StreamBatch) -> OperatorResult {
+    let changes = batch.kinds().is_some_and(|kinds| kinds.iter().any(|kind| *kind != RowKind::Insert as u8));
+    if changes {
+        return Err(OperatorError::data("an aggregation of inserts got a row that updates or deletes an earlier one"));
+    }
+    Ok(())
 }
 
 fn event_times(batch: &StreamBatch) -> OperatorResult<&[EpochMillis]> {

@@ -421,6 +421,13 @@ fn a_row_without_a_timestamp_is_an_error_that_says_what_to_do() {
 }
 
 #[test]
+fn rows_that_take_earlier_ones_back_are_refused() {
+    let mut harness = open(settings(tumbling(10), 0, None), sum_and_count());
+    let delete = crate::element::RowKind::Delete as u8;
+    assert!(harness.process(batch(&[(1, 1, 0)]).with_kinds(Some(vec![delete].into()))).is_err());
+}
+
+#[test]
 fn windows_of_processing_time_follow_the_wall_clock_alone() {
     for aligned in [true, false] {
         let domain = TimeDomain::ProcessingTime;

@@ -24,11 +24,7 @@ impl<U: Record> OutputRows<U> {
 
     /// Lets `write` collect rows, which all get `time`.
     #[inline]
-    pub(super) fn write<R>(
-        &mut self,
-        time: Option<EpochMillis>,
-        write: impl FnOnce(&mut Collector<'_, U>) -> R,
-    ) -> R {
+    pub(super) fn write<R>(&mut self, time: Option<EpochMillis>, write: impl FnOnce(&mut Collector<'_, U>) -> R) -> R {
         let result = write(&mut Collector::columns(&mut self.builder));
         if self.builder.len() > self.times.len() {
             self.any_time |= time.is_some();

@@ -159,8 +159,7 @@ impl<T: Record, K: Record, U: Record, A: Accumulate<T>, E: EmitWindow<K, A::Accu
         windows: Windows<'_>,
         cx: &mut OperatorContext<'_>,
     ) -> OperatorResult {
-        let reader: Option<RecordReader<K>> =
-            if E::NEEDS_KEY { Some(self.key.reader(keys, of.len())?) } else { None };
+        let reader: Option<RecordReader<K>> = if E::NEEDS_KEY { Some(self.key.reader(keys, of.len())?) } else { None };
         let mut key: Option<K> = None;
         for (position, group) in of.iter().enumerate() {
             if let Some(reader) = &reader {

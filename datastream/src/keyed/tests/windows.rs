@@ -39,12 +39,7 @@ fn tumbling(trips: DataStream<Trip>) -> WindowedStream<Trip, String> {
 }
 
 fn rows() -> StreamBatch {
-    stamped(&[
-        (trip("ann", 1, 5), 0),
-        (trip("bob", 2, 7), 3),
-        (trip("ann", 3, 1), 9),
-        (trip("ann", 4, 100), 12),
-    ])
+    stamped(&[(trip("ann", 1, 5), 0), (trip("bob", 2, 7), 3), (trip("ann", 3, 1), 9), (trip("ann", 4, 100), 12)])
 }
 
 fn run<U: Record>(mut harness: OperatorHarness) -> Vec<(U, EpochMillis)> {
@@ -56,10 +51,7 @@ fn run<U: Record>(mut harness: OperatorHarness) -> Vec<(U, EpochMillis)> {
 #[test]
 fn a_windowed_sum_carries_the_windows_last_millisecond() {
     let harness = harness_of(|trips| drop(tumbling(trips).sum(Trip::fare)), "Window");
-    assert_eq!(
-        run::<Trip>(harness),
-        [(trip("ann", 1, 6), 9), (trip("bob", 2, 7), 9), (trip("ann", 4, 100), 19)]
-    );
+    assert_eq!(run::<Trip>(harness), [(trip("ann", 1, 6), 9), (trip("bob", 2, 7), 9), (trip("ann", 4, 100), 19)]);
 }
 
 #[test]
@@ -76,9 +68,12 @@ fn an_aggregation_answers_alone_or_with_key_and_window() {
     let alone = |trips| drop(tumbling(trips).aggregate(MeanFare));
     assert_eq!(run::<f64>(harness_of(alone, "Window")), [(3.0, 9), (7.0, 9), (100.0, 19)]);
     let with = |trips| {
-        drop(tumbling(trips).aggregate_with(MeanFare, |key, window, mean, out: &mut Collector<'_, (String, i64, f64)>| {
-            out.collect((key.as_str(), window.start, *mean));
-        }));
+        drop(tumbling(trips).aggregate_with(
+            MeanFare,
+            |key, window, mean, out: &mut Collector<'_, (String, i64, f64)>| {
+                out.collect((key.as_str(), window.start, *mean));
+            },
+        ));
     };
     assert_eq!(
         run::<(String, i64, f64)>(harness_of(with, "Window")),
@@ -123,7 +118,8 @@ fn sessions_and_slides_of_functions_see_the_records_of_each_window() {
 fn late_records_go_to_the_side_output_that_is_read() {
     let tag = OutputTag::<Trip>::new("late");
     let build = |trips| {
-        let sums = tumbling(trips).allowed_lateness(Duration::from_millis(5)).side_output_late_data(&tag).sum(Trip::fare);
+        let sums =
+            tumbling(trips).allowed_lateness(Duration::from_millis(5)).side_output_late_data(&tag).sum(Trip::fare);
         drop(sums.get_side_output(&tag));
     };
     let mut harness = harness_of(build, "Window");

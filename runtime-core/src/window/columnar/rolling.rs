@@ -1,0 +1,69 @@
+//! Aggregates without windows: every row is answered with the aggregate of its key so far.
+//!
+//! State: per key the accumulators and the first row. A key is never forgotten, as in Flink.
+
+use arrow::array::{ArrayRef, RecordBatch};
+
+use super::{ColumnAggregates, ColumnGroups, GroupAggregate, OutputColumn, fitted};
+use crate::element::StreamBatch;
+use crate::operator::{InputIndex, Operator, OperatorContext, OperatorResult};
+use crate::state::{KeyBatch, KeyedStateBackend, Namespace, Rows, Slot, StateError, StateId};
+use crate::window::KeyColumns;
+use crate::window::operator::refuse_changes;
+
+/// Answers every row with its key's aggregates so far.
+pub struct RollingAggregates {
+    key: KeyColumns,
+    aggregate: ColumnAggregates,
+    backend: KeyedStateBackend,
+    state: StateId<ColumnGroups>,
+    keys: KeyBatch,
+    slots: Vec<Slot>,
+}
+
+impl RollingAggregates {
+    /// An operator that computes `aggregate` for every value of `key`.
+    ///
+    /// # Errors
+    ///
+    /// When the state cannot be registered.
+    pub fn new(key: KeyColumns, aggregate: ColumnAggregates) -> Result<Self, StateError> {
+        let mut backend = KeyedStateBackend::new();
+        let state = backend.register("rolling-aggregate", ColumnGroups::default)?;
+        Ok(Self { key, aggregate, backend, state, keys: KeyBatch::default(), slots: Vec::new() })
+    }
+}
+
+impl Operator for RollingAggregates {
+    fn process(&mut self, _input: InputIndex, batch: StreamBatch, cx: &mut OperatorContext<'_>) -> OperatorResult {
+        refuse_changes(&batch)?;
+        let key_columns = self.key.of(&batch)?;
+        self.keys.read(&key_columns, batch.num_rows())?;
+        let table = self.backend.table(Namespace::Void, self.keys.types());
+        table.slots(&self.keys, Rows::All(batch.num_rows()), &mut self.slots)?;
+        let group_count = table.index().slot_count();
+        self.aggregate.begin(&batch)?;
+        let groups = table.column_mut(self.state);
+        groups.admit(&self.aggregate, Rows::All(batch.num_rows()), &self.slots, group_count)?;
+        let rolled = groups
+            .calls
+            .iter_mut()
+            .zip(&self.aggregate.call_columns)
+            .map(|(call, column)| call.roll(column, &self.slots, group_count))
+            .collect::<OperatorResult<Vec<ArrayRef>>>()?;
+        let carried = groups.carried.rows(&self.slots)?;
+        let columns: Vec<ArrayRef> = self
+            .aggregate
+            .output
+            .iter()
+            .map(|column| match column {
+                OutputColumn::Key(index) => key_columns[*index].clone(),
+                OutputColumn::Carried(index) => carried[*index].clone(),
+                OutputColumn::Aggregate(index) => rolled[*index].clone(),
+            })
+            .collect();
+        let records = RecordBatch::try_new(fitted(&self.aggregate.schema, &columns), columns)?;
+        cx.emit(batch.with_records(records));
+        Ok(())
+    }
+}
