@@ -18,7 +18,7 @@ pub struct ConfigFlags {
     pub dynamic: Vec<(String, String)>,
 
     /// Folder of config.yaml [default: $PELTON_CONF_DIR, then $FLINK_CONF_DIR, then conf beside bin]
-    #[arg(long = "configDir", visible_alias = "config-dir", short_alias = 'c', value_name = "DIR", global = true)]
+    #[arg(long = "configDir", visible_alias = "config-dir", value_name = "DIR", global = true)]
     pub config_dir: Option<PathBuf>,
 }
 
