@@ -1,0 +1,195 @@
+//! Runs the examples as people do, in their embedded cluster, and compares with results computed another way.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use flate2::read::GzDecoder;
+use tempfile::TempDir;
+
+/// The executable of an example. Cargo builds examples before tests, beside the folder of the tests' own executables.
+fn example(name: &str) -> Command {
+    let test = std::env::current_exe().expect("this test has a path");
+    let profile = test.ancestors().nth(2).expect("it lies in `deps` of a profile's folder");
+    let mut command = Command::new(profile.join("examples").join(name));
+    // A configuration of whoever runs the tests is not part of what they claim.
+    command.stdin(Stdio::null()).env("PELTON_CONF_DIR", data("no-configuration"));
+    command
+}
+
+fn data(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("data").join(name)
+}
+
+/// The lines of standard output of a job that ends well.
+fn lines(command: &mut Command) -> Vec<String> {
+    text(&finished(command).stdout)
+}
+
+fn finished(command: &mut Command) -> Output {
+    let output = command.output().expect("started");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    output
+}
+
+fn text(bytes: &[u8]) -> Vec<String> {
+    String::from_utf8(bytes.to_vec()).expect("text").lines().map(str::to_owned).collect()
+}
+
+/// All lines of the files in a directory.
+fn lines_in(directory: &Path) -> Vec<String> {
+    let files = fs::read_dir(directory).expect("listed").map(|entry| entry.expect("listed").path());
+    files.flat_map(|file| text(&fs::read(file).expect("read"))).collect()
+}
+
+fn sorted(mut lines: Vec<String>) -> Vec<String> {
+    lines.sort();
+    lines
+}
+
+/// Lines of a printing job of several subtasks, without the subtasks' numbers.
+fn unnumbered(lines: Vec<String>) -> Vec<String> {
+    lines.into_iter().map(|line| line.split_once("> ").map_or(line.clone(), |(_, rest)| rest.to_owned())).collect()
+}
+
+/// What `flight_delays` should say, from the file's text alone.
+fn expected_delays() -> Vec<String> {
+    let file = BufReader::new(GzDecoder::new(File::open(data("flights.csv.gz")).expect("the file is in the tree")));
+    let mut lines = file.lines().map(|line| line.expect("text"));
+    let header = lines.next().expect("a header");
+    let column = |name| header.split(',').position(|column| column == name).expect("a column of this name");
+    let (hour, carrier, origin, delay) = (column("time_hour"), column("carrier"), column("origin"), column("dep_delay"));
+    let mut sums = BTreeMap::<(String, String, String), (i64, i64, i64)>::new();
+    for line in lines {
+        let fields: Vec<&str> = line.split(',').collect();
+        let key = [hour, carrier, origin].map(|index| fields[index].to_owned());
+        let [hour, carrier, origin] = key;
+        let (scheduled, cancelled, minutes) = sums.entry((hour, carrier, origin)).or_default();
+        *scheduled += 1;
+        match fields[delay] {
+            "NA" => *cancelled += 1,
+            delay => *minutes += delay.parse::<i64>().expect("minutes"),
+        }
+    }
+    let rows = sums.into_iter().map(|((hour, carrier, origin), (scheduled, cancelled, minutes))| {
+        let departed = scheduled - cancelled;
+        let mean = if departed > 0 { format!("{:?}", minutes as f64 / departed as f64) } else { "null".to_owned() };
+        format!("({},{carrier},{origin},{scheduled},{cancelled},{mean})", hour.trim_end_matches('Z'))
+    });
+    sorted(rows.collect())
+}
+
+#[test]
+fn flight_delays_are_exact_at_any_parallelism_and_from_printing_and_files() {
+    let expected = expected_delays();
+    assert_eq!(expected.len(), 116_904);
+    let output = finished(&mut example("flight_delays"));
+    assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(sorted(text(&output.stdout)) == expected, "printed results differ");
+
+    let directory = TempDir::new().expect("a directory");
+    let printed = lines(
+        example("flight_delays").env("PELTON_PARALLELISM_DEFAULT", "4").arg("--output").arg(directory.path()),
+    );
+    assert_eq!(printed, Vec::<String>::new());
+    assert!(sorted(lines_in(directory.path())) == expected, "results in files differ");
+}
+
+#[test]
+fn flights_that_come_too_late_are_in_a_file_and_counted_and_in_no_result() {
+    let directory = TempDir::new().expect("a directory");
+    let mut job = example("flight_delays");
+    let job = job.args(["--max-out-of-orderness", "2", "--late-output"]).arg(directory.path());
+    let output = finished(job);
+    let counted: i64 = text(&output.stderr)
+        .iter()
+        .map(|line| line.split(' ').next().and_then(|count| count.parse::<i64>().ok()).expect("a count"))
+        .sum();
+    let late = lines_in(directory.path()).len() as i64;
+    let scheduled: i64 = text(&output.stdout)
+        .iter()
+        .map(|line| line.split(',').nth(3).and_then(|count| count.parse::<i64>().ok()).expect("a count"))
+        .sum();
+    assert!(late > 0);
+    assert_eq!((counted, scheduled + late), (late, 336_776));
+}
+
+#[test]
+fn a_malformed_row_is_named_or_left_out_as_told() {
+    let directory = TempDir::new().expect("a directory");
+    let file = directory.path().join("flights.csv");
+    let rows = "time_hour,carrier,origin,dep_delay\n2013-01-01T10:00:00Z,UA,EWR,soon\n2013-01-01T10:00:00Z,UA,EWR,4\n";
+    fs::write(&file, rows).expect("written");
+    let job = |policy: &str| {
+        let mut job = example("flight_delays");
+        job.args(["--on-bad-row", policy, "--input"]).arg(&file);
+        job
+    };
+    let failed = job("fail").output().expect("started");
+    let message = String::from_utf8_lossy(&failed.stderr).into_owned();
+    assert!(!failed.status.success());
+    for part in ["flights.csv", "line 2", "dep_delay", "soon"] {
+        assert!(message.contains(part), "no `{part}` in: {message}");
+    }
+    assert_eq!(lines(&mut job("skip")), ["(2013-01-01T10:00:00,UA,EWR,1,0,4.0)"]);
+    assert_eq!(lines(&mut job("null")), ["(2013-01-01T10:00:00,UA,EWR,2,1,4.0)"]);
+}
+
+#[test]
+fn word_count_answers_every_word_with_its_count_so_far() {
+    let directory = TempDir::new().expect("a directory");
+    let file = directory.path().join("book.txt");
+    fs::write(&file, "To be, or not_to be:\n\u{212a}elvin -- to Be!\r\n").expect("written");
+    let mut expected = ["(to,1)", "(be,1)", "(or,1)", "(not_to,1)", "(be,2)", "(kelvin,1)", "(to,2)", "(be,3)"];
+    let counts = lines(example("word_count").arg("--input").arg(&file));
+    assert_eq!(counts, expected);
+
+    let counts = lines(example("word_count").env("PELTON_PARALLELISM_DEFAULT", "3").arg("--input").arg(&file));
+    expected.sort_unstable();
+    assert_eq!(sorted(unnumbered(counts)), expected);
+}
+
+#[test]
+fn word_count_has_a_text_of_its_own() {
+    let counts = lines(&mut example("word_count"));
+    assert_eq!(counts.first().map(String::as_str), Some("(to,1)"));
+    assert!(counts.contains(&"(to,15)".to_owned()) && !counts.contains(&"(to,16)".to_owned()));
+}
+
+#[test]
+fn sessions_end_where_a_key_is_silent() {
+    let expected = ["(a,1,1)", "(a,10,1)", "(b,1,3)", "(c,11,1)", "(c,6,1)"];
+    assert_eq!(sorted(lines(&mut example("session_windowing"))), expected);
+}
+
+#[test]
+fn top_speeds_are_those_of_the_last_ten_seconds_every_fifty_metres() {
+    let file = data("cars.txt");
+    let mut expected = Vec::new();
+    let mut cars = BTreeMap::<i32, (f64, Vec<(i32, i64, String)>)>::new();
+    for line in fs::read_to_string(&file).expect("the file is in the tree").lines() {
+        let fields: Vec<&str> = line.trim_matches(['(', ')']).split(',').collect();
+        let (car, speed) = (fields[0].parse().expect("a car"), fields[1].parse().expect("a speed"));
+        let (distance, time): (f64, i64) = (fields[2].parse().expect("metres"), fields[3].parse().expect("a time"));
+        let (last, events) = cars.entry(car).or_insert((distance, Vec::new()));
+        events.push((speed, time, line.to_owned()));
+        if distance - *last > 50.0 {
+            *last = distance;
+            events.retain(|(_, other, _)| *other > time - 10_000);
+            let top = events.iter().map(|(speed, ..)| *speed).max().expect("at least this event");
+            expected.extend(events.iter().find(|(speed, ..)| *speed == top).map(|(_, _, line)| line.clone()));
+        }
+    }
+    assert!(expected.len() > 100, "{}", expected.len());
+    assert_eq!(lines(example("top_speed_windowing").arg("--input").arg(&file)), expected);
+}
+
+#[test]
+fn every_example_explains_itself() {
+    for name in ["flight_delays", "word_count", "session_windowing", "top_speed_windowing"] {
+        let help = lines(example(name).arg("--help")).join("\n");
+        assert!(help.contains("--input") && help.contains("--output"), "{name}: {help}");
+    }
+}
