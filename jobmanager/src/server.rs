@@ -56,7 +56,7 @@ pub enum BindError {
         source: io::Error,
     },
     /// No port is free.
-    #[error("cannot listen on port {ports} of {host} (`{key}`): {source}; is another process using it?")]
+    #[error("cannot listen on port {ports} of {host} (`{key}`); is another process using it?")]
     Port {
         /// The configuration key.
         key: &'static str,
