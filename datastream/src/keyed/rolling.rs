@@ -31,7 +31,6 @@ impl<T: Record, K: Record> KeyedStream<T, K> {
     /// # Panics
     ///
     /// When the column is no number.
-    #[must_use]
     #[track_caller]
     pub fn sum<F: Record>(self, column: Column<T, F>) -> DataStream<T> {
         self.rolling_aggregate(ColumnFunction::Sum, column)
@@ -43,7 +42,6 @@ impl<T: Record, K: Record> KeyedStream<T, K> {
     /// # Panics
     ///
     /// When the column is no number, date or time.
-    #[must_use]
     #[track_caller]
     pub fn min<F: Record>(self, column: Column<T, F>) -> DataStream<T> {
         self.rolling_aggregate(ColumnFunction::Min, column)
@@ -55,20 +53,17 @@ impl<T: Record, K: Record> KeyedStream<T, K> {
     /// # Panics
     ///
     /// When the column is no number, date or time.
-    #[must_use]
     #[track_caller]
     pub fn max<F: Record>(self, column: Column<T, F>) -> DataStream<T> {
         self.rolling_aggregate(ColumnFunction::Max, column)
     }
 
     /// The key's record with the least value of a column so far; the first of several.
-    #[must_use]
     pub fn min_by<F: Record + PartialOrd>(self, column: Column<T, F>) -> DataStream<T> {
         self.rolling_reduce("Keyed Aggregation", least_by(column))
     }
 
     /// The key's record with the greatest value of a column so far; the first of several.
-    #[must_use]
     pub fn max_by<F: Record + PartialOrd>(self, column: Column<T, F>) -> DataStream<T> {
         self.rolling_reduce("Keyed Aggregation", greatest_by(column))
     }

@@ -284,11 +284,14 @@ impl<M: Record + Eq + Hash, V: Record> KeyedState for MapState<M, V> {
     }
 }
 
+/// Makes one value of two.
+type ReduceFunction<V> = Arc<dyn Fn(&V, &V) -> V + Send + Sync>;
+
 /// One value per key, into which further ones are reduced.
 #[derive(Clone)]
 pub struct ReducingState<V: Record> {
     state: ValueState<V>,
-    reduce: Arc<dyn Fn(&V, &V) -> V + Send + Sync>,
+    reduce: ReduceFunction<V>,
 }
 
 impl<V: Record> ReducingState<V> {

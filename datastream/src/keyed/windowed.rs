@@ -119,7 +119,6 @@ impl<T: Record, K: Record> WindowedStream<T, K> {
     /// # Panics
     ///
     /// When the column is no number.
-    #[must_use]
     #[track_caller]
     pub fn sum<F: Record>(self, column: Column<T, F>) -> DataStream<T> {
         let aggregate = in_place(ColumnFunction::Sum, column, &self.keyed.key);
@@ -131,7 +130,6 @@ impl<T: Record, K: Record> WindowedStream<T, K> {
     /// # Panics
     ///
     /// When the column is no number, date or time.
-    #[must_use]
     #[track_caller]
     pub fn min<F: Record>(self, column: Column<T, F>) -> DataStream<T> {
         let aggregate = in_place(ColumnFunction::Min, column, &self.keyed.key);
@@ -143,7 +141,6 @@ impl<T: Record, K: Record> WindowedStream<T, K> {
     /// # Panics
     ///
     /// When the column is no number, date or time.
-    #[must_use]
     #[track_caller]
     pub fn max<F: Record>(self, column: Column<T, F>) -> DataStream<T> {
         let aggregate = in_place(ColumnFunction::Max, column, &self.keyed.key);
@@ -151,13 +148,11 @@ impl<T: Record, K: Record> WindowedStream<T, K> {
     }
 
     /// The record with the least value of a column; the first of several.
-    #[must_use]
     pub fn min_by<F: Record + PartialOrd>(self, column: Column<T, F>) -> DataStream<T> {
         self.reduce(least_by(column))
     }
 
     /// The record with the greatest value of a column; the first of several.
-    #[must_use]
     pub fn max_by<F: Record + PartialOrd>(self, column: Column<T, F>) -> DataStream<T> {
         self.reduce(greatest_by(column))
     }

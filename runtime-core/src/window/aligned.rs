@@ -321,10 +321,9 @@ impl AlignedWindows {
             .collect();
         for table in tables {
             let window = self.window(table.start);
-            if !self.panes && window.max_timestamp() > before && window.max_timestamp() <= clock {
-                if let Some(table) = backend.existing_mut(Namespace::Window(table)) {
-                    emit_all(table, aggregate, state, window, cx)?;
-                }
+            let fires = !self.panes && window.max_timestamp() > before && window.max_timestamp() <= clock;
+            if fires && let Some(table) = backend.existing_mut(Namespace::Window(table)) {
+                emit_all(table, aggregate, state, window, cx)?;
             }
             let due = if self.panes {
                 self.pane_due(table.start, clock)
