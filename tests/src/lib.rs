@@ -1,1 +1,12 @@
-//! To be written.
+//! A cluster of real processes for tests: the built binaries, real ports, real signals.
+//!
+//! Owns what it starts: when a [`Cluster`] is dropped, its processes are gone. Nothing here sleeps for a guess; what
+//! takes time is awaited with a deadline ([`eventually`]).
+
+pub mod cluster;
+pub mod deadline;
+pub mod footprint;
+pub mod programs;
+
+pub use cluster::{Cluster, ClusterOptions};
+pub use deadline::{eventually, within};

@@ -15,8 +15,7 @@ use pelton_runtime_core::failure::FailureCause;
 use pelton_runtime_core::graph::program::Program;
 use pelton_runtime_core::id::JobId;
 use pelton_runtime_core::scheduler::status::JobStatus;
-use pelton_taskmanager::task_manager::{self, Workers};
-use pelton_taskmanager::worker;
+use pelton_taskmanager::{self as taskmanager, Workers, worker};
 use tokio::sync::{oneshot, watch};
 use tonic::transport::Channel;
 
@@ -134,7 +133,7 @@ async fn run_job(
         .with_overrides([(options::jobmanager::RPC_PORT.key().to_owned(), address.port().to_string())], &Origin::Job)?;
     let graph = program.graph.to_wire();
     let workers = in_process(&env, program);
-    let task_manager = task_manager::start(env.clone(), &task_configuration, workers)
+    let task_manager = taskmanager::start(env.clone(), &task_configuration, workers)
         .await
         .map_err(|source| cluster("start its TaskManager", source))?;
     let result = submit_and_wait(&env, &address.to_string(), graph, canceled, started).await;
@@ -145,17 +144,15 @@ async fn run_job(
 
 fn in_process(env: &Env, program: Program) -> Workers {
     let (env, program) = (env.clone(), Arc::new(program));
-    Workers::InProcess {
-        run: Arc::new(move |setup, stop| {
-            let (env, program) = (env.clone(), Arc::clone(&program));
-            Box::pin(async move {
-                tokio::select! {
-                    result = worker::run(env, setup, program) => result.map_err(|error| worker::explain(&error)),
-                    () = stop => Ok(()),
-                }
-            })
-        }),
-    }
+    Workers::InProcess(Arc::new(move |setup, stop| {
+        let (env, program) = (env.clone(), Arc::clone(&program));
+        Box::pin(async move {
+            tokio::select! {
+                result = worker::run(env, setup, program) => result.map_err(|error| worker::explain(&error)),
+                () = stop => Ok(()),
+            }
+        })
+    }))
 }
 
 async fn submit_and_wait(
@@ -177,7 +174,7 @@ async fn submit_and_wait(
     };
     dispatcher.submit_job(request).await.map_err(|status| cluster("take the job", said(&status)))?;
     // Nobody may be waiting for the id any more.
-    drop(started.send(job_id));
+    let _ = started.send(job_id);
     let mut waiting = dispatcher.clone();
     let end = waiting.await_job(proto::AwaitJobRequest { job_id: job_id.to_wire() });
     tokio::pin!(end);

@@ -1,0 +1,159 @@
+//! Jobs that tests run on real clusters: well-behaved ones, and every way a user's program can misbehave.
+
+use std::time::Duration;
+
+use clap::{Parser, Subcommand};
+use pelton::StreamExecutionEnvironment;
+use pelton::sinks::FileSink;
+use pelton::sources::DataGeneratorSource;
+use pelton::stream::DataStream;
+
+#[derive(Parser)]
+struct Arguments {
+    #[command(subcommand)]
+    job: Job,
+}
+
+#[derive(Subcommand)]
+enum Job {
+    /// Writes the numbers from 1 to COUNT through a shuffle into files
+    Numbers {
+        count: i64,
+        output: String,
+    },
+    /// Counts rows for ever, some each second, into files
+    Steady {
+        rows_per_second: f64,
+        output: String,
+    },
+    /// Runs for ever and does nothing
+    Forever,
+    /// Calls abort() at the row with this number
+    Abort { at: i64 },
+    /// Reads from address zero at the row with this number
+    Segfault { at: i64 },
+    /// Panics at the row with this number
+    Panic { at: i64 },
+    /// Returns an error at the row with this number
+    Error { at: i64 },
+    /// Calls exit(3) at the row with this number
+    Exit { at: i64 },
+    /// Allocates without end from the row with this number on
+    Leak { at: i64 },
+    /// Never returns from user code at the row with this number
+    Spin { at: i64 },
+    /// Overflows the stack at the row with this number
+    Overflow { at: i64 },
+    /// A fast source in front of a sink that takes its time for every row
+    SlowSink {
+        micros_per_row: u64,
+        /// Fast again while this file exists
+        fast_while: String,
+    },
+    /// Never reaches `execute`
+    NeverPlans,
+    /// Prints while it is planned
+    PrintsWhilePlanned,
+    /// Panics while it is planned
+    PanicsWhilePlanned,
+    /// Builds another graph in every process
+    Fickle,
+    /// Ends without `execute`
+    NoExecute,
+}
+
+fn main() -> anyhow::Result<()> {
+    let env = StreamExecutionEnvironment::get_execution_environment();
+    match Arguments::parse().job {
+        Job::Numbers { count, output } => {
+            let numbers = env.from_sequence(1, count).rebalance().map(|n: &i64| *n);
+            numbers.sink_to(FileSink::text(output));
+        }
+        Job::Steady { rows_per_second, output } => {
+            let rows = DataGeneratorSource::new(|index: u64| index).rows_per_second(rows_per_second);
+            env.data_generator(rows).sink_to(FileSink::text(output));
+        }
+        Job::Forever => {
+            steady(&env).rebalance().discard();
+        }
+        Job::Abort { at } => misbehave(&env, at, || std::process::abort()),
+        Job::Segfault { at } => misbehave(&env, at, || {
+            // SAFETY: none; the crash is the purpose.
+            let byte = unsafe { std::ptr::read_volatile(std::ptr::without_provenance::<u8>(8)) };
+            assert_ne!(byte, 77, "a page at address zero");
+        }),
+        Job::Panic { at } => misbehave(&env, at, || panic!("the moon is in the wrong phase")),
+        Job::Error { at } => {
+            let rows = steady(&env).rebalance().try_map(move |n: &i64| {
+                if *n == at { Err("the moon is in the wrong phase") } else { Ok(*n) }
+            });
+            rows.discard();
+        }
+        Job::Exit { at } => misbehave(&env, at, || {
+            eprintln!("leaving now");
+            std::process::exit(3)
+        }),
+        Job::Leak { at } => misbehave(&env, at, || {
+            let mut hoard = Vec::new();
+            loop {
+                hoard.push(vec![1u8; 1 << 20]);
+            }
+        }),
+        Job::Spin { at } => misbehave(&env, at, || {
+            loop {
+                std::hint::spin_loop();
+            }
+        }),
+        Job::Overflow { at } => misbehave(&env, at, || {
+            assert!(deeper(1) > 0, "deep");
+        }),
+        Job::SlowSink { micros_per_row, fast_while } => {
+            let rows = env.from_sequence(1, i64::MAX).rebalance().filter(move |n: &i64| {
+                if *n % 64 == 0 && !std::path::Path::new(&fast_while).exists() {
+                    pause(Duration::from_micros(micros_per_row * 64));
+                }
+                true
+            });
+            rows.discard();
+        }
+        Job::NeverPlans => pause(Duration::from_secs(3600)),
+        Job::PrintsWhilePlanned => {
+            println!("hello from main");
+            steady(&env).discard();
+        }
+        Job::PanicsWhilePlanned => panic!("no plan today"),
+        Job::Fickle => {
+            let name = format!("Numbers of process {}", std::process::id());
+            steady(&env).name(name).discard();
+        }
+        Job::NoExecute => return Ok(()),
+    }
+    env.execute("")?;
+    Ok(())
+}
+
+/// A thousand rows a second, numbered.
+fn steady(env: &StreamExecutionEnvironment) -> DataStream<i64> {
+    env.data_generator(DataGeneratorSource::new(|index: u64| i64::try_from(index).unwrap_or(i64::MAX)).rows_per_second(1000.0))
+}
+
+fn misbehave(env: &StreamExecutionEnvironment, at: i64, how: impl Fn() + Send + Sync + 'static) {
+    let rows = steady(env).rebalance().map(move |n: &i64| {
+        if *n == at {
+            how();
+        }
+        *n
+    });
+    rows.name("Misbehave").discard();
+}
+
+#[allow(clippy::disallowed_methods, reason = "a slow user function is what is tested")]
+fn pause(time: Duration) {
+    std::thread::sleep(time);
+}
+
+#[allow(unconditional_recursion, reason = "the overflow is the purpose")]
+fn deeper(depth: u64) -> u64 {
+    let local = std::hint::black_box([depth; 128]);
+    deeper(depth + 1) + local[0]
+}

@@ -1,0 +1,43 @@
+//! Waiting for conditions.
+
+#![allow(clippy::disallowed_methods, reason = "tests run on the real clock")]
+
+use std::time::{Duration, Instant};
+
+/// How often a condition is looked at.
+const GLANCE: Duration = Duration::from_millis(5);
+
+/// How long a condition may take that normally holds within a second; the machine may be busy.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The value of `condition` as soon as there is one.
+///
+/// # Panics
+///
+/// When there is none within [`PATIENCE`]; `what` says what was awaited.
+pub fn eventually<T>(what: &str, condition: impl FnMut() -> Option<T>) -> T {
+    within(PATIENCE, what, condition)
+}
+
+/// The value of `condition` as soon as there is one.
+///
+/// # Panics
+///
+/// When there is none within `limit`; `what` says what was awaited.
+pub fn within<T>(limit: Duration, what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(value) = condition() {
+            return value;
+        }
+        assert!(start.elapsed() < limit, "{what}: not within {limit:?}");
+        std::thread::sleep(GLANCE);
+    }
+}
+
+/// What `work` answers, and how long it took.
+pub fn timed<T>(work: impl FnOnce() -> T) -> (T, Duration) {
+    let start = Instant::now();
+    let value = work();
+    (value, start.elapsed())
+}
