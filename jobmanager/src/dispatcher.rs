@@ -20,9 +20,20 @@ use crate::view::{CancelError, JobView, Unavailable};
 /// Messages that wait for the actor.
 const MAILBOX_CAPACITY: usize = 1024;
 
+/// Where the code of operators that are not stock comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProgramSource {
+    /// From the executable that was uploaded with the job.
+    Artifacts,
+    /// Workers have it already: the cluster is embedded in the program.
+    Embedded,
+}
+
 /// What the Dispatcher works with.
 #[derive(Clone)]
 pub struct DispatcherSettings {
+    /// Where the code of jobs comes from.
+    pub programs: ProgramSource,
     /// The cluster's configuration; a job's own goes above it.
     pub configuration: Configuration,
     /// How JobMasters notice silent workers.

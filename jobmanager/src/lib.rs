@@ -22,6 +22,7 @@ mod start;
 pub mod view;
 
 pub use blob::BlobError;
+pub use dispatcher::ProgramSource;
 pub use own_logs::OwnLogs;
 pub use server::BindError;
 pub use start::{JobManager, StartError, StartOptions, start};

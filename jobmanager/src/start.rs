@@ -12,7 +12,7 @@ use tracing::{info, warn};
 
 use crate::blob::{BlobError, BlobStore};
 use crate::cluster::Cluster;
-use crate::dispatcher::{self, DispatcherHandle, DispatcherSettings};
+use crate::dispatcher::{self, DispatcherHandle, DispatcherSettings, ProgramSource};
 use crate::own_logs::OwnLogs;
 use crate::resource_manager::{self, HeartbeatSettings};
 use crate::rest::{self, InvalidAllowOrigin, RestSettings};
@@ -29,14 +29,18 @@ pub struct StartOptions {
     pub logs: OwnLogs,
     /// The command line's arguments, with secrets hidden.
     pub arguments: Vec<String>,
+    /// Where the code of jobs comes from.
+    pub programs: ProgramSource,
 }
 
+/// For a JobManager inside the program whose job it runs.
 impl Default for StartOptions {
     fn default() -> Self {
         Self {
             environment: Environment::new(),
             logs: OwnLogs::Nowhere { reason: "it runs inside another program".to_owned() },
             arguments: Vec::new(),
+            programs: ProgramSource::Embedded,
         }
     }
 }
@@ -90,6 +94,7 @@ pub async fn start(env: Env, configuration: Configuration, start: StartOptions) 
     };
     let manager = resource_manager::spawn(&env, heartbeat);
     let settings = DispatcherSettings {
+        programs: start.programs,
         configuration: configuration.clone(),
         heartbeat,
         job_master_address: reached_under(&configuration, rpc_address.port()),

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
-use pelton_jobmanager::{OwnLogs, StartOptions, start};
+use pelton_jobmanager::{OwnLogs, ProgramSource, StartOptions, start};
 use pelton_process::flags::ConfigFlags;
 use pelton_process::log_files::Role;
 use pelton_process::signals::Termination;
@@ -67,7 +67,12 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
         Some(files) => OwnLogs::Files { log: files.log().to_owned(), out: files.out() },
         None => OwnLogs::Nowhere { reason: "it logs to standard error".to_owned() },
     };
-    let options = StartOptions { environment: settings.environment, logs, arguments: shown_arguments() };
+    let options = StartOptions {
+        environment: settings.environment,
+        logs,
+        arguments: shown_arguments(),
+        programs: ProgramSource::Artifacts,
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKER_THREADS)
         .thread_name("jobmanager")

@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::debug;
 
 use super::job_store::JobStore;
-use super::{DispatcherSettings, JobEntry, Message, SubmitError};
+use super::{DispatcherSettings, JobEntry, Message, ProgramSource, SubmitError};
 use crate::blob::BlobStore;
 use crate::job_master::{self, JobDescription, JobMasterHandle, JobMasterSettings};
 use crate::resource_manager::ResourceManagerHandle;
@@ -96,8 +96,8 @@ impl Dispatcher {
         let scheduler = self.scheduler_settings(&job)?;
         match &job.artifact {
             Some(digest) if !self.blobs.retain(digest) => return Err(SubmitError::NoArtifact(digest.clone())),
-            Some(_) => {}
-            None => require_stock(&job)?,
+            None if self.settings.programs == ProgramSource::Artifacts => require_stock(&job)?,
+            Some(_) | None => {}
         }
         let settings = JobMasterSettings {
             scheduler,
