@@ -11,6 +11,12 @@ use sha2::{Digest, Sha256};
 /// Why a file is no artifact for this machine.
 #[derive(Debug, thiserror::Error)]
 pub enum ArtifactError {
+    /// There is none.
+    #[error("there is no program `{}`: build it, with `cargo build --release` for instance, and give its path", path.display())]
+    Missing {
+        /// The file.
+        path: PathBuf,
+    },
     /// It cannot be read.
     #[error("the program `{}` cannot be read", path.display())]
     Unreadable {
@@ -21,7 +27,7 @@ pub enum ArtifactError {
         source: io::Error,
     },
     /// It is something else.
-    #[error("`{}` is {found}, expected an executable that was built with the `pelton` crate", path.display())]
+    #[error("`{}` is {found}, expected an executable built with the `pelton` crate, such as target/release/my-job", path.display())]
     NotAProgram {
         /// The file.
         path: PathBuf,
@@ -29,7 +35,7 @@ pub enum ArtifactError {
         found: String,
     },
     /// It may not be executed.
-    #[error("`{}` is not executable: try `chmod +x`", path.display())]
+    #[error("`{0}` is not executable: try `chmod +x {0}`", path.display())]
     NotExecutable {
         /// The file.
         path: PathBuf,
@@ -59,7 +65,10 @@ const ELF_MACHINE: usize = 18;
 ///
 /// What the file is instead.
 pub fn check(path: &Path) -> Result<(), ArtifactError> {
-    let unreadable = |source| ArtifactError::Unreadable { path: path.to_owned(), source };
+    let unreadable = |source: io::Error| match source.kind() {
+        io::ErrorKind::NotFound => ArtifactError::Missing { path: path.to_owned() },
+        _ => ArtifactError::Unreadable { path: path.to_owned(), source },
+    };
     let metadata = std::fs::metadata(path).map_err(unreadable)?;
     let not_a_program = |found: &str| ArtifactError::NotAProgram { path: path.to_owned(), found: found.to_owned() };
     if metadata.is_dir() {
@@ -84,7 +93,7 @@ pub fn check(path: &Path) -> Result<(), ArtifactError> {
         [b'#', b'!', ..] => return Err(not_a_program("a script")),
         [b'M', b'Z', ..] => return Err(not_a_program("a Windows program")),
         [0xcf, 0xfa, 0xed, 0xfe, ..] | [0xca, 0xfe, 0xba, 0xbe, ..] => return Err(not_a_program("a macOS program")),
-        _ => return Err(not_a_program("no executable")),
+        _ => return Err(not_a_program("not an executable")),
     }
     if metadata.permissions().mode() & 0o111 == 0 {
         return Err(ArtifactError::NotExecutable { path: path.to_owned() });
@@ -138,7 +147,7 @@ mod tests {
         assert!(message(b"PK\x03\x04", 0o755).starts_with("`P` is a zip or jar archive, expected"));
         assert!(message(b"#!/bin/sh\n", 0o755).starts_with("`P` is a script, expected"));
         assert!(message(b"", 0o755).starts_with("`P` is an empty file, expected"));
-        assert!(message(b"hello", 0o755).starts_with("`P` is no executable, expected"));
+        assert!(message(b"hello", 0o755).starts_with("`P` is not an executable, expected"));
     }
 
     #[test]
@@ -152,7 +161,10 @@ mod tests {
     #[test]
     fn a_missing_program_is_named() {
         let error = check(Path::new("/nonexistent/job")).unwrap_err();
-        assert_eq!(error.to_string(), "the program `/nonexistent/job` cannot be read");
+        assert_eq!(
+            error.to_string(),
+            "there is no program `/nonexistent/job`: build it, with `cargo build --release` for instance, and give its path"
+        );
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! The connection to a JobManager.
 
 use std::path::Path;
-use std::time::Duration;
 
 use pelton_proto::dispatcher_client::DispatcherClient;
 use pelton_proto::{
@@ -14,9 +13,6 @@ use tokio::io::AsyncReadExt;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::{Channel, Endpoint};
-
-/// How long a connection may take to come about.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Bytes of an artifact that travel in one message.
 const CHUNK_BYTES: usize = 1 << 20;
@@ -85,7 +81,7 @@ impl Cluster {
         }
         let endpoint = Endpoint::from_shared(format!("http://{address}")).map_err(|_| bad_address())?;
         let channel = endpoint
-            .connect_timeout(CONNECT_TIMEOUT)
+            .connect_timeout(configuration.get(&options::rest::CONNECTION_TIMEOUT))
             .connect()
             .await
             .map_err(|source| ClusterError::Unreachable { address: address.clone(), source })?;

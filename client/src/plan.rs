@@ -57,7 +57,10 @@ pub enum PlanError {
         how: String,
     },
     /// It prints without end.
-    #[error("the program `{}` wrote more than {PLAN_BYTES_MAX} bytes to standard output instead of a job graph", program.display())]
+    #[error(
+        "the program `{}` wrote more than {} MiB to standard output instead of a job graph: is it built with the `pelton` crate? \
+         While a job is planned, print to standard error (`eprintln!`)", program.display(), PLAN_BYTES_MAX >> 20
+    )]
     TooLong {
         /// The program.
         program: PathBuf,

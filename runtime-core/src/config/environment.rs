@@ -153,7 +153,7 @@ mod tests {
             errors,
             [
                 format!("line 2 {place}: expected `key: value`"),
-                format!("`a` is set twice: line 1 {place} and line 3 {place}"),
+                format!("`a` is set twice: line 1 {place} and line 3 {place}; keep one of them"),
                 format!("line 4 {place}: environment variable NOBODY is not set"),
             ]
         );

@@ -6,7 +6,6 @@
 use super::option::{AnyOption, Section};
 
 pub mod blob;
-pub mod client;
 pub mod cluster;
 pub mod env;
 pub mod execution;
@@ -15,7 +14,6 @@ pub mod io;
 pub mod jobmanager;
 pub mod log;
 pub mod memory;
-pub mod metrics;
 pub mod pipeline;
 pub mod rest;
 pub mod slot;
@@ -24,13 +22,12 @@ pub mod taskmanager;
 pub mod web;
 
 /// All areas, in the order of the documentation page.
-pub static SECTIONS: [&Section; 17] = [
+pub static SECTIONS: [&Section; 15] = [
     &jobmanager::SECTION,
     &taskmanager::SECTION,
     &memory::SECTION,
     &rest::SECTION,
     &web::SECTION,
-    &client::SECTION,
     &slot::SECTION,
     &heartbeat::SECTION,
     &task::SECTION,
@@ -41,7 +38,6 @@ pub static SECTIONS: [&Section; 17] = [
     &log::SECTION,
     &pipeline::SECTION,
     &execution::SECTION,
-    &metrics::SECTION,
 ];
 
 /// All options, in the order of the documentation page.

@@ -33,7 +33,7 @@ pub enum ConfigError {
         origin: Origin,
     },
     /// A key written twice in one place, where none of both is meant to win.
-    #[error("`{key}` is set twice: {first} and {second}")]
+    #[error("`{key}` is set twice: {first} and {second}; keep one of them")]
     Duplicate {
         /// The key.
         key: String,
@@ -63,7 +63,7 @@ pub enum ConfigError {
         text: String,
     },
     /// A file that should be there and cannot be read.
-    #[error("cannot read `{}`: {source}", path.display())]
+    #[error("cannot read `{}`: {source}; --configDir or PELTON_CONF_DIR names its folder", path.display())]
     Unreadable {
         /// The file.
         path: PathBuf,
@@ -160,7 +160,10 @@ pub enum ConfigWarning {
 }
 
 fn did_you_mean(nearest: &Option<String>) -> String {
-    nearest.as_ref().map(|key| format!(", did you mean `{key}`?")).unwrap_or_default()
+    match nearest {
+        Some(key) => format!(", did you mean `{key}`?"),
+        None => ", docs/configuration.md lists all keys".to_owned(),
+    }
 }
 
 /// A value fit for a line of text: no secret, no control characters, not a page long.

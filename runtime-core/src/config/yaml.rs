@@ -112,7 +112,7 @@ impl<'a> Reader<'a> {
             match self.parser.next_event() {
                 Some(Ok((Event::StreamStart | Event::DocumentStart(_) | Event::Nothing, _))) => {}
                 Some(Ok((Event::Alias(_), span))) => {
-                    return Err(Fault::new(span, "aliases are not supported here"));
+                    return Err(Fault::new(span, "aliases are not supported here: write the value again"));
                 }
                 Some(Ok(event)) => return Ok(event),
                 Some(Err(error)) => return Err(error.into()),
@@ -211,7 +211,7 @@ mod tests {
 
     #[test]
     fn a_key_set_twice_names_both_lines() {
-        assert_eq!(read("rest.port: 1\nrest:\n  port: 2\n"), "`rest.port` is set twice: c.yaml:1 and c.yaml:3\n");
+        assert_eq!(read("rest.port: 1\nrest:\n  port: 2\n"), "`rest.port` is set twice: c.yaml:1 and c.yaml:3; keep one of them\n");
     }
 
     #[test]
@@ -219,7 +219,7 @@ mod tests {
         for (text, expected) in [
             ("just text", "c.yaml:1: expected `key: value` lines\n"),
             ("a: 1\nb:\n", "`b` has no value\n"),
-            ("a: &x 1\nb: *x\n", "c.yaml:2: aliases are not supported here\n"),
+            ("a: &x 1\nb: *x\n", "c.yaml:2: aliases are not supported here: write the value again\n"),
             ("a:\n  - b: 1\n", "c.yaml:2: a list may hold plain values only\n"),
             ("a: 1\n---\nb: 2\n", "c.yaml:3: a second document is not supported here\n"),
             ("a: 1\n b: [\n", "c.yaml:2: "),

@@ -48,16 +48,16 @@ fn warnings(configuration: &Configuration) -> Vec<String> {
 
 #[test]
 fn stronger_sources_win() {
-    let file = "slot.request.timeout: 1 s\nslot.idle.timeout: 1 s\nheartbeat:\n  interval: 1 s\n  timeout: 1 min\n";
+    let file = "slot.request.timeout: 1 s\nrest.connection-timeout: 1 s\nheartbeat:\n  interval: 1 s\n  timeout: 1 min\n";
     let environment = [
-        ("FLINK_PROPERTIES", "slot.request.timeout: 2 s\nslot.idle.timeout: 2 s\nheartbeat.interval: 2 s"),
+        ("FLINK_PROPERTIES", "slot.request.timeout: 2 s\nrest.connection-timeout: 2 s\nheartbeat.interval: 2 s"),
         ("PELTON_SLOT_REQUEST_TIMEOUT", "3 s"),
-        ("PELTON_SLOT_IDLE_TIMEOUT", "3 s"),
+        ("PELTON_REST_CONNECTION_TIMEOUT", "3 s"),
     ];
     let dynamic = [("slot.request.timeout", "9 s"), ("slot.request.timeout", "4 s")];
     let configuration = Given { file, environment: &environment, dynamic: &dynamic }.load().unwrap();
     assert_eq!(configuration.get(&options::slot::REQUEST_TIMEOUT), Duration::from_secs(4));
-    assert_eq!(configuration.get(&options::slot::IDLE_TIMEOUT), Duration::from_secs(3));
+    assert_eq!(configuration.get(&options::rest::CONNECTION_TIMEOUT), Duration::from_secs(3));
     assert_eq!(configuration.get(&options::heartbeat::INTERVAL), Duration::from_secs(2));
     assert_eq!(configuration.get(&options::heartbeat::TIMEOUT), Duration::from_secs(60));
     assert_eq!(configuration.get(&options::task::CANCELLATION_TIMEOUT), Duration::from_secs(180));
@@ -91,7 +91,7 @@ fn all_problems_are_reported_together() {
     let problems = Given { file, dynamic: &dynamic, ..Given::default() }.load().unwrap_err();
     assert_eq!(
         problems,
-        "invalid configuration, 2 problems:\n  - `rest.port` is set twice: config.yaml:1 and config.yaml:2\n  \
+        "invalid configuration, 2 problems:\n  - `rest.port` is set twice: config.yaml:1 and config.yaml:2; keep one of them\n  \
          - unknown key `rest.prot`, did you mean `rest.port`? (-D on the command line)"
     );
     let problems = from_file("a.b.c: 1\nenv.log.level: loud\n").unwrap_err();

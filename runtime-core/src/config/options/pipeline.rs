@@ -1,7 +1,6 @@
 //! Defaults of a job that its program or its submission may override.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use crate::config::option::options;
 use crate::config::value::MaxParallelism;
@@ -23,9 +22,6 @@ options! {
     /// Whether operators of different max parallelism may be joined into one task.
     CHAIN_DIFFERENT_MAX_PARALLELISM: bool =
         "pipeline.operator-chaining.chain-operators-with-different-max-parallelism", default "true";
-
-    /// How often periodic watermarks are emitted; 0 switches them off.
-    AUTO_WATERMARK_INTERVAL: Duration = "pipeline.auto-watermark-interval", default "200 ms";
 
     /// Free entries that go with the job and show up in its REST configuration.
     GLOBAL_JOB_PARAMETERS: BTreeMap<String, String> = "pipeline.global-job-parameters", default "", shown "(empty)";

@@ -9,7 +9,4 @@ options! {
 
     /// How long a job waits for the slots it needs before it fails.
     REQUEST_TIMEOUT: Duration = "slot.request.timeout", default "5 min";
-
-    /// How long a job keeps a slot that it does not use.
-    IDLE_TIMEOUT: Duration = "slot.idle.timeout", default "50 s";
 }

@@ -19,9 +19,6 @@ options! {
     /// Whether the dashboard offers to cancel jobs.
     CANCEL_ENABLE: bool = "web.cancel.enable", default "true";
 
-    /// Whether the dashboard offers to submit jobs.
-    SUBMIT_ENABLE: bool = "web.submit.enable", default "true", fallback ["jobmanager.web.submit.enable"];
-
     /// How many failures of a job REST answers remember.
     EXCEPTION_HISTORY_SIZE: u32 = "web.exception-history-size", default "16",
         must (|failures| *failures > 0, "more than 0");
