@@ -99,9 +99,8 @@ fn main() -> anyhow::Result<()> {
         BadRows::Skip => OnBadRow::Skip,
         BadRows::Null => OnBadRow::Null,
     };
-    let flights = FileSource::csv(input, |csv| {
-        csv.with_header().single_line_records().null_literal("NA").on_bad_row(on_bad_row)
-    });
+    let flights =
+        FileSource::csv(input, |csv| csv.with_header().single_line_records().null_literal("NA").on_bad_row(on_bad_row));
     let order = WatermarkStrategy::for_bounded_out_of_orderness(HOUR * hours(arguments.max_out_of_orderness)?)
         .with_timestamp_column(Flight::time_hour);
 

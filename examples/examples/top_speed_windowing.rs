@@ -183,17 +183,3 @@ fn parse(line: &str) -> anyhow::Result<CarEvent> {
     };
     event().with_context(|| format!("`{line}` is no event of a car, expected (car,speed,distance,time)"))
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn events_are_read_in_the_form_they_are_printed_in() {
-        let event = CarEvent { car: 1, speed: 55, distance: 15.25, time: 1_700_000_000_000 };
-        assert_eq!(parse("(1,55,15.25,1700000000000)").unwrap(), event);
-        for malformed in ["", "1,55,15.25,17", "(1,55,15.25)", "(1,55,x,17)", "(1,55,15.25,17,0)"] {
-            assert!(parse(malformed).is_err(), "{malformed}");
-        }
-    }
-}

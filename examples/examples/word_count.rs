@@ -106,14 +106,3 @@ And lose the name of action.--Soft you now!
 The fair Ophelia!--Nymph, in thy orisons
 Be all my sins remember'd.
 ";
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_line_without_capitals_is_not_copied() {
-        assert!(matches!(lower_ascii("to be"), Cow::Borrowed("to be")));
-        assert_eq!(lower_ascii("To be"), "to be");
-    }
-}

@@ -14,8 +14,14 @@ fn example(name: &str) -> Command {
     let test = std::env::current_exe().expect("this test has a path");
     let profile = test.ancestors().nth(2).expect("it lies in `deps` of a profile's folder");
     let mut command = Command::new(profile.join("examples").join(name));
-    // A configuration of whoever runs the tests is not part of what they claim.
-    command.stdin(Stdio::null()).env("PELTON_CONF_DIR", data("no-configuration"));
+    command.stdin(Stdio::null());
+    // The configuration of whoever runs the tests is not part of what they claim.
+    let variables = std::env::vars_os().map(|(variable, _)| variable);
+    for variable in variables
+        .filter(|name| name.to_string_lossy().starts_with("PELTON_") || name.to_string_lossy().starts_with("FLINK_"))
+    {
+        command.env_remove(variable);
+    }
     command
 }
 
@@ -60,7 +66,8 @@ fn expected_delays() -> Vec<String> {
     let mut lines = file.lines().map(|line| line.expect("text"));
     let header = lines.next().expect("a header");
     let column = |name| header.split(',').position(|column| column == name).expect("a column of this name");
-    let (hour, carrier, origin, delay) = (column("time_hour"), column("carrier"), column("origin"), column("dep_delay"));
+    let (hour, carrier, origin, delay) =
+        (column("time_hour"), column("carrier"), column("origin"), column("dep_delay"));
     let mut sums = BTreeMap::<(String, String, String), (i64, i64, i64)>::new();
     for line in lines {
         let fields: Vec<&str> = line.split(',').collect();
@@ -90,9 +97,8 @@ fn flight_delays_are_exact_at_any_parallelism_and_from_printing_and_files() {
     assert!(sorted(text(&output.stdout)) == expected, "printed results differ");
 
     let directory = TempDir::new().expect("a directory");
-    let printed = lines(
-        example("flight_delays").env("PELTON_PARALLELISM_DEFAULT", "4").arg("--output").arg(directory.path()),
-    );
+    let printed =
+        lines(example("flight_delays").env("PELTON_PARALLELISM_DEFAULT", "4").arg("--output").arg(directory.path()));
     assert_eq!(printed, Vec::<String>::new());
     assert!(sorted(lines_in(directory.path())) == expected, "results in files differ");
 }
@@ -184,6 +190,19 @@ fn top_speeds_are_those_of_the_last_ten_seconds_every_fifty_metres() {
     }
     assert!(expected.len() > 100, "{}", expected.len());
     assert_eq!(lines(example("top_speed_windowing").arg("--input").arg(&file)), expected);
+}
+
+#[test]
+fn an_event_that_is_none_fails_the_job_with_its_text() {
+    let directory = TempDir::new().expect("a directory");
+    let file = directory.path().join("cars.txt");
+    for malformed in ["1,55,15.25,17", "(1,55,15.25)", "(1,55,x,17)", "(1,55,15.25,17,0)"] {
+        fs::write(&file, format!("(1,50,13.5,16)\n{malformed}\n")).expect("written");
+        let failed = example("top_speed_windowing").arg("--input").arg(&file).output().expect("started");
+        let message = String::from_utf8_lossy(&failed.stderr).into_owned();
+        assert!(!failed.status.success());
+        assert!(message.contains(&format!("`{malformed}` is no event of a car")), "{message}");
+    }
 }
 
 #[test]

@@ -47,6 +47,12 @@ impl Workspace {
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new(program);
         command.current_dir(&self.root).stdin(Stdio::null());
+        // What `cargo run` tells this process about itself. Some build scripts look at it, and would make cargo compile
+        // them, and all that depends on them, anew whenever xtask and people at a shell build in turn.
+        let variables = std::env::vars_os().map(|(variable, _)| variable);
+        for variable in variables.filter(|variable| tells_about_xtask(&variable.to_string_lossy())) {
+            command.env_remove(variable);
+        }
         command
     }
 
@@ -59,6 +65,13 @@ impl Workspace {
         }
         command
     }
+}
+
+fn tells_about_xtask(variable: &str) -> bool {
+    let prefixes = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_"];
+    variable == "CARGO"
+        || variable == "CARGO_PRIMARY_PACKAGE"
+        || prefixes.iter().any(|prefix| variable.starts_with(prefix))
 }
 
 /// Runs a command to its end; failing is an error that names it.
