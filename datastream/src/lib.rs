@@ -6,6 +6,11 @@
 
 extern crate self as pelton;
 
+/// Batches are allocated and freed by the thousand; glibc's allocator maps and unmaps each large one.
+#[cfg(feature = "jemalloc")]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 pub mod environment;
 pub mod graph_builder;
 pub mod keyed;

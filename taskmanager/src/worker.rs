@@ -55,6 +55,9 @@ pub enum WorkerError {
     /// The supervisor's setup cannot be read.
     #[error("the worker's setup cannot be read from {}", setup::WORKER_VARIABLE)]
     Setup(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The operating system refuses something that every worker needs.
+    #[error("the worker cannot start")]
+    Start(#[source] std::io::Error),
     /// The program built another graph than the one that was submitted.
     #[error(
         "the program built a different job graph here than when it was submitted (fingerprint {here}, submitted \

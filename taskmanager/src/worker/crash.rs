@@ -1,8 +1,9 @@
-//! The last words of a worker whose user code crashes: which signal, in which subtask.
+//! The last words of a worker whose user code crashes or exits: which signal, in which subtask.
 //!
 //! A handler for the deadly signals writes one marker line to standard error, which the supervisor reads, and then
 //! hands over to whoever handled the signal before (Rust's own stack-overflow check) or to the default, which ends the
-//! process. It only touches what is safe in a signal handler: a thread-local pair of words, and `write`.
+//! process. It only touches what is safe in a signal handler: a thread-local pair of words, and `write`. User code that
+//! calls `exit` says so in the same way.
 
 use std::cell::Cell;
 use std::mem::MaybeUninit;
@@ -58,7 +59,8 @@ pub fn install() -> std::io::Result<()> {
         // SAFETY: the handler has the signature that SA_SIGINFO asks for and is safe to run in a signal's context.
         check(unsafe { libc::sigaction(signal, &raw const action, std::ptr::null_mut()) })?;
     }
-    Ok(())
+    // SAFETY: the function may run at any exit, on the thread that calls it.
+    check(unsafe { libc::atexit(on_exit) })
 }
 
 fn check(result: libc::c_int) -> std::io::Result<()> {
@@ -72,12 +74,7 @@ extern "C" fn on_signal(signal: libc::c_int, _info: *mut libc::siginfo_t, _conte
     write(b"signal=");
     write(SIGNALS[place].1.as_bytes());
     write(b" task=");
-    // Thread-locals with a constant value and no destructor are plain memory.
-    let (start, length) = TASK.get();
-    if !start.is_null() {
-        // SAFETY: set_task leaked this string, so it is valid for ever.
-        write(unsafe { std::slice::from_raw_parts(start, length) });
-    }
+    write(task());
     write(b"\n");
     // Whoever comes next, a fault is raised again on return and an abort by abort() itself.
     if let Some(previous) = PREVIOUS.get() {
@@ -88,6 +85,28 @@ extern "C" fn on_signal(signal: libc::c_int, _info: *mut libc::siginfo_t, _conte
         // SAFETY: raising a signal with its previous action is what abort() does next anyway.
         unsafe { libc::raise(signal) };
     }
+}
+
+/// The worker itself exits on threads without a task, and has nothing to explain.
+extern "C" fn on_exit() {
+    let task = task();
+    if !task.is_empty() {
+        write(b"\n");
+        write(CRASH_MARKER.as_bytes());
+        write(b"exit task=");
+        write(task);
+        write(b"\n");
+    }
+}
+
+/// The task of the calling thread. Thread-locals with a constant value and no destructor are plain memory.
+fn task() -> &'static [u8] {
+    let (start, length) = TASK.get();
+    if start.is_null() {
+        return &[];
+    }
+    // SAFETY: set_task leaked this string, so it is valid for ever.
+    unsafe { std::slice::from_raw_parts(start, length) }
 }
 
 fn write(bytes: &[u8]) {

@@ -4,6 +4,9 @@ use std::io::Read;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use pelton_process::logging;
+use pelton_runtime_core::config::Configuration;
+use pelton_runtime_core::config::Configuration;
 use pelton_runtime_core::env::Env;
 use pelton_runtime_core::graph::program::Program;
 
@@ -31,25 +34,42 @@ pub fn setup() -> Result<WorkerSetup, WorkerError> {
 /// Runs the worker and answers with the process's exit code. Errors are on standard error, where the supervisor keeps
 /// the last lines.
 pub fn main(setup: WorkerSetup, program: Program) -> ExitCode {
+    match Configuration::from_map(setup.configuration.clone()) {
+        // A program that logs in its own way keeps it, and a worker's messages go there.
+        Ok(configuration) => drop(pelton_process::logging::to_standard_error(&configuration)),
+        Err(errors) => {
+            eprintln!("{errors}");
+            return ExitCode::FAILURE;
+        }
+    }
+    log(&setup);
     match start(setup, program) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!("{}", explain(&error));
+            eprintln!("{}", explain(&error));
             ExitCode::FAILURE
         }
     }
 }
 
+/// Logs to standard error, which the supervisor keeps in the worker's log. A program that logs in its own way keeps it.
+fn log(setup: &WorkerSetup) {
+    match Configuration::from_map(setup.configuration.clone()) {
+        Ok(configuration) => drop(logging::to_standard_error(&configuration)),
+        Err(errors) => eprintln!("{errors}"),
+    }
+}
+
 fn start(setup: WorkerSetup, program: Program) -> Result<(), WorkerError> {
-    crash::install().map_err(WorkerError::Listen)?;
+    crash::install().map_err(WorkerError::Start)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(RUNTIME_THREADS)
         .thread_name("worker")
         .enable_all()
         .build()
-        .map_err(WorkerError::Listen)?;
+        .map_err(WorkerError::Start)?;
     let env = Env::on(runtime.handle().clone());
-    env.spawn_thread("supervisor-link", end_with_supervisor).map_err(WorkerError::Listen)?;
+    env.spawn_thread("supervisor-link", end_with_supervisor).map_err(WorkerError::Start)?;
     let result = runtime.block_on(run(env, setup, Arc::new(program)));
     // Task threads may be stuck in user code; the process's end is theirs.
     runtime.shutdown_background();
