@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use pelton_process::logging;
 use pelton_runtime_core::config::Configuration;
-use pelton_runtime_core::config::Configuration;
 use pelton_runtime_core::env::Env;
 use pelton_runtime_core::graph::program::Program;
 
@@ -34,14 +33,6 @@ pub fn setup() -> Result<WorkerSetup, WorkerError> {
 /// Runs the worker and answers with the process's exit code. Errors are on standard error, where the supervisor keeps
 /// the last lines.
 pub fn main(setup: WorkerSetup, program: Program) -> ExitCode {
-    match Configuration::from_map(setup.configuration.clone()) {
-        // A program that logs in its own way keeps it, and a worker's messages go there.
-        Ok(configuration) => drop(pelton_process::logging::to_standard_error(&configuration)),
-        Err(errors) => {
-            eprintln!("{errors}");
-            return ExitCode::FAILURE;
-        }
-    }
     log(&setup);
     match start(setup, program) {
         Ok(()) => ExitCode::SUCCESS,
