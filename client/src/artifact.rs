@@ -79,14 +79,11 @@ pub fn check(path: &Path) -> Result<(), ArtifactError> {
     match header.as_slice() {
         [] => return Err(not_a_program("an empty file")),
         [0x7f, b'E', b'L', b'F', ..] => {
-            let machine = header.get(ELF_MACHINE..ELF_MACHINE + 2).map(|field| u16::from_le_bytes([field[0], field[1]]));
+            let machine =
+                header.get(ELF_MACHINE..ELF_MACHINE + 2).map(|field| u16::from_le_bytes([field[0], field[1]]));
             let found = machine_name(machine.unwrap_or_default());
             if found != std::env::consts::ARCH {
-                return Err(ArtifactError::OtherMachine {
-                    path: path.to_owned(),
-                    found,
-                    here: std::env::consts::ARCH,
-                });
+                return Err(ArtifactError::OtherMachine { path: path.to_owned(), found, here: std::env::consts::ARCH });
             }
         }
         [b'P', b'K', ..] => return Err(not_a_program("a zip or jar archive")),

@@ -56,10 +56,12 @@ pub enum BindError {
         source: io::Error,
     },
     /// No port is free.
-    #[error("cannot listen on port {ports} of {host} (`{key}`); is another process using it?")]
+    #[error("cannot listen on port {ports} of {host}: {}", what_to_do(source, key, host_key))]
     Port {
         /// The configuration key.
         key: &'static str,
+        /// The configuration key of the host.
+        host_key: &'static str,
         /// Its value.
         ports: PortRange,
         /// Which address.
@@ -74,6 +76,17 @@ pub enum BindError {
         /// The configuration key.
         key: &'static str,
     },
+}
+
+fn what_to_do(source: &io::Error, port_key: &str, host_key: &str) -> String {
+    match source.kind() {
+        io::ErrorKind::AddrInUse => {
+            format!("another process listens there; end it, or choose another port with `{port_key}`")
+        }
+        io::ErrorKind::AddrNotAvailable => format!("it is no address of this machine; `{host_key}` expects one"),
+        io::ErrorKind::PermissionDenied => format!("choose a port above 1023 with `{port_key}`, or run with the right"),
+        _ => format!("choose another with `{port_key}`"),
+    }
 }
 
 /// Which address to listen on, and the keys to name when that fails.
@@ -109,7 +122,9 @@ pub async fn bind(to: &BindTo) -> Result<TcpListener, BindError> {
         }
     }
     Err(match last {
-        Some(source) => BindError::Port { key: to.port_key, ports: to.ports.clone(), host, source },
+        Some(source) => {
+            BindError::Port { key: to.port_key, host_key: to.host_key, ports: to.ports.clone(), host, source }
+        }
         None => BindError::NoPort { key: to.port_key },
     })
 }
@@ -250,8 +265,18 @@ async fn answer(site: Site, request: Request<Incoming>) -> Result<http::Response
     let request = request.map(Body::new);
     match site.rest {
         Some(rest) if !is_grpc => rest.oneshot(request).await,
+        None if !is_grpc => Ok(not_for_people()),
         _ => site.grpc.oneshot(request).await,
     }
+}
+
+/// Browsers and scripts that took the wrong port; gRPC's own answer would be an empty page with status 200.
+fn not_for_people() -> http::Response<Body> {
+    let text = "this port (`jobmanager.rpc.port`) is for TaskManagers and workers; REST is at `rest.port`\n";
+    let mut response = http::Response::new(Body::from(text));
+    *response.status_mut() = http::StatusCode::NOT_FOUND;
+    response.headers_mut().insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static("text/plain"));
+    response
 }
 
 /// Stops several servers at once.

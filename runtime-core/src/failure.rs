@@ -129,14 +129,38 @@ impl fmt::Display for FailureCause {
     }
 }
 
-/// An error and its sources in one line, outermost first, joined by `: `.
+/// An error and its sources in one line, outermost first, joined by `: `. A source that says what its consequence has
+/// just said is left out.
 pub fn error_chain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
+        let cause_text = cause.to_string();
+        if !text.ends_with(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
         source = cause.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("{text}")]
+    struct Layer {
+        text: &'static str,
+        source: Option<Box<Layer>>,
+    }
+
+    #[test]
+    fn a_source_that_repeats_its_consequence_is_left_out() {
+        let layer = |text, source: Option<Layer>| Layer { text, source: source.map(Box::new) };
+        let refused = layer("refused", None);
+        let chain = layer("no way", Some(layer("tcp: failed", Some(layer("failed", Some(refused))))));
+        assert_eq!(error_chain(&chain), "no way: tcp: failed: refused");
+    }
 }

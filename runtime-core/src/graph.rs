@@ -190,7 +190,9 @@ pub enum InvalidGraph {
         second: String,
     },
     /// The parallelism is out of range.
-    #[error("`{vertex}` has parallelism {parallelism}, expected 1 to {max} (its maximum parallelism)")]
+    #[error(
+        "`{vertex}` has parallelism {parallelism}, expected 1 to {max} (its maximum parallelism, which `pipeline.max-parallelism` or `set_max_parallelism` raises)"
+    )]
     Parallelism {
         /// The vertex's name.
         vertex: String,

@@ -15,6 +15,7 @@ use pelton_process::logging;
 use pelton_process::panics::log_panics;
 use pelton_process::signals::Termination;
 use pelton_runtime_core::env::Env;
+use pelton_runtime_core::failure::error_chain;
 use pelton_taskmanager::worker::setup::WORKER_VARIABLE;
 use pelton_taskmanager::{TaskManager, Workers, start};
 
@@ -72,7 +73,7 @@ fn main() -> ExitCode {
     match set_up(&arguments.config).and_then(|(settings, files)| serve(&settings, files)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let error = error.chain().map(ToString::to_string).collect::<Vec<_>>().join(": ");
+            let error = error_chain(error.as_ref());
             tracing::error!("{error}");
             // A daemon's log is a file; its standard error is where its starter looks.
             if !tracing::enabled!(tracing::Level::ERROR) || std::env::var_os(LOG_FILE).is_some() {

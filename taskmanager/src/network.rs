@@ -11,7 +11,10 @@ const ANY: &str = "0.0.0.0";
 
 /// No port of those allowed can be had.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {host}, ports {ports} (taskmanager.rpc.port)")]
+#[error(
+    "cannot listen on port {ports} of {host}: choose others with `taskmanager.rpc.port` (0 takes any free one), or \
+     another address with `taskmanager.bind-host`"
+)]
 pub struct NoPort {
     host: String,
     ports: PortRange,
@@ -68,7 +71,9 @@ mod tests {
         let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = taken.local_addr().unwrap().port();
         let error = listen(Some("127.0.0.1"), &PortRange::single(port)).await.unwrap_err();
-        assert_eq!(error.to_string(), format!("cannot listen on 127.0.0.1, ports {port} (taskmanager.rpc.port)"));
+        let message = error.to_string();
+        assert!(message.starts_with(&format!("cannot listen on port {port} of 127.0.0.1: ")), "{message}");
+        assert!(message.contains("`taskmanager.rpc.port`"), "{message}");
     }
 
     #[test]

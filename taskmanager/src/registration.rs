@@ -47,8 +47,8 @@ pub(crate) struct Registration {
 /// The JobManager was never reached.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "no JobManager registered this TaskManager at {address} (jobmanager.rpc.address and jobmanager.rpc.port) \
-     within {timeout:?} (taskmanager.registration.timeout); the last attempt ended with: {last}"
+    "no JobManager registered this TaskManager within {timeout:?} (`taskmanager.registration.timeout`): is one running \
+     at {address} (`jobmanager.rpc.address` and `jobmanager.rpc.port`)? The last attempt ended with: {last}"
 )]
 pub struct NeverRegistered {
     address: String,

@@ -21,7 +21,7 @@ const LOCK: &str = "lock";
 
 /// A folder for temporary files cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot use {} for temporary files (io.tmp.dirs)", path.display())]
+#[error("cannot use {} for temporary files; `io.tmp.dirs` expects folders that can be written", path.display())]
 pub struct WorkspaceError {
     path: PathBuf,
     source: io::Error,

@@ -14,7 +14,7 @@ pub enum ReadError {
     #[error(transparent)]
     Location(#[from] LocationError),
     /// Nothing is there.
-    #[error("`{path}` does not exist")]
+    #[error("`{path}` does not exist{}", where_it_must_be(path))]
     Missing {
         /// The path or URL.
         path: String,
@@ -161,6 +161,11 @@ impl fmt::Display for RowProblem {
     }
 }
 
+/// What those forget whose TaskManagers have several hosts.
+fn where_it_must_be(path: &str) -> &'static str {
+    if path.contains("://") { "" } else { " on this host; a path must be there on the host of every TaskManager" }
+}
+
 /// As much of `text` as an error message should carry.
 fn shortened(text: &str) -> String {
     const LIMIT: usize = 100;
@@ -197,6 +202,7 @@ impl From<ReadError> for OperatorError {
             ReadError::Io { source, .. } => Self::external(action, source),
             ReadError::Store { source, .. } => Self::external(action, source),
             ReadError::Interrupted { .. } => Self::external(action, pelton_runtime_core::env::Stopped),
+            ReadError::BadRow { .. } => Self::data(format!("{action}; the source's `on_bad_row` can skip such rows")),
             error => Self::data(pelton_runtime_core::failure::error_chain(&error)),
         }
     }

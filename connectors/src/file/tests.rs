@@ -126,7 +126,10 @@ async fn bytes_that_are_not_utf8_are_replaced_and_counted() {
 async fn what_cannot_be_read_is_named() {
     let (guard, name) = directory();
     let missing = format!("{name}/nothing");
-    assert_eq!(error_of(&FileSource::text(&missing), &place(0, 1)), format!("`{missing}` does not exist"));
+    assert_eq!(
+        error_of(&FileSource::text(&missing), &place(0, 1)),
+        format!("`{missing}` does not exist on this host; a path must be there on the host of every TaskManager")
+    );
 
     let file = write(guard.path(), "file", "x");
     let beneath = format!("{file}/below");
@@ -202,6 +205,9 @@ async fn csv_settings_mean_what_they_say() {
     }
 }
 
+/// Ends the message of a row that fails the job.
+const HINT: &str = "; the source's `on_bad_row` can skip such rows";
+
 #[tokio::test(flavor = "multi_thread")]
 async fn bad_csv_rows_fail_are_skipped_or_become_null() {
     let (guard, _) = directory();
@@ -233,7 +239,7 @@ async fn bad_csv_rows_fail_are_skipped_or_become_null() {
     ] {
         let path = write(guard.path(), "in.csv", content);
         let read = |policy| FileSource::new(&path, FileFormat::Csv(options.clone().on_bad_row(policy)));
-        assert_eq!(error_of(&read(OnBadRow::Fail), &place(0, 1)), format!("`{path}` {failure}"));
+        assert_eq!(error_of(&read(OnBadRow::Fail), &place(0, 1)), format!("`{path}` {failure}{HINT}"));
         for (policy, expected) in [(OnBadRow::Skip, skipped), (OnBadRow::Null, nulled)] {
             let place = place(0, 1);
             assert_eq!(printed(&rows_of(&read(policy), &place)), expected, "{policy:?} {content:?}");
@@ -248,7 +254,7 @@ async fn bad_utf8_in_csv_is_a_bad_field() {
     let path = write(guard.path(), "in.csv", b"ok\nb\xffd\n");
     let options = CsvOptions::new(schema(&[("a", DataType::Utf8, true)]));
     let message = error_of(&FileSource::new(&path, FileFormat::Csv(options.clone())), &place(0, 1));
-    assert_eq!(message, format!("`{path}` line 2: column `a`: `b\u{fffd}d` is not UTF-8"));
+    assert_eq!(message, format!("`{path}` line 2: column `a`: `b\u{fffd}d` is not UTF-8{HINT}"));
     let nulled = FileSource::new(&path, FileFormat::Csv(options.on_bad_row(OnBadRow::Null)));
     assert_eq!(printed(&all(&nulled, 1)), ["ok", "null"]);
 }
@@ -284,7 +290,7 @@ async fn csv_of_single_lines_is_shared_by_readers_and_keeps_its_line_numbers() {
     let failing = FileSource::new(&path, FileFormat::Csv(options)).split_bytes(10_000);
     let messages: Vec<String> =
         (0..3).filter_map(|subtask| drive(&failing, &place(subtask, 3)).err()).map(|error| error.to_string()).collect();
-    assert_eq!(messages, [format!("`{path}` line 30002: column `twice`: `x` is not Int32")]);
+    assert_eq!(messages, [format!("`{path}` line 30002: column `twice`: `x` is not Int32{HINT}")]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

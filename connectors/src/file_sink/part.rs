@@ -32,7 +32,13 @@ impl PartNames {
         let Place::Local(directory) = self.directory.place() else {
             return Ok(());
         };
-        let failed = |source| WriteError { path: display(directory), source };
+        let failed = |source: io::Error| {
+            let expected = match directory.is_file() {
+                true => "it is a file, expected a directory".to_owned(),
+                false => format!("the directory cannot be made: {source}"),
+            };
+            WriteError { path: display(directory), source: io::Error::new(source.kind(), expected) }
+        };
         fs::create_dir_all(directory).map_err(failed)?;
         if !directory.is_dir() {
             return Err(failed(io::Error::from(io::ErrorKind::NotADirectory)));

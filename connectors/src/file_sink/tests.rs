@@ -217,6 +217,8 @@ async fn a_directory_that_cannot_be_is_named() {
     let mut sink = Sink::open(&FileSink::text(&name));
     let error = sink.finish().expect_err("a file is no directory");
     assert_eq!(error.to_string(), format!("cannot write `{name}`"));
+    let source = std::error::Error::source(&error).expect("a source").to_string();
+    assert_eq!(source, "it is a file, expected a directory");
 }
 
 #[tokio::test(flavor = "multi_thread")]

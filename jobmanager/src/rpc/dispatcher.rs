@@ -81,7 +81,9 @@ impl Dispatcher for Services {
         self.dispatcher.cancel(job).await.map_err(|error| {
             let text = error.to_string();
             match error {
-                CancelError::UnknownJob(_) => Status::not_found(text),
+                CancelError::UnknownJob(_) => {
+                    Status::not_found(format!("{text}; `client list -a` shows those there are"))
+                }
                 CancelError::AlreadyTerminal { .. } => Status::failed_precondition(text),
                 CancelError::Unavailable(_) => Status::unavailable(text),
             }

@@ -25,7 +25,9 @@ pub const GRAPH_MARKER: &str = "pelton-job-graph:";
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NotAPlan {
     /// The program ended without `execute`.
-    #[error("the program ended without calling `execute`, so there is no job to submit")]
+    #[error(
+        "the program ended without calling `execute`, so there is no job to submit; is it built with the `pelton` crate?"
+    )]
     NoGraph,
     /// The program ended without `execute` and printed something, a help text perhaps.
     #[error("the program ended without calling `execute`, so there is no job to submit; it printed:\n{printed}")]

@@ -47,7 +47,8 @@ impl JobScheduler {
         let supply = self.supply.unwrap_or_default();
         let message = format!(
             "not enough slots: the job needs {}{need}, the cluster has {} of which {} are free; gave up after {} s \
-             (`slot.request.timeout`)",
+             (`slot.request.timeout`): start more TaskManagers, give them more slots (`taskmanager.numberOfTaskSlots`), \
+             or lower the job's parallelism",
             self.waiting_for,
             supply.total,
             supply.free,

@@ -285,7 +285,8 @@ fn a_job_without_slots_waits_says_so_and_fails_naming_need_and_supply() {
         missing 2 1  ->
         missing 2 2  -> waiting 4 of 2/2
         timer slots  -> because [not enough slots: the job needs 4, the cluster has 2 of which 2 are free; gave up \
-         after 300 s (`slot.request.timeout`)], FAILING, need 0, FAILED, settled
+         after 300 s (`slot.request.timeout`): start more TaskManagers, give them more slots \
+         (`taskmanager.numberOfTaskSlots`), or lower the job's parallelism], FAILING, need 0, FAILED, settled
         grant t0:4   -> return t0:4
         ",
     );
