@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use pelton::StreamExecutionEnvironment;
+use pelton::record::Record;
 use pelton::sinks::FileSink;
-use pelton::sources::DataGeneratorSource;
+use pelton::sources::{DataGeneratorSource, FileSource, OnBadRow};
 use pelton::stream::DataStream;
+use pelton::watermarks::WatermarkStrategy;
 
 #[derive(Parser)]
 struct Arguments {
@@ -17,15 +19,13 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Job {
     /// Writes the numbers from 1 to COUNT through a shuffle into files
-    Numbers {
-        count: i64,
-        output: String,
-    },
+    Numbers { count: i64, output: String },
     /// Counts rows for ever, some each second, into files
-    Steady {
-        rows_per_second: f64,
-        output: String,
-    },
+    Steady { rows_per_second: f64, output: String },
+    /// Reads `id,delay` rows from a CSV file with a header, with fail, skip or null for bad rows, and writes them
+    Csv { policy: String, input: String, output: String },
+    /// The same for lines of JSON objects
+    Json { policy: String, input: String, output: String },
     /// Runs for ever and does nothing
     Forever,
     /// Calls abort() at the row with this number
@@ -62,6 +62,9 @@ enum Job {
     NoExecute,
 }
 
+/// A slow sink rests after so many rows, because the operating system cannot wait for microseconds.
+const ROWS_PER_PAUSE: i64 = 64;
+
 fn main() -> anyhow::Result<()> {
     let env = StreamExecutionEnvironment::get_execution_environment();
     match Arguments::parse().job {
@@ -72,6 +75,15 @@ fn main() -> anyhow::Result<()> {
         Job::Steady { rows_per_second, output } => {
             let rows = DataGeneratorSource::new(|index: u64| index).rows_per_second(rows_per_second);
             env.data_generator(rows).sink_to(FileSink::text(output));
+        }
+        Job::Csv { policy, input, output } => {
+            let policy = on_bad_row(&policy)?;
+            let rows = FileSource::<Delay>::csv(input, |csv| csv.with_header().on_bad_row(policy));
+            write_delays(&env, rows, output);
+        }
+        Job::Json { policy, input, output } => {
+            let policy = on_bad_row(&policy)?;
+            write_delays(&env, FileSource::<Delay>::json(input, |json| json.on_bad_row(policy)), output);
         }
         Job::Forever => {
             steady(&env).rebalance().discard();
@@ -84,9 +96,9 @@ fn main() -> anyhow::Result<()> {
         }),
         Job::Panic { at } => misbehave(&env, at, || panic!("the moon is in the wrong phase")),
         Job::Error { at } => {
-            let rows = steady(&env).rebalance().try_map(move |n: &i64| {
-                if *n == at { Err("the moon is in the wrong phase") } else { Ok(*n) }
-            });
+            let rows = steady(&env)
+                .rebalance()
+                .try_map(move |n: &i64| if *n == at { Err("the moon is in the wrong phase") } else { Ok(*n) });
             rows.discard();
         }
         Job::Exit { at } => misbehave(&env, at, || {
@@ -108,13 +120,15 @@ fn main() -> anyhow::Result<()> {
             assert!(deeper(1) > 0, "deep");
         }),
         Job::SlowSink { micros_per_row, fast_while } => {
-            let rows = env.from_sequence(1, i64::MAX).rebalance().filter(move |n: &i64| {
-                if *n % 64 == 0 && !std::path::Path::new(&fast_while).exists() {
-                    pause(Duration::from_micros(micros_per_row * 64));
+            // In slots of their own, so that on TaskManagers with one slot each the rows cross the network.
+            let source = env.from_sequence(1, i64::MAX).set_parallelism(1).name("Flood").slot_sharing_group("flood");
+            let rows = source.rebalance().filter(move |n: &i64| {
+                if *n % ROWS_PER_PAUSE == 0 && !std::path::Path::new(&fast_while).exists() {
+                    pause(Duration::from_micros(micros_per_row * ROWS_PER_PAUSE.unsigned_abs()));
                 }
                 true
             });
-            rows.discard();
+            rows.set_parallelism(1).name("Slow").slot_sharing_group("slow").discard();
         }
         Job::NeverPlans => pause(Duration::from_secs(3600)),
         Job::PrintsWhilePlanned => {
@@ -132,9 +146,35 @@ fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
+#[derive(Clone, Record)]
+struct Delay {
+    id: i32,
+    delay: Option<i32>,
+}
+
+fn on_bad_row(policy: &str) -> anyhow::Result<OnBadRow> {
+    match policy {
+        "fail" => Ok(OnBadRow::Fail),
+        "skip" => Ok(OnBadRow::Skip),
+        "null" => Ok(OnBadRow::Null),
+        other => anyhow::bail!("`{other}` is no policy"),
+    }
+}
+
+fn write_delays(env: &StreamExecutionEnvironment, source: FileSource<Delay>, output: String) {
+    let rows = env.from_source(source, WatermarkStrategy::no_watermarks(), "Delays");
+    let lines = rows.map(|row: &Delay| {
+        let delay = row.delay.map_or_else(|| "null".to_owned(), |delay| delay.to_string());
+        format!("{},{delay}", row.id)
+    });
+    lines.sink_to(FileSink::text(output));
+}
+
 /// A thousand rows a second, numbered.
 fn steady(env: &StreamExecutionEnvironment) -> DataStream<i64> {
-    env.data_generator(DataGeneratorSource::new(|index: u64| i64::try_from(index).unwrap_or(i64::MAX)).rows_per_second(1000.0))
+    env.data_generator(
+        DataGeneratorSource::new(|index: u64| i64::try_from(index).unwrap_or(i64::MAX)).rows_per_second(1000.0),
+    )
 }
 
 fn misbehave(env: &StreamExecutionEnvironment, at: i64, how: impl Fn() + Send + Sync + 'static) {
