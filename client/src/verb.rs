@@ -117,6 +117,9 @@ fn arguments(program: &Program) -> Result<Vec<String>, VerbError> {
         .collect()
 }
 
-async fn connect(target: &crate::command::Target, settings: &Settings) -> Result<crate::cluster::Cluster, ClusterError> {
+async fn connect(
+    target: &crate::command::Target,
+    settings: &Settings,
+) -> Result<crate::cluster::Cluster, ClusterError> {
     crate::cluster::Cluster::connect(target.jobmanager.as_deref(), &settings.configuration).await
 }

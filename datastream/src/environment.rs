@@ -170,14 +170,13 @@ impl StreamExecutionEnvironment {
 impl Shared {
     fn defaults(&self) -> GraphDefaults {
         let configuration = &self.configuration;
-        let max_parallelism = self.max_parallelism.or_else(|| match configuration.get(&options::pipeline::MAX_PARALLELISM) {
-            MaxParallelism::Derived => None,
-            MaxParallelism::Fixed(max) => Some(u32::from(max)),
-        });
+        let max_parallelism =
+            self.max_parallelism.or_else(|| match configuration.get(&options::pipeline::MAX_PARALLELISM) {
+                MaxParallelism::Derived => None,
+                MaxParallelism::Fixed(max) => Some(u32::from(max)),
+            });
         GraphDefaults {
-            parallelism: self
-                .parallelism
-                .unwrap_or_else(|| configuration.get(&options::cluster::DEFAULT_PARALLELISM)),
+            parallelism: self.parallelism.unwrap_or_else(|| configuration.get(&options::cluster::DEFAULT_PARALLELISM)),
             max_parallelism,
             chaining: self.chaining.unwrap_or_else(|| configuration.get(&options::pipeline::OPERATOR_CHAINING)),
             chain_different_max_parallelism: configuration.get(&options::pipeline::CHAIN_DIFFERENT_MAX_PARALLELISM),

@@ -321,12 +321,8 @@ mod tests {
 
     use super::*;
 
-    const DEFAULTS: GraphDefaults = GraphDefaults {
-        parallelism: 2,
-        max_parallelism: None,
-        chaining: true,
-        chain_different_max_parallelism: true,
-    };
+    const DEFAULTS: GraphDefaults =
+        GraphDefaults { parallelism: 2, max_parallelism: None, chaining: true, chain_different_max_parallelism: true };
 
     fn code() -> OperatorCode {
         fn refuse(_: &OperatorRuntime) -> Result<Box<dyn pelton_runtime_core::operator::Operator>, OperatorError> {

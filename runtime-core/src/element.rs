@@ -122,9 +122,7 @@ impl StreamBatch {
         }
         let predicate = compute::FilterBuilder::new(keep).optimize().build();
         let records = predicate.filter_record_batch(&self.records)?;
-        let pick = |values: &dyn Fn(usize) -> i64| -> Vec<i64> {
-            keep.values().set_indices().map(values).collect()
-        };
+        let pick = |values: &dyn Fn(usize) -> i64| -> Vec<i64> { keep.values().set_indices().map(values).collect() };
         let timestamps = self.timestamps.as_ref().map(|times| pick(&|row| times[row]).into());
         let kinds = self
             .kinds

@@ -145,10 +145,7 @@ impl Env {
     /// # Errors
     ///
     /// [`Stopped`] when the work panicked or the process is shutting down.
-    pub async fn blocking<T: Send + 'static>(
-        &self,
-        work: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<T, Stopped> {
+    pub async fn blocking<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Stopped> {
         let (reply, answer) = tokio::sync::oneshot::channel();
         self.world.spawn_blocking(Box::new(move || {
             // The caller may have stopped waiting; that is its right.

@@ -78,10 +78,10 @@ impl fmt::Display for KeyGroupRange {
 /// two, between 128 and 32768, as in Flink.
 pub fn default_max_parallelism(parallelism: u32) -> u32 {
     let padded = parallelism.saturating_add(parallelism / 2);
-    padded.checked_next_power_of_two().unwrap_or(MAX_PARALLELISM_LIMIT).clamp(
-        MIN_DEFAULT_MAX_PARALLELISM,
-        MAX_PARALLELISM_LIMIT,
-    )
+    padded
+        .checked_next_power_of_two()
+        .unwrap_or(MAX_PARALLELISM_LIMIT)
+        .clamp(MIN_DEFAULT_MAX_PARALLELISM, MAX_PARALLELISM_LIMIT)
 }
 
 #[cfg(test)]

@@ -69,10 +69,7 @@ impl OperatorError {
     }
 
     /// An error of the outside world while doing `action`.
-    pub fn external(
-        action: impl Into<String>,
-        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
-    ) -> Self {
+    pub fn external(action: impl Into<String>, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self::External { action: action.into(), source: source.into() }
     }
 }

@@ -127,13 +127,7 @@ enum Phase {
 
 impl StreamTask {
     /// A task over these parts. `waker` wakes whoever drives it.
-    pub fn new(
-        input: TaskInput,
-        chain: Chain,
-        outputs: Outputs,
-        metrics: TaskMetricGroup,
-        waker: TaskWaker,
-    ) -> Self {
+    pub fn new(input: TaskInput, chain: Chain, outputs: Outputs, metrics: TaskMetricGroup, waker: TaskWaker) -> Self {
         let valve = match &input {
             TaskInput::Source(_) => Valve::new(&[]),
             TaskInput::Gate { inputs, .. } => Valve::new(inputs),

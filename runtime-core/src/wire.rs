@@ -54,9 +54,6 @@ pub fn required<T>(value: Option<T>, field: &'static str) -> Result<T, BadMessag
 /// # Errors
 ///
 /// [`BadMessage::Id`] with the field's name.
-pub fn id<'a, T: TryFrom<&'a [u8], Error = InvalidId>>(
-    bytes: &'a [u8],
-    field: &'static str,
-) -> Result<T, BadMessage> {
+pub fn id<'a, T: TryFrom<&'a [u8], Error = InvalidId>>(bytes: &'a [u8], field: &'static str) -> Result<T, BadMessage> {
     T::try_from(bytes).map_err(|source| BadMessage::Id { field, source })
 }

@@ -6,11 +6,13 @@ use std::fs::File;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::Arc;
 
 use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::deadline::eventually;
+use crate::hosts::Hosts;
 use crate::{footprint, programs};
 
 /// What a cluster is made of.
@@ -22,11 +24,14 @@ pub struct ClusterOptions {
     pub slots: u32,
     /// Configuration of all processes.
     pub settings: BTreeMap<String, String>,
+    /// Where the processes run: the JobManager on the first, every TaskManager on one of its own. All on this machine if
+    /// not set.
+    pub hosts: Option<Arc<Hosts>>,
 }
 
 impl Default for ClusterOptions {
     fn default() -> Self {
-        Self { task_managers: 1, slots: 2, settings: BTreeMap::new() }
+        Self { task_managers: 1, slots: 2, settings: BTreeMap::new(), hosts: None }
     }
 }
 
@@ -40,6 +45,13 @@ impl ClusterOptions {
     #[must_use]
     pub fn task_managers(mut self, task_managers: usize) -> Self {
         self.task_managers = task_managers;
+        self
+    }
+
+    /// On separate hosts: the first has the JobManager and the client, each of the others one TaskManager.
+    #[must_use]
+    pub fn on(mut self, hosts: Hosts) -> Self {
+        self.hosts = Some(Arc::new(hosts));
         self
     }
 
@@ -74,7 +86,8 @@ impl Cluster {
             std::fs::create_dir(folder.path().join(name)).expect("a folder");
         }
         std::fs::write(folder.path().join("conf/config.yaml"), "").expect("an empty configuration");
-        let job_manager = spawn(&folder, "jobmanager", &options, rest_port, rpc_port, "jobmanager");
+        let spawning = Spawning { folder: folder.path(), options: &options, rest_port, rpc_port };
+        let job_manager = spawning.process("jobmanager", "jobmanager", FIRST_HOST);
         let mut cluster = Self { folder, options, job_manager, task_managers: Vec::new(), rest_port, rpc_port };
         cluster.await_rest();
         for _ in 0..cluster.options.task_managers {
@@ -86,8 +99,10 @@ impl Cluster {
 
     /// Starts one more TaskManager, without waiting for it.
     pub fn add_task_manager(&mut self) {
-        let name = format!("taskmanager-{}", self.task_managers.len() + 1);
-        let child = spawn(&self.folder, "taskmanager", &self.options, self.rest_port, self.rpc_port, &name);
+        let number = self.task_managers.len() + 1;
+        let Self { folder, options, rest_port, rpc_port, .. } = self;
+        let spawning = Spawning { folder: folder.path(), options, rest_port: *rest_port, rpc_port: *rpc_port };
+        let child = spawning.process("taskmanager", &format!("taskmanager-{number}"), number);
         self.task_managers.push(child);
     }
 
@@ -105,7 +120,7 @@ impl Cluster {
 
     /// `host:port` of REST and of the client's gRPC.
     pub fn address(&self) -> String {
-        format!("127.0.0.1:{}", self.rest_port)
+        format!("{}:{}", address(&self.options, FIRST_HOST), self.rest_port)
     }
 
     /// Port of the gRPC endpoint of TaskManagers and workers.
@@ -131,6 +146,15 @@ impl Cluster {
     /// Process ids of all living workers of this cluster.
     pub fn workers(&self) -> Vec<u32> {
         footprint::processes_with(&self.mark())
+            .into_iter()
+            .filter(|&process| footprint::is_alive(process) && is_worker(process))
+            .collect()
+    }
+
+    /// Process ids of the living workers of one job.
+    pub fn workers_of(&self, job: &str) -> Vec<u32> {
+        // Who works for it is told the job's id in its environment.
+        footprint::processes_with(job)
             .into_iter()
             .filter(|&process| footprint::is_alive(process) && is_worker(process))
             .collect()
@@ -164,7 +188,7 @@ impl Cluster {
     /// The text of a REST path, when there is one with status 200.
     pub fn try_get_text(&self, path: &str) -> Option<String> {
         let url = format!("http://{}{path}", self.address());
-        ureq::get(&url).call().ok()?.body_mut().read_to_string().ok()
+        on(&self.options, FIRST_HOST, || ureq::get(&url).call().ok()?.body_mut().read_to_string().ok())
     }
 
     /// Runs the client to its end.
@@ -176,11 +200,9 @@ impl Cluster {
         let mut arguments: Vec<OsString> = arguments.into_iter().map(Into::into).collect();
         // After the verb, so that it reads as a person would write it.
         arguments.splice(1..1, ["-m".into(), self.address().into()]);
-        Command::new(programs::program("client"))
-            .args(arguments)
-            .env("PELTON_CONF_DIR", self.folder.path().join("conf"))
-            .output()
-            .expect("the client can be started")
+        let mut client = Command::new(programs::program("client"));
+        client.args(arguments).env("PELTON_CONF_DIR", self.folder.path().join("conf"));
+        on(&self.options, FIRST_HOST, || client.output()).expect("the client can be started")
     }
 
     /// Submits a job without waiting for it and answers with its id.
@@ -223,11 +245,32 @@ impl Cluster {
         });
     }
 
+    /// When the job entered this state, in milliseconds of the wall clock.
+    pub fn entered(&self, job: &str, state: &str) -> i64 {
+        self.get(&format!("/jobs/{job}"))["timestamps"][state].as_i64().unwrap_or_default()
+    }
+
+    /// The newest entry of the job's exceptions; null when there is none.
+    pub fn exception(&self, job: &str) -> Value {
+        let exceptions = self.get(&format!("/jobs/{job}/exceptions"));
+        exceptions["exceptionHistory"]["entries"][0].clone()
+    }
+
+    /// Asks for the job's cancellation, as the dashboard does.
+    ///
+    /// # Panics
+    ///
+    /// When that is refused.
+    pub fn cancel(&self, job: &str) {
+        let url = format!("http://{}/jobs/{job}?mode=cancel", self.address());
+        let answer = on(&self.options, FIRST_HOST, || ureq::patch(&url).send_empty());
+        let answer = answer.expect("a cancellation is accepted");
+        assert_eq!(answer.status(), 202);
+    }
+
     /// What made the job fail.
     pub fn failure(&self, job: &str) -> String {
-        let exceptions = self.get(&format!("/jobs/{job}/exceptions"));
-        let entry = &exceptions["exceptionHistory"]["entries"][0];
-        entry["stacktrace"].as_str().unwrap_or_default().to_owned()
+        self.exception(job)["stacktrace"].as_str().unwrap_or_default().to_owned()
     }
 
     /// Kills a TaskManager as a crash of its host would.
@@ -302,36 +345,67 @@ fn is_worker(process: u32) -> bool {
     environment.split(|&byte| byte == 0).any(|variable| variable == b"PELTON_ROLE=worker")
 }
 
-fn spawn(
-    folder: &TempDir,
-    program: &str,
-    options: &ClusterOptions,
-    rest_port: u16,
-    rpc_port: u16,
-    name: &str,
-) -> Child {
-    let console = File::create(folder.path().join("log").join(format!("{name}.console"))).expect("a log file");
-    let mut settings = BTreeMap::from([
-        ("jobmanager.rpc.address".to_owned(), "127.0.0.1".to_owned()),
-        ("jobmanager.rpc.port".to_owned(), rpc_port.to_string()),
-        ("rest.port".to_owned(), rest_port.to_string()),
-        ("rest.bind-address".to_owned(), "127.0.0.1".to_owned()),
-        ("taskmanager.host".to_owned(), "127.0.0.1".to_owned()),
-        ("taskmanager.numberOfTaskSlots".to_owned(), options.slots.to_string()),
-        ("io.tmp.dirs".to_owned(), tmp_folder(folder).display().to_string()),
-    ]);
-    settings.extend(options.settings.clone());
-    Command::new(programs::program(program))
-        .arg("--configDir")
-        .arg(folder.path().join("conf"))
-        .args(settings.iter().map(|(key, value)| format!("-D{key}={value}")))
-        .stdin(Stdio::null())
-        .stdout(console.try_clone().expect("a second handle"))
-        .stderr(console)
-        .spawn()
-        .unwrap_or_else(|error| panic!("{program} cannot be started: {error}"))
+/// The host of the JobManager and of the client.
+const FIRST_HOST: usize = 0;
+
+/// The address of a host, or of this machine when there are none.
+fn address(options: &ClusterOptions, host: usize) -> String {
+    options.hosts.as_ref().map_or_else(|| "127.0.0.1".to_owned(), |hosts| hosts.address(host))
 }
 
-fn tmp_folder(folder: &TempDir) -> PathBuf {
-    folder.path().join("tmp")
+/// Does `work` on a host, or here when there are none.
+fn on<T: Send>(options: &ClusterOptions, host: usize, work: impl FnOnce() -> T + Send) -> T {
+    match &options.hosts {
+        Some(hosts) => hosts.on(host, work),
+        None => work(),
+    }
+}
+
+/// What all processes of a cluster are started with.
+struct Spawning<'a> {
+    folder: &'a Path,
+    options: &'a ClusterOptions,
+    rest_port: u16,
+    rpc_port: u16,
+}
+
+impl Spawning<'_> {
+    fn process(&self, program: &str, name: &str, host: usize) -> Child {
+        let console = File::create(self.folder.join("log").join(format!("{name}.console"))).expect("a log file");
+        let job_manager = address(self.options, FIRST_HOST);
+        let mut settings = BTreeMap::from([
+            ("jobmanager.rpc.address".to_owned(), job_manager.clone()),
+            ("jobmanager.rpc.port".to_owned(), self.rpc_port.to_string()),
+            ("rest.port".to_owned(), self.rest_port.to_string()),
+            ("rest.bind-address".to_owned(), job_manager),
+            ("taskmanager.numberOfTaskSlots".to_owned(), self.options.slots.to_string()),
+            ("io.tmp.dirs".to_owned(), self.tmp(name).display().to_string()),
+        ]);
+        // A TaskManager on a host of its own finds out itself how others reach it.
+        if self.options.hosts.is_none() {
+            settings.insert("taskmanager.host".to_owned(), "127.0.0.1".to_owned());
+        }
+        settings.extend(self.options.settings.clone());
+        let mut command = Command::new(programs::program(program));
+        command
+            .arg("--configDir")
+            .arg(self.folder.join("conf"))
+            .args(settings.iter().map(|(key, value)| format!("-D{key}={value}")))
+            .stdin(Stdio::null())
+            .stdout(console.try_clone().expect("a second handle"))
+            .stderr(console);
+        on(self.options, host, || command.spawn())
+            .unwrap_or_else(|error| panic!("{program} cannot be started: {error}"))
+    }
+
+    /// Where a process keeps its temporary files: with all others, unless they are on other hosts.
+    fn tmp(&self, name: &str) -> PathBuf {
+        let shared = self.folder.join("tmp");
+        if self.options.hosts.is_none() {
+            return shared;
+        }
+        let own = shared.join(name);
+        std::fs::create_dir_all(&own).expect("a folder");
+        own
+    }
 }

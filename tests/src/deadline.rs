@@ -2,7 +2,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "tests run on the real clock")]
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// How often a condition is looked at.
 const GLANCE: Duration = Duration::from_millis(5);
@@ -40,4 +40,10 @@ pub fn timed<T>(work: impl FnOnce() -> T) -> (T, Duration) {
     let start = Instant::now();
     let value = work();
     (value, start.elapsed())
+}
+
+/// The wall clock in milliseconds, as REST has it.
+pub fn wall_clock() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970");
+    i64::try_from(since.as_millis()).expect("a clock of this age")
 }

@@ -1,7 +1,10 @@
 //! What processes hold of the machine, read from `/proc`.
 
+use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::time::Duration;
 
 /// Processes whose environment or command line holds `mark`, except this one.
 pub fn processes_with(mark: &str) -> Vec<u32> {
@@ -59,4 +62,58 @@ pub fn files_below(folder: &Path) -> usize {
             _ => 1,
         })
         .sum()
+}
+
+/// Bytes of all files below a folder.
+pub fn bytes_below(folder: &Path) -> u64 {
+    let Ok(entries) = fs::read_dir(folder) else { return 0 };
+    entries
+        .flatten()
+        .map(|entry| match entry.metadata() {
+            Ok(metadata) if metadata.is_dir() => bytes_below(&entry.path()),
+            Ok(metadata) => metadata.len(),
+            Err(_) => 0,
+        })
+        .sum()
+}
+
+/// Number of TCP ports the process listens on.
+pub fn listening_ports(process: u32) -> usize {
+    let own: BTreeSet<String> = fs::read_dir(format!("/proc/{process}/fd"))
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|entry| {
+            let target = fs::read_link(entry.path()).ok()?;
+            let target = std::str::from_utf8(target.as_os_str().as_bytes()).ok()?;
+            Some(target.strip_prefix("socket:[")?.strip_suffix(']')?.to_owned())
+        })
+        .collect();
+    ["tcp", "tcp6"]
+        .iter()
+        .flat_map(|table| {
+            let table = fs::read_to_string(format!("/proc/{process}/net/{table}")).unwrap_or_default();
+            table.lines().map(ToOwned::to_owned).collect::<Vec<_>>()
+        })
+        .filter(|line| {
+            let fields: Vec<&str> = line.split_whitespace().collect();
+            // The fourth field is the state, 0A for listening; the tenth the socket's number.
+            fields.get(3) == Some(&"0A") && fields.get(9).is_some_and(|socket| own.contains(*socket))
+        })
+        .count()
+}
+
+/// Processor time the process has used.
+pub fn processor_time(process: u32) -> Duration {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    let fields = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+    // In user and system mode, in hundredths of a second: what the kernel calls USER_HZ is 100 on all of Linux.
+    let ticks: u64 = fields.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
+    Duration::from_millis(ticks * 10)
+}
+
+/// The process's command line.
+pub fn command(process: u32) -> String {
+    let line = fs::read(format!("/proc/{process}/cmdline")).unwrap_or_default();
+    String::from_utf8_lossy(&line).replace('\0', " ")
 }

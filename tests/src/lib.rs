@@ -6,7 +6,10 @@
 pub mod cluster;
 pub mod deadline;
 pub mod footprint;
+pub mod hosts;
+pub mod output;
 pub mod programs;
 
 pub use cluster::{Cluster, ClusterOptions};
 pub use deadline::{eventually, within};
+pub use hosts::Hosts;

@@ -53,7 +53,8 @@ fn section<'a>(title: &str, empty: &str, jobs: impl Iterator<Item = &'a JobSumma
 
 fn line(job: &JobSummary) -> String {
     let start = Local.timestamp_millis_opt(job.start_time_ms).single();
-    let start = start.map_or_else(|| job.start_time_ms.to_string(), |time| time.format("%d.%m.%Y %H:%M:%S").to_string());
+    let start =
+        start.map_or_else(|| job.start_time_ms.to_string(), |time| time.format("%d.%m.%Y %H:%M:%S").to_string());
     let id = pelton_runtime_core::graph::hex(&job.job_id);
     format!("{start} : {id} : {} ({})", job.name, job.state)
 }

@@ -205,10 +205,7 @@ fn outcome(job_id: JobId, reply: proto::AwaitJobReply) -> Result<JobExecutionRes
     }
 }
 
-fn cluster(
-    action: &'static str,
-    source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
-) -> ExecuteError {
+fn cluster(action: &'static str, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> ExecuteError {
     ExecuteError::Cluster { action, source: source.into() }
 }
 

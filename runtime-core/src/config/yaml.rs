@@ -211,7 +211,10 @@ mod tests {
 
     #[test]
     fn a_key_set_twice_names_both_lines() {
-        assert_eq!(read("rest.port: 1\nrest:\n  port: 2\n"), "`rest.port` is set twice: c.yaml:1 and c.yaml:3; keep one of them\n");
+        assert_eq!(
+            read("rest.port: 1\nrest:\n  port: 2\n"),
+            "`rest.port` is set twice: c.yaml:1 and c.yaml:3; keep one of them\n"
+        );
     }
 
     #[test]

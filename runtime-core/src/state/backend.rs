@@ -224,7 +224,7 @@ mod tests {
     fn keys(values: std::ops::Range<i64>) -> KeyBatch {
         let column: ArrayRef = Arc::new(Int64Array::from_iter_values(values));
         let mut keys = KeyBatch::default();
-        keys.read(&[column.clone()], column.len()).unwrap();
+        keys.read(std::slice::from_ref(&column), column.len()).unwrap();
         keys
     }
 

@@ -180,8 +180,7 @@ impl Chain {
         let node = &mut self.nodes[index];
         if let Some(operator) = &mut node.operator {
             let mut emitted = std::mem::take(&mut node.emitted);
-            let mut cx =
-                OperatorContext::new(&node.runtime, now.wall, node.watermark, &mut emitted, &mut node.wake_at);
+            let mut cx = OperatorContext::new(&node.runtime, now.wall, node.watermark, &mut emitted, &mut node.wake_at);
             let result = operator.finish(&mut cx);
             let finish = self.settle(index, result, emitted, now, outputs)?;
             if finish == Finish::Pending {

@@ -71,7 +71,8 @@ impl Partition {
             Strategy::Broadcast => (0..channels).for_each(|channel| emit(channel, batch.clone())),
             Strategy::InTurn { next } => {
                 let first = *next;
-                *next = (first + slices(batch, channels, |slice, rows| emit((first + slice) % channels, rows))) % channels;
+                *next =
+                    (first + slices(batch, channels, |slice, rows| emit((first + slice) % channels, rows))) % channels;
             }
             Strategy::Random { state } => {
                 slices(batch, channels, |_, rows| {
@@ -144,10 +145,7 @@ impl HashSplit {
             .map(|name| {
                 schema.index_of(name).map_err(|_| {
                     let columns: Vec<_> = schema.fields().iter().map(|field| field.name().as_str()).collect();
-                    OperatorError::data(format!(
-                        "the stream has no key column `{name}`, only {}",
-                        columns.join(", ")
-                    ))
+                    OperatorError::data(format!("the stream has no key column `{name}`, only {}", columns.join(", ")))
                 })
             })
             .collect()

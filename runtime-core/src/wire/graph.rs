@@ -105,9 +105,7 @@ fn operator_from_wire(operator: proto::OperatorNode) -> Result<OperatorNode, Bad
         uid: operator.uid,
         name: operator.name,
         role,
-        input: operator
-            .input
-            .map(|input| ChainedInput { operator: input.operator as usize, port: input.port }),
+        input: operator.input.map(|input| ChainedInput { operator: input.operator as usize, port: input.port }),
         stock: operator.stock.map(|stock| StockOperator { kind: stock.kind, payload: stock.payload }),
     })
 }

@@ -152,8 +152,9 @@ impl Deployment {
             let outputs = self.connect_outputs(&mut task, &locations, &mut local)?;
             controls.push((task.attempt, task.control.clone()));
             reporter.task_state(task.attempt, ExecutionState::Initializing, None).await;
-            if let Err(failure) = self.launch(env, task, outputs, reporter) {
-                reporter.task_state(failure.0, ExecutionState::Failed, Some(failure.1)).await;
+            let attempt = task.attempt;
+            if let Err(cause) = self.launch(env, task, outputs, reporter) {
+                reporter.task_state(attempt, ExecutionState::Failed, Some(*cause)).await;
             }
         }
         Ok(controls)
@@ -262,7 +263,7 @@ impl Deployment {
                     })?;
                     channels.push(Box::new(writer));
                 } else {
-                        channels.push(self.peers.writer(place.worker, &place.data_address, id));
+                    channels.push(self.peers.writer(place.worker, &place.data_address, id));
                 }
             }
             outputs.push(EdgeOutput {
@@ -285,7 +286,7 @@ impl Deployment {
         task: Planned,
         outputs: Vec<EdgeOutput>,
         reporter: &Reporter,
-    ) -> Result<(), (ExecutionAttemptId, FailureCause)> {
+    ) -> Result<(), Box<FailureCause>> {
         let vertex = &self.program.graph.vertices[task.vertex];
         let subtask =
             FailedSubtask { name: vertex.name.clone(), subtask: task.subtask, parallelism: vertex.parallelism };
@@ -301,10 +302,7 @@ impl Deployment {
             operators: vertex.operators.iter().map(|_| OperatorMetricGroup::default()).collect(),
             ..TaskMetricGroup::default()
         };
-        self.deployed.lock().insert(
-            task.attempt,
-            DeployedTask { metrics: metrics.clone(), ended: false },
-        );
+        self.deployed.lock().insert(task.attempt, DeployedTask { metrics: metrics.clone(), ended: false });
         let build = TaskBuild {
             program: Arc::clone(&self.program),
             setup: self.setup.clone(),
@@ -313,7 +311,6 @@ impl Deployment {
             env: env.clone(),
             metrics,
         };
-        let attempt = task.attempt;
         let (thread_env, name) = (env.clone(), thread_name(&subtask));
         let thread = env.spawn_thread(name, move || {
             crash::set_task(report.subtask.to_string());
@@ -330,7 +327,7 @@ impl Deployment {
             let message = format!("the operating system refuses another thread: {error}");
             let mut cause = FailureCause::new(FailureClass::System, message, env.wall_clock());
             cause.subtask = Some(subtask);
-            (attempt, cause)
+            Box::new(cause)
         })
     }
 }
@@ -502,11 +499,7 @@ fn task_metrics(attempt: ExecutionAttemptId, metrics: &TaskMetricGroup) -> proto
             records_in: group.records_in.get(),
             records_out: group.records_out.get(),
             watermark_ms: group.watermark.get(),
-            counters: group
-                .named()
-                .into_iter()
-                .map(|(name, value)| proto::NamedCounter { name, value })
-                .collect(),
+            counters: group.named().into_iter().map(|(name, value)| proto::NamedCounter { name, value }).collect(),
         })
         .collect();
     let late = operators

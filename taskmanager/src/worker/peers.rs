@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use pelton_runtime_core::env::Env;
+use pelton_runtime_core::exchange::ElementWriter;
 use pelton_runtime_core::exchange::channel::ChannelId;
 use pelton_runtime_core::exchange::client::ExchangeClient;
 use pelton_runtime_core::exchange::handshake::ExchangeIdentity;
@@ -11,7 +12,6 @@ use pelton_runtime_core::exchange::lost::{LostChannels, OnLost};
 use pelton_runtime_core::exchange::network::{Network, TcpNetwork};
 use pelton_runtime_core::exchange::server::ExchangeServer;
 use pelton_runtime_core::exchange::settings::ExchangeSettings;
-use pelton_runtime_core::exchange::ElementWriter;
 use pelton_runtime_core::failure::error_chain;
 use pelton_runtime_core::id::{ExecutionAttemptId, WorkerId};
 use tokio::sync::mpsc;

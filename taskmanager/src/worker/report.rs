@@ -20,12 +20,7 @@ pub struct Reporter {
 impl Reporter {
     /// A reporter of the worker that `setup` describes, into `reports`.
     pub fn new(setup: &WorkerSetup, reports: mpsc::Sender<proto::WorkerReport>) -> Self {
-        Self {
-            job_id: setup.job_id.to_wire(),
-            worker_id: setup.worker_id.to_wire(),
-            epoch: setup.epoch.0,
-            reports,
-        }
+        Self { job_id: setup.job_id.to_wire(), worker_id: setup.worker_id.to_wire(), epoch: setup.epoch.0, reports }
     }
 
     /// Sends a report. When the connection is gone nobody can be told any more, and the worker is ending.
@@ -43,7 +38,12 @@ impl Reporter {
     }
 
     /// Sends an attempt's new state from a task's thread.
-    pub fn task_state_blocking(&self, attempt: ExecutionAttemptId, state: ExecutionState, failure: Option<FailureCause>) {
+    pub fn task_state_blocking(
+        &self,
+        attempt: ExecutionAttemptId,
+        state: ExecutionState,
+        failure: Option<FailureCause>,
+    ) {
         let report = self.envelope(task_state(attempt, state, failure));
         if self.reports.blocking_send(report).is_err() {
             tracing::debug!(%attempt, %state, "a task's state was not sent: the connection to the JobMaster is gone");

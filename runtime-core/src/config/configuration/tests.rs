@@ -48,7 +48,8 @@ fn warnings(configuration: &Configuration) -> Vec<String> {
 
 #[test]
 fn stronger_sources_win() {
-    let file = "slot.request.timeout: 1 s\nrest.connection-timeout: 1 s\nheartbeat:\n  interval: 1 s\n  timeout: 1 min\n";
+    let file =
+        "slot.request.timeout: 1 s\nrest.connection-timeout: 1 s\nheartbeat:\n  interval: 1 s\n  timeout: 1 min\n";
     let environment = [
         ("FLINK_PROPERTIES", "slot.request.timeout: 2 s\nrest.connection-timeout: 2 s\nheartbeat.interval: 2 s"),
         ("PELTON_SLOT_REQUEST_TIMEOUT", "3 s"),
