@@ -32,7 +32,7 @@ fn main() -> anyhow::Result<()> {
     let env = StreamExecutionEnvironment::get_execution_environment();
 
     let counts = lines(&env, &arguments.input)
-        .flat_map(split_words)
+        .flat_map(|line, out| split_words(line, out))
         .name("tokenizer")
         .key_by(field::<0, _>())
         .sum(field::<1, _>())
@@ -51,7 +51,7 @@ fn lines(env: &StreamExecutionEnvironment, inputs: &[String]) -> DataStream<Stri
     }
 }
 
-fn split_words(line: &String, out: &mut Collector<'_, (String, i64)>) {
+fn split_words(line: &str, out: &mut Collector<'_, (String, i64)>) {
     // Beyond ASCII, lowering a letter can make one that counts: `K` (Kelvin) becomes `k`.
     let lower = if line.is_ascii() { lower_ascii(line) } else { Cow::Owned(line.to_lowercase()) };
     let words = lower.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_');
