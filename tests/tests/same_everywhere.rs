@@ -33,6 +33,7 @@ fn sorted_lines(folder: &Path) -> Vec<String> {
 /// What an example writes when it is run by hand.
 fn embedded(name: &str, arguments: &[&str]) -> Vec<String> {
     let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("config.yaml"), "").expect("an empty configuration");
     let output = folder.path().join("out");
     let mut program = Command::new(example(name));
     program.args(arguments).arg("--output").arg(&output).env("PELTON_CONF_DIR", folder.path());
