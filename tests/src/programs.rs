@@ -4,6 +4,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
+/// What cargo tells a test about itself.
+const OWN_VARIABLES: [&str; 5] =
+    ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_", "CARGO_PRIMARY_PACKAGE"];
+
 /// The folder of the built binaries.
 ///
 /// # Panics
@@ -18,8 +22,15 @@ pub fn folder() -> &'static Path {
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let mut build = Command::new(cargo);
         build.args(["build", "--quiet", "--manifest-path", concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml")]);
-        build.args(["-p", "pelton-jobmanager", "-p", "pelton-taskmanager", "-p", "pelton-client"]);
-        build.args(["-p", "pelton-tests", "-p", "pelton-examples", "--bins", "--examples"]);
+        // The same selection as `cargo xtask test`, so that dependencies have the same features and are built once.
+        build.args(["--workspace", "--bins", "--examples"]);
+        // What cargo told this test about itself would make build scripts run anew, and all that depends on them.
+        for (variable, _) in std::env::vars_os() {
+            let name = variable.to_string_lossy();
+            if OWN_VARIABLES.iter().any(|prefix| name.starts_with(prefix)) {
+                build.env_remove(&variable);
+            }
+        }
         if folder.ends_with("release") {
             build.arg("--release");
         }
