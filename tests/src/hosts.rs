@@ -13,8 +13,6 @@
 //! Owns the namespaces: they are gone when [`Hosts`] is dropped. Those of runs that were killed are removed when the
 //! next run makes its own. Needs root and the program `ip`.
 
-#![allow(clippy::disallowed_methods, reason = "tests run on real threads")]
-
 use std::fs::File;
 use std::os::fd::AsRawFd;
 use std::path::Path;
@@ -90,7 +88,6 @@ impl Hosts {
     }
 
     /// The address of a host.
-    #[allow(clippy::unused_self, reason = "an address means something on its own switch only")]
     pub fn address(&self, index: usize) -> String {
         format!("10.77.0.{}", index + 1)
     }

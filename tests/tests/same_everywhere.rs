@@ -1,5 +1,4 @@
 //! An example says the same in the embedded cluster, on one TaskManager, and on three hosts; and it is right.
-#![allow(clippy::disallowed_methods, reason = "tests run real processes")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;

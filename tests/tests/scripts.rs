@@ -1,5 +1,4 @@
 //! What a person types, from `start-cluster` to `stop-cluster`, works in a folder as `cargo xtask dist` makes it.
-#![allow(clippy::disallowed_methods, reason = "tests run real processes")]
 
 use std::ffi::OsStr;
 use std::path::Path;
