@@ -4,8 +4,11 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// How often a condition is looked at.
-const GLANCE: Duration = Duration::from_millis(5);
+/// How long a condition is not looked at, at first and at most. What takes long is looked at less often, so that the
+/// looking costs nothing that counts and the time of what is awaited is known to 2 %.
+const FIRST_GLANCE: Duration = Duration::from_millis(5);
+const LAST_GLANCE: Duration = Duration::from_millis(200);
+const GLANCES: u32 = 50;
 
 /// How long a condition may take that normally holds within a second; the machine may be busy.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -31,7 +34,7 @@ pub fn within<T>(limit: Duration, what: &str, mut condition: impl FnMut() -> Opt
             return value;
         }
         assert!(start.elapsed() < limit, "{what}: not within {limit:?}");
-        std::thread::sleep(GLANCE);
+        std::thread::sleep((start.elapsed() / GLANCES).clamp(FIRST_GLANCE, LAST_GLANCE));
     }
 }
 
