@@ -1,0 +1,137 @@
+//! The jobs that are measured, on Pelton's typed API. Run by hand they run embedded; `client run` puts them on a cluster.
+
+use std::borrow::Cow;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand};
+use pelton::keyed::{
+    FunctionResult, KeyedContext, KeyedProcessFunction, OpenContext, TumblingEventTimeWindows, ValueState,
+};
+use pelton::record::{Timestamp, field};
+use pelton::sinks::FileSink;
+use pelton::sources::DataGeneratorSource;
+use pelton::stream::Collector;
+use pelton::watermarks::WatermarkStrategy;
+use pelton::{Record, StreamExecutionEnvironment};
+use pelton_benches::histogram::{LatencySink, monotonic_ns};
+use pelton_benches::rows::{WINDOW_MS, mix, row};
+use pelton_benches::tally::TallySink;
+
+#[derive(Parser)]
+struct Arguments {
+    #[command(subcommand)]
+    job: Job,
+}
+
+#[derive(Subcommand)]
+enum Job {
+    /// Answers every word of a text with its count so far, in files or, without any, as a tally
+    WordCount {
+        input: String,
+        #[arg(long)]
+        output: Option<String>,
+    },
+    /// Sums values by key in tumbling windows
+    WindowSum { rows: u64, keys: u64 },
+    /// Counts records by key and measures how old they are at the sink
+    Latency { rows_per_second: f64, seconds: u64, warm_up_seconds: i64, keys: u64, output: PathBuf },
+    /// A thousand records a second through a shuffle, without end
+    Idle,
+}
+
+/// What is summed.
+#[derive(Clone, Record)]
+struct Reading {
+    key: i64,
+    value: i64,
+    time: Timestamp,
+}
+
+fn main() -> anyhow::Result<()> {
+    let env = StreamExecutionEnvironment::get_execution_environment();
+    match Arguments::parse().job {
+        Job::WordCount { input, output } => {
+            let words = env.read_text_file(input).flat_map(split_words);
+            let counts = words.key_by(field::<0, _>()).sum(field::<1, _>());
+            match output {
+                Some(folder) => counts.sink_to(FileSink::text(folder)),
+                None => counts.sink_to(TallySink("f1")),
+            };
+        }
+        Job::WindowSum { rows, keys } => {
+            let readings = DataGeneratorSource::new(move |index| {
+                let row = row(index, keys);
+                Reading { key: row.key, value: row.value, time: Timestamp::from_millis(row.time_ms) }
+            });
+            let times = WatermarkStrategy::for_monotonous_timestamps().with_timestamp_column(Reading::time);
+            let windows = env
+                .data_generator(readings.count(rows))
+                .assign_timestamps_and_watermarks(times)
+                .key_by(Reading::key)
+                .window(TumblingEventTimeWindows::of(Duration::from_millis(WINDOW_MS.unsigned_abs())));
+            windows.sum(Reading::value).sink_to(TallySink("value"));
+        }
+        Job::Latency { rows_per_second, seconds, warm_up_seconds, keys, output } => {
+            let count = (rows_per_second * seconds as f64) as u64;
+            let records =
+                DataGeneratorSource::<(i64, i64)>::new(move |index| ((mix(index) % keys) as i64, monotonic_ns()));
+            let counted = env
+                .data_generator(records.count(count).rows_per_second(rows_per_second))
+                .key_by(field::<0, _>())
+                .process(Counting { count: ValueState::new("count") });
+            counted.sink_to(LatencySink { column: "f1", warm_up_ns: warm_up_seconds * 1_000_000_000, output });
+        }
+        Job::Idle => {
+            let records = DataGeneratorSource::<(i64, i64)>::new(|index| ((index % 100) as i64, index as i64));
+            let keyed = env.data_generator(records.rows_per_second(1000.0)).key_by(field::<0, _>());
+            keyed.sum(field::<1, _>()).discard();
+        }
+    }
+    env.execute("")?;
+    Ok(())
+}
+
+/// As in the example `word_count`.
+fn split_words(line: &String, out: &mut Collector<'_, (String, i64)>) {
+    let lower = if line.is_ascii() { lower_ascii(line) } else { Cow::Owned(line.to_lowercase()) };
+    let words = lower.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_');
+    for word in words.filter(|word| !word.is_empty()) {
+        out.collect((word, 1));
+    }
+}
+
+fn lower_ascii(line: &str) -> Cow<'_, str> {
+    if line.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        Cow::Owned(line.to_ascii_lowercase())
+    } else {
+        Cow::Borrowed(line)
+    }
+}
+
+/// Counts the records of a key and passes them on.
+#[derive(Clone)]
+struct Counting {
+    count: ValueState<i64>,
+}
+
+impl KeyedProcessFunction for Counting {
+    type Key = i64;
+    type In = (i64, i64);
+    type Out = (i64, i64);
+
+    fn open(&mut self, ctx: &mut OpenContext<'_>) -> FunctionResult {
+        ctx.register(&mut self.count)
+    }
+
+    fn process_element(
+        &mut self,
+        value: &(i64, i64),
+        ctx: &mut KeyedContext<'_, i64>,
+        out: &mut Collector<'_, (i64, i64)>,
+    ) -> FunctionResult {
+        self.count.modify(ctx, |count| *count.get_or_insert(0) += 1)?;
+        out.collect(value);
+        Ok(())
+    }
+}
