@@ -65,7 +65,10 @@ pub fn run(options: &Options) -> Result<Section> {
 fn row(rate: u64, name: &str, latency: &Latency) -> String {
     println!("{rate} records/s, {name}: {latency:?}");
     let [p50, p99, p999] = latency.percentiles_ms;
-    format!("| {rate} | {name} | {p50:.3} ms | {p99:.3} ms | {p999:.3} ms | {:.2} cores | {} |\n", latency.cores, latency.count)
+    format!(
+        "| {rate} | {name} | {p50:.3} ms | {p99:.3} ms | {p999:.3} ms | {:.2} cores | {} |\n",
+        latency.cores, latency.count
+    )
 }
 
 fn pelton(rate: u64, times: Times) -> Result<Latency> {
