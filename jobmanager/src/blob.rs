@@ -1,8 +1,9 @@
-//! The blob store: artifacts by their SHA-256, on disk, as long as a job needs them.
+//! The blob store: artifacts by their SHA-256, on disk, as long as a job needs them and a little longer.
 //!
 //! An upload goes to a temporary file and gets its name when it is complete, so a named file is always whole. A blob
 //! that no job retains stays for [`LEASE`], the time a client needs between upload (or asking whether it is there)
-//! and submission. The folder belongs to this process alone: a lock in it says so, and folders whose process is gone
+//! and submission. The last [`MAX_UNUSED`] that jobs have used stay too, so that a program that is submitted again need
+//! not be uploaded again. The folder belongs to this process alone: a lock in it says so, and folders whose process is gone
 //! are removed at the next start.
 
 use std::collections::BTreeMap;
@@ -29,6 +30,9 @@ pub const MAX_BLOB_BYTES: u64 = 4 << 30;
 
 /// All artifacts together.
 pub const MAX_STORE_BYTES: u64 = 32 << 30;
+
+/// How many artifacts stay whose last job has ended, as long as there is room.
+const MAX_UNUSED: usize = 2;
 
 /// Size of the pieces in which a blob travels.
 const CHUNK_BYTES: usize = 256 * 1024;
@@ -86,11 +90,15 @@ pub struct BlobStore {
 struct Blobs {
     by_digest: BTreeMap<String, Blob>,
     uploads: u64,
+    /// Grows with every release, so that the longest unused blob is known.
+    releases: u64,
 }
 
 struct Blob {
     size: u64,
     retained: usize,
+    /// The place of its last release among all; none while no job has used it.
+    released: Option<u64>,
     /// When each client that may be about to submit has given up.
     leases: Vec<Moment>,
 }
@@ -142,14 +150,18 @@ impl BlobStore {
         file.flush().await?;
         drop(file);
         let digest = hex(&hash.finalize());
-        self.sweep().await;
-        if self.blobs.lock().by_digest.values().map(|blob| blob.size).sum::<u64>() + size > MAX_STORE_BYTES {
+        self.sweep(MAX_UNUSED).await;
+        if self.size() + size > MAX_STORE_BYTES {
+            self.sweep(0).await;
+        }
+        if self.size() + size > MAX_STORE_BYTES {
             return Err(BlobError::Full { limit: MAX_STORE_BYTES });
         }
         tokio::fs::rename(&temporary.0, self.path(&digest)).await?;
         let lease = self.env.moment().after(LEASE);
         let mut blobs = self.blobs.lock();
-        let blob = blobs.by_digest.entry(digest.clone()).or_insert(Blob { size, retained: 0, leases: Vec::new() });
+        let new = Blob { size, retained: 0, released: None, leases: Vec::new() };
+        let blob = blobs.by_digest.entry(digest.clone()).or_insert(new);
         blob.leases.push(lease);
         Ok(digest)
     }
@@ -182,10 +194,16 @@ impl BlobStore {
 
     /// A job does not need this blob any more.
     pub async fn release(&self, digest: &str) {
-        if let Some(blob) = self.blobs.lock().by_digest.get_mut(digest) {
-            blob.retained = blob.retained.saturating_sub(1);
+        {
+            let mut blobs = self.blobs.lock();
+            blobs.releases += 1;
+            let released = blobs.releases;
+            if let Some(blob) = blobs.by_digest.get_mut(digest) {
+                blob.retained = blob.retained.saturating_sub(1);
+                blob.released = Some(released);
+            }
         }
-        self.sweep().await;
+        self.sweep(MAX_UNUSED).await;
     }
 
     /// The content of a blob, piece by piece.
@@ -218,18 +236,15 @@ impl BlobStore {
         }
     }
 
-    /// Removes what nobody needs.
-    async fn sweep(&self) {
+    /// Bytes of all blobs.
+    fn size(&self) -> u64 {
+        self.blobs.lock().by_digest.values().map(|blob| blob.size).sum()
+    }
+
+    /// Removes what nobody needs but the last so many that were used.
+    async fn sweep(&self, keep: usize) {
         let now = self.env.moment();
-        let mut unused = Vec::new();
-        self.blobs.lock().by_digest.retain(|digest, blob| {
-            blob.leases.retain(|&lease| lease > now);
-            let needed = blob.retained > 0 || !blob.leases.is_empty();
-            if !needed {
-                unused.push(digest.clone());
-            }
-            needed
-        });
+        let unused = self.blobs.lock().take_unused(now, keep);
         for digest in unused {
             if let Err(error) = tokio::fs::remove_file(self.path(&digest)).await {
                 warn!(digest, %error, "cannot remove an artifact");
@@ -239,6 +254,24 @@ impl BlobStore {
 
     fn path(&self, digest: &str) -> PathBuf {
         self.folder.join(digest)
+    }
+}
+
+impl Blobs {
+    /// Forgets the blobs that nobody needs but the `keep` that were released last, and answers with them.
+    fn take_unused(&mut self, now: Moment, keep: usize) -> Vec<String> {
+        let mut unused = Vec::new();
+        for (digest, blob) in &mut self.by_digest {
+            blob.leases.retain(|&lease| lease > now);
+            if blob.retained == 0 && blob.leases.is_empty() {
+                unused.push((blob.released, digest.clone()));
+            }
+        }
+        // The longest unused first, before them those that no job ever used.
+        unused.sort_unstable();
+        let used = unused.iter().filter(|(released, _)| released.is_some()).count();
+        unused.truncate(unused.len() - used.min(keep));
+        unused.into_iter().inspect(|(_, digest)| drop(self.by_digest.remove(digest))).map(|(_, digest)| digest).collect()
     }
 }
 
@@ -256,10 +289,20 @@ fn open_folder(parent: &Path, name: &str) -> io::Result<(PathBuf, File)> {
     std::fs::create_dir_all(parent)?;
     remove_leftovers(parent)?;
     let folder = parent.join(name);
-    std::fs::create_dir(&folder)?;
-    let lock = File::create(folder.join(LOCK_FILE))?;
-    lock.lock()?;
-    Ok((folder, lock))
+    loop {
+        std::fs::create_dir(&folder)?;
+        let lock_file = folder.join(LOCK_FILE);
+        let lock = match File::create(&lock_file) {
+            Ok(lock) => lock,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(error),
+        };
+        lock.lock()?;
+        // Between its creation and its lock, another process may have taken it for a leftover.
+        if lock_file.try_exists()? {
+            return Ok((folder, lock));
+        }
+    }
 }
 
 /// Folders whose lock nobody holds belong to processes that are gone.
@@ -271,9 +314,16 @@ fn remove_leftovers(parent: &Path) -> io::Result<()> {
         }
         let Ok(lock) = File::open(entry.path().join(LOCK_FILE)) else { continue };
         match lock.try_lock() {
-            Ok(()) => std::fs::remove_dir_all(entry.path())?,
+            Ok(()) => {
+                // It may belong to another user, or another process may be removing it at this moment.
+                if let Err(error) = std::fs::remove_dir_all(entry.path()) {
+                    warn!(folder = %entry.path().display(), %error, "cannot remove what an earlier process left");
+                }
+            }
             Err(TryLockError::WouldBlock) => {}
-            Err(TryLockError::Error(error)) => return Err(error),
+            Err(TryLockError::Error(error)) => {
+                warn!(folder = %entry.path().display(), %error, "cannot tell whose folder this is");
+            }
         }
     }
     Ok(())
@@ -311,17 +361,43 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_blob_goes_with_the_last_job_that_needs_it() {
+    async fn a_blob_stays_while_a_job_needs_it_and_until_newer_ones_take_its_place() {
         let parent = tempfile::tempdir().expect("a folder");
         let store = store(parent.path()).await;
-        let digest = put(&store, &["x"]).await.expect("stored");
-        assert!(store.retain(&digest) && store.retain(&digest));
-        store.release(&digest).await;
-        assert!(store.read(&digest).await.is_ok());
-        store.release(&digest).await;
-        assert!(matches!(store.read(&digest).await, Err(BlobError::Unknown(_))));
-        assert_eq!(files(&store.folder), [LOCK_FILE]);
-        assert!(!store.retain(&digest));
+        let oldest = put(&store, &["oldest"]).await.expect("stored");
+        assert!(store.retain(&oldest) && store.retain(&oldest));
+        store.release(&oldest).await;
+        for newer in ["a", "b", "c"] {
+            assert!(store.read(&oldest).await.is_ok(), "another job needs it");
+            let digest = put(&store, &[newer]).await.expect("stored");
+            assert!(store.retain(&digest));
+            store.release(&digest).await;
+        }
+        assert_eq!(files(&store.folder).len(), 1 + 1 + MAX_UNUSED, "the lock, the one in use, the last ones");
+        store.release(&oldest).await;
+        for newer in ["d", "e"] {
+            assert!(store.retain(&oldest), "it can be used again");
+            store.release(&oldest).await;
+            let digest = put(&store, &[newer]).await.expect("stored");
+            assert!(store.retain(&digest));
+            store.release(&digest).await;
+        }
+        let last = put(&store, &["f"]).await.expect("stored");
+        assert!(store.retain(&last));
+        store.release(&last).await;
+        assert!(matches!(store.read(&oldest).await, Err(BlobError::Unknown(_))));
+        assert!(!store.retain(&oldest));
+        assert_eq!(files(&store.folder).len(), 1 + MAX_UNUSED);
+    }
+
+    #[test]
+    fn a_blob_that_no_job_came_for_goes_with_its_lease() {
+        let leased = Blob { size: 1, retained: 0, released: None, leases: vec![Moment(10)] };
+        let mut blobs = Blobs::default();
+        blobs.by_digest.insert("x".into(), leased);
+        assert!(blobs.take_unused(Moment(9), MAX_UNUSED).is_empty());
+        assert_eq!(blobs.take_unused(Moment(10), MAX_UNUSED), ["x"]);
+        assert!(blobs.by_digest.is_empty());
     }
 
     #[tokio::test]
