@@ -99,7 +99,7 @@ fn main() -> anyhow::Result<()> {
             let rows = steady(&env)
                 .rebalance()
                 .try_map(move |n: &i64| if *n == at { Err("the moon is in the wrong phase") } else { Ok(*n) });
-            rows.discard();
+            rows.name("Misbehave").discard();
         }
         Job::Exit { at } => misbehave(&env, at, || {
             eprintln!("leaving now");
