@@ -1,6 +1,7 @@
 //! The connection to a JobManager.
 
 use std::path::Path;
+use std::time::Duration;
 
 use pelton_proto::dispatcher_client::DispatcherClient;
 use pelton_proto::{
@@ -22,6 +23,12 @@ const CHUNKS_AHEAD: usize = 4;
 
 /// Messages of the JobManager may be as large as a job graph.
 const MESSAGE_BYTES_MAX: usize = 64 << 20;
+
+/// How often a connection that says nothing is asked whether it is alive.
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(10);
+
+/// How long it may take to answer.
+const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Why the cluster did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -82,6 +89,9 @@ impl Cluster {
         let endpoint = Endpoint::from_shared(format!("http://{address}")).map_err(|_| bad_address())?;
         let channel = endpoint
             .connect_timeout(configuration.get(&options::rest::CONNECTION_TIMEOUT))
+            .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
+            .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
+            .keep_alive_while_idle(true)
             .connect()
             .await
             .map_err(|source| ClusterError::Unreachable { address: address.clone(), source })?;

@@ -76,7 +76,11 @@ pub async fn run(command: Command) -> Result<ExitCode, VerbError> {
     for warning in settings.configuration.warnings() {
         eprintln!("warning: {warning}");
     }
-    let dynamic: BTreeMap<_, _> = command.config.dynamic.iter().cloned().collect();
+    let mut dynamic: BTreeMap<_, _> = command.config.dynamic.iter().cloned().collect();
+    let own = settings.configuration.to_map().into_iter().filter(|(key, _)| travels_with_a_job(key));
+    for (key, value) in own {
+        dynamic.entry(key).or_insert(value);
+    }
     match command.verb {
         Verb::Run(verb) => run::run(&env, &settings, dynamic, verb).await,
         Verb::Info(verb) => info::run(&env, dynamic, verb).await,
@@ -87,6 +91,12 @@ pub async fn run(command: Command) -> Result<ExitCode, VerbError> {
         Verb::Checkpoint(_) => unavailable("`client checkpoint`", "checkpoints are not built yet"),
         Verb::Sql(_) => unavailable("`client sql`", "SQL is not built yet"),
     }
+}
+
+/// Whether a setting of the client's own configuration is part of what it submits: defaults of the job and its graph, as
+/// opposed to those of processes.
+fn travels_with_a_job(key: &str) -> bool {
+    key == options::cluster::DEFAULT_PARALLELISM.key() || key.starts_with("pipeline.") || key.starts_with("execution.")
 }
 
 /// The job that a program describes, with the settings that travel with it.

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use pelton_runtime_core::config::{ConfigDirectory, ConfigErrors, Configuration, Environment, Sources};
+use pelton_runtime_core::config::{ConfigDirectory, ConfigErrors, Configuration, Sources};
 use pelton_runtime_core::failure::FailureCause;
 use pelton_runtime_core::graph::InvalidGraph;
 use pelton_runtime_core::graph::planned::PLAN_ROLE;
@@ -97,10 +97,10 @@ fn role() -> Role {
 /// The configuration of this process's role.
 pub(crate) fn configuration() -> Result<Configuration, ExecuteError> {
     match role() {
-        Role::Worker => Ok(Configuration::from_map(worker::process::setup()?.configuration)?),
+        Role::Worker => Ok(Configuration::from_map(worker::process::setup()?.job_configuration)?),
         Role::Plan => Ok(Configuration::from_map(plan::configuration())?),
         Role::Local => {
-            let environment: Environment = std::env::vars().collect();
+            let environment = pelton_process::flags::environment();
             let directory = ConfigDirectory::choose(None, &environment, None);
             let sources = Sources { directory: &directory, environment: &environment, dynamic: &[] };
             Ok(Configuration::load(&sources)?)

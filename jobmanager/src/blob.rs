@@ -271,7 +271,11 @@ impl Blobs {
         unused.sort_unstable();
         let used = unused.iter().filter(|(released, _)| released.is_some()).count();
         unused.truncate(unused.len() - used.min(keep));
-        unused.into_iter().inspect(|(_, digest)| drop(self.by_digest.remove(digest))).map(|(_, digest)| digest).collect()
+        unused
+            .into_iter()
+            .inspect(|(_, digest)| drop(self.by_digest.remove(digest)))
+            .map(|(_, digest)| digest)
+            .collect()
     }
 }
 

@@ -113,16 +113,18 @@ pub async fn spawn(
     resource_manager: ResourceManagerHandle,
     settled: mpsc::Sender<Arc<JobView>>,
 ) -> Result<JobMasterHandle, Stopped> {
-    let (mailbox, messages) = mpsc::channel(MAILBOX_CAPACITY);
+    let (mailbox, mut messages) = mpsc::channel(MAILBOX_CAPACITY);
     let (facts_in, facts) = mpsc::channel::<Fact>(FACTS_CAPACITY);
     let (status_in, status) = watch::channel(JobStatus::Created);
     let fingerprint = job.graph.fingerprint().into();
     resource_manager.open_job(job.id, facts_in).await?;
     let actor = actor::JobMaster::new(env.clone(), job, settings, resource_manager, status_in);
     env.spawn("job-master", async move {
-        let last = actor.run(messages, facts).await;
+        let last = actor.run(&mut messages, facts).await;
         // The dispatcher may be gone; then nobody asks any more.
         drop(settled.send(last).await);
+        // Only now does the mailbox close: who finds it closed finds the job's end at the dispatcher.
+        drop(messages);
     });
     Ok(JobMasterHandle { mailbox, status, fingerprint })
 }

@@ -93,7 +93,7 @@ impl FailureCause {
     pub fn new(class: FailureClass, message: impl Into<String>, timestamp: EpochMillis) -> Self {
         Self {
             class,
-            message: message.into(),
+            message: bounded(message.into()),
             subtask: None,
             host: None,
             task_manager: None,
@@ -108,6 +108,18 @@ impl FailureCause {
         Self::new(class, error_chain(error), timestamp)
     }
 }
+
+/// A message of at most [`MESSAGE_BYTES_MAX`]: user code may put whole inputs into its errors.
+fn bounded(mut message: String) -> String {
+    if message.len() > MESSAGE_BYTES_MAX {
+        message.truncate(message.floor_char_boundary(MESSAGE_BYTES_MAX));
+        message.push_str(" … (cut)");
+    }
+    message
+}
+
+/// The longest message that is kept of a failure.
+const MESSAGE_BYTES_MAX: usize = 64 << 10;
 
 impl fmt::Display for FailureCause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

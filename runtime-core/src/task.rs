@@ -156,6 +156,8 @@ impl StreamTask {
     /// The error of an operator; the task must be closed then and not stepped again.
     pub fn step(&mut self, now: Now) -> Result<Step, TaskError> {
         if self.phase != Phase::Delivering && !self.outputs.has_room(&self.waker) {
+            // What waits for company on other channels would wait as long as the full one is.
+            self.outputs.flush();
             return Ok(Step::Idle { waits_for: WaitsFor::Room, until: Wakeup::OnEvent });
         }
         match self.phase {
@@ -180,11 +182,13 @@ impl StreamTask {
     }
 
     fn run(&mut self, now: Now) -> Result<Step, TaskError> {
-        self.chain.fire_timers(now, &mut self.outputs)?;
         self.outputs.flush_overdue(now.moment);
         if !self.chain.is_ready() {
-            return Ok(self.idle(WaitsFor::Sink, None, now));
+            // Timers emit too, so they wait with the input; the sink calls the waker.
+            self.outputs.flush();
+            return Ok(Step::Idle { waits_for: WaitsFor::Sink, until: Wakeup::OnEvent });
         }
+        self.chain.fire_timers(now, &mut self.outputs)?;
         let polled = match &mut self.input {
             TaskInput::Source(reader) => {
                 let polled = reader.poll(now.wall).map_err(|source| self.chain.error(0, source))?;

@@ -45,6 +45,12 @@ pub enum Workers {
     InProcess(RunWorker),
 }
 
+/// How often a connection that says nothing is asked whether it is alive.
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(10);
+
+/// How long it may take to answer.
+const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(20);
+
 /// Why there is no TaskManager.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -233,7 +239,13 @@ fn channel(settings: &Settings) -> Result<Channel, StartError> {
     let address = settings.job_manager();
     let endpoint =
         Endpoint::from_shared(format!("http://{address}")).map_err(|source| StartError::Address { address, source })?;
-    Ok(endpoint.connect_timeout(CONNECT_TIMEOUT).http2_adaptive_window(true).connect_lazy())
+    Ok(endpoint
+        .connect_timeout(CONNECT_TIMEOUT)
+        .http2_adaptive_window(true)
+        .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
+        .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
+        .keep_alive_while_idle(true)
+        .connect_lazy())
 }
 
 type LauncherAndFiles = (Arc<dyn WorkerLauncher>, Option<Arc<LogFiles>>);

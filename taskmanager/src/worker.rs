@@ -49,6 +49,12 @@ const METRICS_INTERVAL: Duration = Duration::from_millis(500);
 /// How long the first connection to the JobMaster may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How often a connection that says nothing is asked whether it is alive.
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(10);
+
+/// How long it may take to answer.
+const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(20);
+
 /// Why a worker ended before its JobMaster asked it to.
 #[derive(Debug, thiserror::Error)]
 pub enum WorkerError {
@@ -120,9 +126,7 @@ pub async fn run(env: Env, setup: WorkerSetup, program: Arc<Program>) -> Result<
     }
     let deployment = Deployment::start(&env, &setup, program).await.map_err(WorkerError::Listen)?;
     let mut worker = Worker::connect(env, setup, deployment).await?;
-    let result = worker.serve().await;
-    worker.cancel_all();
-    result
+    worker.serve().await
 }
 
 struct Worker {
@@ -147,6 +151,9 @@ impl Worker {
         let endpoint = tonic::transport::Endpoint::from_shared(format!("http://{address}"))
             .map_err(|error| unreachable(error.into()))?
             .connect_timeout(CONNECT_TIMEOUT)
+            .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
+            .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
+            .keep_alive_while_idle(true)
             .tcp_nodelay(true);
         let channel = endpoint.connect().await.map_err(|error| unreachable(error.into()))?;
         let mut client = JobMasterClient::new(channel);
@@ -253,12 +260,15 @@ impl Worker {
         Ok(Next::Continue)
     }
 
-    fn cancel_all(&self) {
-        self.tasks.values().for_each(TaskControl::cancel);
-    }
-
     fn lost(&self, source: Option<Box<dyn std::error::Error + Send + Sync>>) -> WorkerError {
         WorkerError::Lost { address: self.setup.job_master_address.clone(), source }
+    }
+}
+
+impl Drop for Worker {
+    /// However a worker ends, also when it is given up while it waits: its tasks end with it.
+    fn drop(&mut self) {
+        self.tasks.values().for_each(TaskControl::cancel);
     }
 }
 

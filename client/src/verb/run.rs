@@ -39,10 +39,7 @@ pub(super) async fn run(
     let job = cluster.submit(request).await?;
     println!("Job has been submitted with JobID {job}");
     // As in Flink, `run` waits unless it is told not to; `execution.attached` says what it is told by default.
-    let detached = verb.detached
-        || (settings.configuration.is_set(&options::execution::ATTACHED)
-            && !settings.configuration.get(&options::execution::ATTACHED));
-    if detached {
+    if verb.detached || !settings.configuration.get(&options::execution::ATTACHED) {
         return Ok(ExitCode::SUCCESS);
     }
     attached(&mut cluster, job).await

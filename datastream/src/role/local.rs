@@ -182,11 +182,14 @@ async fn submit_and_wait(
         reply = &mut end => reply,
         // An error means that nobody can cancel any more.
         Ok(_) = canceled.wait_for(|canceled| *canceled) => {
-            dispatcher
-                .cancel_job(proto::CancelJobRequest { job_id: job_id.to_wire() })
-                .await
-                .map_err(|status| cluster("cancel the job", said(&status)))?;
-            end.await
+            let canceled = dispatcher.cancel_job(proto::CancelJobRequest { job_id: job_id.to_wire() }).await;
+            match canceled {
+                // It ended by itself at the same moment; how, is what the caller wants to know.
+                Err(status) if status.code() != tonic::Code::FailedPrecondition => {
+                    return Err(cluster("cancel the job", said(&status)));
+                }
+                _ => end.await,
+            }
         }
     };
     let reply = reply.map_err(|status| cluster("say how the job ended", said(&status)))?.into_inner();

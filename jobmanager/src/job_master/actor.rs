@@ -71,7 +71,11 @@ impl JobMaster {
     }
 
     /// Runs until the job has settled; answers with its last view.
-    pub async fn run(mut self, mut messages: mpsc::Receiver<Message>, mut facts: mpsc::Receiver<Fact>) -> Arc<JobView> {
+    pub async fn run(
+        mut self,
+        messages: &mut mpsc::Receiver<Message>,
+        mut facts: mpsc::Receiver<Fact>,
+    ) -> Arc<JobView> {
         info!(job = %self.id(), name = self.job.graph.name, "job submitted");
         self.tell(Fact::Started).await;
         while !self.scheduler.is_settled() {

@@ -207,6 +207,17 @@ impl ResourceManager {
             .filter(|(_, record)| record.job == job)
             .map(|(&worker, record)| (worker, record.task_manager.clone()))
             .collect();
+        // What was granted while the job ended has no worker that would give it back.
+        for id in self.task_managers.keys() {
+            let granted = self.slots.granted_on(id).get(&job).copied().unwrap_or(0);
+            let used: u32 = self
+                .workers
+                .values()
+                .filter(|record| record.job == job && record.task_manager == *id)
+                .map(|record| record.slots)
+                .sum();
+            self.slots.release(job, id, granted.saturating_sub(used));
+        }
         for (worker, task_manager) in left {
             self.stop_worker(worker, &task_manager, 0, "its job is over".into());
         }

@@ -123,6 +123,16 @@ pub fn drive(env: &Env, control: &TaskControl, mut task: StreamTask, on_running:
     end
 }
 
+/// What `work` answers; a panic in it, which may be user code's, as the end of the task.
+///
+/// # Errors
+///
+/// [`TaskEnd::Failed`] when it panicked.
+pub fn caught<T>(work: impl FnOnce() -> T) -> Result<T, TaskEnd> {
+    remember_panics();
+    catch_unwind(AssertUnwindSafe(work)).map_err(|panic| panicked(panic.as_ref()))
+}
+
 fn run(
     env: &Env,
     control: &TaskControl,

@@ -17,6 +17,9 @@ use super::partition::Partition;
 /// A piece with at least this many rows is sent at once; smaller ones wait for company.
 const ENOUGH_ROWS: usize = TARGET_BATCH_ROWS / 8;
 
+/// And so is one with at least this many bytes, however few rows it has.
+const ENOUGH_BYTES: usize = 256 << 10;
+
 /// One edge's output, before the task runs.
 pub struct EdgeOutput {
     /// Index of the operator in the chain.
@@ -53,6 +56,7 @@ struct Channel {
     writer: Box<dyn ElementWriter>,
     pending: Vec<StreamBatch>,
     pending_rows: usize,
+    pending_bytes: usize,
     /// Written to since its room was last asked for, or found full then.
     unsure: bool,
 }
@@ -69,7 +73,13 @@ impl Outputs {
                 channels: edge
                     .writers
                     .into_iter()
-                    .map(|writer| Channel { writer, pending: Vec::new(), pending_rows: 0, unsure: true })
+                    .map(|writer| Channel {
+                        writer,
+                        pending: Vec::new(),
+                        pending_rows: 0,
+                        pending_bytes: 0,
+                        unsure: true,
+                    })
                     .collect(),
             })
             .collect();
@@ -166,8 +176,9 @@ impl Channel {
             return;
         }
         self.pending_rows += rows;
+        self.pending_bytes += piece.size_bytes();
         self.pending.push(piece);
-        if self.pending_rows >= ENOUGH_ROWS {
+        if self.pending_rows >= ENOUGH_ROWS || self.pending_bytes >= ENOUGH_BYTES {
             self.flush(metrics);
         }
     }
@@ -177,6 +188,7 @@ impl Channel {
             return;
         }
         self.pending_rows = 0;
+        self.pending_bytes = 0;
         let pending = std::mem::take(&mut self.pending);
         match StreamBatch::concat(&pending) {
             Ok(batch) => self.write(StreamElement::Batch(batch), metrics),

@@ -3,10 +3,11 @@
 //! The combined watermark is the least of the channels that are active; it never goes back. An idle channel holds
 //! nothing back. A channel that wakes up with an older watermark than the combined one does not count until it has
 //! caught up, so that it cannot hold back what was already promised. When every channel is idle, the task is idle, and
-//! its watermark is the greatest that any channel has reached.
+//! its watermark is the greatest that any channel has reached. A channel that has reached the end of time counts only
+//! when all have: its end must not make what an idle one says later late.
 
 use crate::operator::InputIndex;
-use crate::time::{EpochMillis, MIN_WATERMARK};
+use crate::time::{EpochMillis, MAX_WATERMARK, MIN_WATERMARK};
 
 /// What the operators must be told after an element.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -33,6 +34,13 @@ struct Channel {
     ended: bool,
     /// Its watermark has reached the combined one since it was last idle.
     aligned: bool,
+}
+
+impl Channel {
+    /// Nothing in event time follows.
+    fn is_over(&self) -> bool {
+        self.ended || self.watermark == MAX_WATERMARK
+    }
 }
 
 impl Valve {
@@ -91,9 +99,11 @@ impl Valve {
     fn advance(&mut self) -> ValveOutput {
         let mut output = ValveOutput::default();
         let open = || self.channels.iter().filter(|channel| !channel.ended);
-        let least = self.channels.iter().filter(|channel| channel.aligned && !channel.idle).map(|c| c.watermark).min();
+        let all_over = self.channels.iter().all(Channel::is_over);
+        let counted = || self.channels.iter().filter(move |channel| all_over || !channel.is_over());
+        let least = counted().filter(|channel| channel.aligned && !channel.idle).map(|channel| channel.watermark).min();
         let all_idle = open().next().is_some() && open().all(|channel| channel.idle);
-        let next = if all_idle { self.channels.iter().map(|channel| channel.watermark).max() } else { least };
+        let next = if all_idle { counted().map(|channel| channel.watermark).max() } else { least };
         if let Some(next) = next
             && next > self.combined
         {
@@ -151,6 +161,17 @@ mod tests {
         assert_eq!(valve.idle(1), watermark(10));
         assert_eq!(valve.idle(0), ValveOutput { watermark: None, idle: true });
         assert_eq!(valve.idle(0), NOTHING);
+    }
+
+    #[test]
+    fn the_end_of_one_channel_makes_nothing_of_an_idle_one_late() {
+        let mut valve = Valve::new(&[0, 0]);
+        valve.watermark(1, 10);
+        assert_eq!(valve.watermark(0, i64::MAX), watermark(10));
+        valve.end(0);
+        assert_eq!(valve.idle(1), ValveOutput { watermark: None, idle: true });
+        assert_eq!(valve.watermark(1, 20), watermark(20));
+        assert_eq!(valve.watermark(1, i64::MAX), watermark(i64::MAX));
     }
 
     #[test]

@@ -38,7 +38,7 @@ pub(crate) struct OrderBlank {
 impl OrderBlank {
     fn fill(&self, start: StartWorker, turn: usize) -> WorkerOrder {
         let mut configuration = self.configuration.clone();
-        configuration.extend(start.configuration);
+        configuration.extend(start.configuration.clone());
         let folder = &self.worker_folders[turn % self.worker_folders.len()];
         let setup = WorkerSetup {
             job_id: start.job,
@@ -52,6 +52,7 @@ impl OrderBlank {
             job_master_address: start.job_master_address,
             fingerprint: start.fingerprint,
             configuration,
+            job_configuration: start.configuration,
             slots: start.slots,
             memory: worker_memory(&self.budget, start.slots, self.slots),
             tmp_dir: folder.join(start.worker.to_string()),

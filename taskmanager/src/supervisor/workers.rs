@@ -155,8 +155,11 @@ impl Workers {
                 }
                 None => Vec::new(),
             },
-            WorkerEvent::Exited(end) => match self.workers.remove(&worker) {
+            WorkerEvent::Exited(mut end) => match self.workers.remove(&worker) {
                 Some(record) => {
+                    if self.ending && end.reason.is_none() {
+                        end.reason = Some("the TaskManager is shutting down".to_owned());
+                    }
                     let requested = record.stop.is_some();
                     vec![Action::Forget(worker), Action::Report(Report::Exited { worker, requested, end })]
                 }

@@ -24,7 +24,7 @@ use pelton_runtime_core::metrics::{OperatorMetricGroup, TaskMetricGroup};
 use pelton_runtime_core::operator::{OperatorError, OperatorRuntime};
 use pelton_runtime_core::scheduler::status::ExecutionState;
 use pelton_runtime_core::task::chain::{Chain, ChainedOperator};
-use pelton_runtime_core::task::driver::{TaskControl, TaskEnd, drive};
+use pelton_runtime_core::task::driver::{TaskControl, TaskEnd, caught, drive};
 use pelton_runtime_core::task::outputs::{EdgeOutput, Outputs};
 use pelton_runtime_core::task::{StreamTask, TaskInput};
 use pelton_runtime_core::wire::{self, BadMessage};
@@ -147,9 +147,14 @@ impl Deployment {
         for task in &mut planned {
             self.connect_inputs(task, &locations, &mut local)?;
         }
-        let mut controls = Vec::with_capacity(planned.len());
+        // Nothing runs before everything is connected, so that a contradiction leaves nothing running.
+        let mut connected = Vec::with_capacity(planned.len());
         for mut task in planned {
             let outputs = self.connect_outputs(&mut task, &locations, &mut local)?;
+            connected.push((task, outputs));
+        }
+        let mut controls = Vec::with_capacity(connected.len());
+        for (task, outputs) in connected {
             controls.push((task.attempt, task.control.clone()));
             reporter.task_state(task.attempt, ExecutionState::Initializing, None).await;
             let attempt = task.attempt;
@@ -311,19 +316,22 @@ impl Deployment {
             env: env.clone(),
             metrics,
         };
+        let attempt = task.attempt;
         let (thread_env, name) = (env.clone(), thread_name(&subtask));
         let thread = env.spawn_thread(name, move || {
             crash::set_task(report.subtask.to_string());
             let control = task.control.clone();
-            let end = match build.task(task, outputs) {
-                Ok(stream_task) => drive(&thread_env, &control, stream_task, || {
+            let end = match caught(|| build.task(task, outputs)) {
+                Err(panic) => panic,
+                Ok(Ok(stream_task)) => drive(&thread_env, &control, stream_task, || {
                     report.state(ExecutionState::Running, None);
                 }),
-                Err(error) => TaskEnd::Failed { class: error.class(), message: error_chain(&error) },
+                Ok(Err(error)) => TaskEnd::Failed { class: error.class(), message: error_chain(&error) },
             };
             report.end(end);
         });
         thread.map_err(|error| {
+            self.deployed.lock().entry(attempt).and_modify(|task| task.ended = true);
             let message = format!("the operating system refuses another thread: {error}");
             let mut cause = FailureCause::new(FailureClass::System, message, env.wall_clock());
             cause.subtask = Some(subtask);

@@ -49,8 +49,10 @@ pub struct WorkerSetup {
     pub job_master_address: String,
     /// Fingerprint of the graph that it has to rebuild.
     pub fingerprint: String,
-    /// The cluster's settings, overridden by the job's own.
+    /// The cluster's settings, overridden by the job's own: what the worker runs by.
     pub configuration: BTreeMap<String, String>,
+    /// The job's own settings alone: what its graph was planned with, and so what it is built with again.
+    pub job_configuration: BTreeMap<String, String>,
     /// How many of the TaskManager's slots it fills.
     pub slots: u32,
     /// What it may use.

@@ -98,7 +98,7 @@ fn all_problems_are_reported_together() {
     let problems = from_file("a.b.c: 1\nenv.log.level: loud\n").unwrap_err();
     assert_eq!(
         problems,
-        "invalid configuration, 2 problems:\n  - unknown key `a.b.c` (config.yaml:1)\n  - `env.log.level` is `loud`, \
+        "invalid configuration, 2 problems:\n  - unknown key `a.b.c`, docs/configuration.md lists all keys (config.yaml:1)\n  - `env.log.level` is `loud`, \
          expected one of `TRACE`, `DEBUG`, `INFO`, `WARN`, `ERROR` and `OFF` (config.yaml:2)"
     );
 }

@@ -21,5 +21,5 @@ options! {
         fallback ["execution.buffer-timeout"];
 
     /// Whether `client run` waits for the end of the job.
-    ATTACHED: bool = "execution.attached", default "false";
+    ATTACHED: bool = "execution.attached", default "true";
 }
