@@ -52,7 +52,7 @@ fn main() -> anyhow::Result<()> {
     let env = StreamExecutionEnvironment::get_execution_environment();
     match Arguments::parse().job {
         Job::WordCount { input, output } => {
-            let words = env.read_text_file(input).flat_map(split_words);
+            let words = env.read_text_file(input).flat_map(|line, out| split_words(line, out));
             let counts = words.key_by(field::<0, _>()).sum(field::<1, _>());
             match output {
                 Some(folder) => counts.sink_to(FileSink::text(folder)),
@@ -93,7 +93,7 @@ fn main() -> anyhow::Result<()> {
 }
 
 /// As in the example `word_count`.
-fn split_words(line: &String, out: &mut Collector<'_, (String, i64)>) {
+fn split_words(line: &str, out: &mut Collector<'_, (String, i64)>) {
     let lower = if line.is_ascii() { lower_ascii(line) } else { Cow::Owned(line.to_lowercase()) };
     let words = lower.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_');
     for word in words.filter(|word| !word.is_empty()) {
