@@ -141,7 +141,7 @@ async fn a_repeated_submission_is_recognized_and_another_job_under_its_id_is_not
 }
 
 #[tokio::test]
-async fn an_uploaded_artifact_is_fetched_again_and_goes_with_its_job() {
+async fn an_artifact_stays_for_the_next_submission_until_others_were_used_after_it() {
     let mut cluster = Cluster::start(&[]).await;
     let content: Vec<u8> = (0..1_000_000_u32).map(|n| (n % 251) as u8).collect();
     let digest = cluster.upload(&content).await;
@@ -149,6 +149,15 @@ async fn an_uploaded_artifact_is_fetched_again_and_goes_with_its_job() {
     assert_eq!(cluster.fetch(&digest).await.expect("there"), content);
     cluster.cancel(&job).await.expect("cancelled");
     cluster.await_job(&job).await;
+    let job = cluster.submit_program(graph(1), &digest).await.expect("taken without another upload");
+    cluster.cancel(&job).await.expect("cancelled");
+    cluster.await_job(&job).await;
+    for other in [b"another program".as_slice(), b"and one more"] {
+        let other = cluster.upload(other).await;
+        let job = cluster.submit_program(graph(1), &other).await.expect("taken");
+        cluster.cancel(&job).await.expect("cancelled");
+        cluster.await_job(&job).await;
+    }
     let gone = async {
         while cluster.fetch(&digest).await.is_ok() {
             tokio::task::yield_now().await;

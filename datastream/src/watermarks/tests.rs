@@ -106,9 +106,9 @@ fn records_without_times_fail_with_what_to_do() {
 #[test]
 fn a_stream_without_records_is_idle_after_the_timeout_even_when_none_ever_came() {
     let mut harness = open(five_ms().with_idleness(Duration::from_millis(100)));
-    harness.advance_processing_time(99).unwrap();
-    assert_eq!(emitted(&mut harness), [""; 0]);
     harness.advance_processing_time(100).unwrap();
+    assert_eq!(emitted(&mut harness), [""; 0], "records that wait have their turn first");
+    harness.advance_processing_time(101).unwrap();
     assert_eq!(emitted(&mut harness), ["idle"]);
     assert_eq!(harness.next_wake_up(), None, "an idle stream needs no alarm");
     harness.advance_processing_time(500).unwrap();
@@ -116,9 +116,9 @@ fn a_stream_without_records_is_idle_after_the_timeout_even_when_none_ever_came()
     harness.advance_processing_time(550).unwrap();
     harness.process(events(&[20])).unwrap();
     assert_eq!(emitted(&mut harness), ["[10]", "W 4", "[20]", "W 14"]);
-    harness.advance_processing_time(649).unwrap();
-    assert_eq!(emitted(&mut harness), [""; 0]);
     harness.advance_processing_time(650).unwrap();
+    assert_eq!(emitted(&mut harness), [""; 0]);
+    harness.advance_processing_time(651).unwrap();
     assert_eq!(emitted(&mut harness), ["idle"]);
 }
 
@@ -127,7 +127,17 @@ fn a_task_that_could_not_run_is_not_idle() {
     let mut idleness = super::Idleness::new(100);
     assert_eq!(idleness.active(0), Some(100));
     assert_eq!(idleness.alarm(1_000), Some(super::idleness::Alarm::Again(1_100)));
-    assert_eq!(idleness.alarm(1_100), Some(super::idleness::Alarm::Idle));
+    assert_eq!(idleness.alarm(1_100), Some(super::idleness::Alarm::Again(1_101)));
+    assert_eq!(idleness.alarm(1_101), Some(super::idleness::Alarm::Idle));
+}
+
+#[test]
+fn a_record_that_waited_while_the_task_was_held_up_keeps_the_stream_active() {
+    let mut idleness = super::Idleness::new(100);
+    assert_eq!(idleness.active(0), Some(100));
+    assert_eq!(idleness.alarm(120), Some(super::idleness::Alarm::Again(121)));
+    assert_eq!(idleness.active(120), None);
+    assert_eq!(idleness.alarm(121), Some(super::idleness::Alarm::Again(220)));
 }
 
 #[test]
