@@ -13,6 +13,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use pelton_runtime_core::id::TaskManagerId;
 
@@ -43,8 +44,7 @@ impl Workspace {
             remove_leftovers(tmp);
             let folder = tmp.join(format!("{PREFIX}{name}"));
             let failed = |source| WorkspaceError { path: folder.clone(), source };
-            fs::create_dir_all(&folder).map_err(failed)?;
-            let lock = lock(&folder.join(LOCK)).map_err(failed)?.ok_or_else(|| {
+            let lock = claim(&folder).map_err(failed)?.ok_or_else(|| {
                 failed(io::Error::new(io::ErrorKind::ResourceBusy, "another TaskManager with the same id uses it"))
             })?;
             workspace.folders.push(fs::canonicalize(&folder).map_err(failed)?);
@@ -68,6 +68,31 @@ impl Drop for Workspace {
     fn drop(&mut self) {
         self.folders.iter().for_each(|folder| remove(folder));
     }
+}
+
+/// How often a folder is tried for that somebody else holds: whoever takes it for a leftover lets go at once.
+const CLAIM_ATTEMPTS: u32 = 20;
+
+/// How long to wait between two attempts.
+const CLAIM_PAUSE: Duration = Duration::from_millis(10);
+
+/// Makes a folder and locks it; `None` when somebody lives there.
+///
+/// Between its creation and its lock, another TaskManager that starts may take the folder for a leftover and remove it;
+/// then it is made again.
+fn claim(folder: &Path) -> io::Result<Option<File>> {
+    let path = folder.join(LOCK);
+    for _ in 0..CLAIM_ATTEMPTS {
+        fs::create_dir_all(folder)?;
+        match lock(&path) {
+            Ok(Some(lock)) if path.exists() => return Ok(Some(lock)),
+            Ok(Some(_)) => {}
+            Ok(None) => std::thread::park_timeout(CLAIM_PAUSE),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(None)
 }
 
 /// The lock, or `None` when somebody holds it.
@@ -133,6 +158,23 @@ mod tests {
         let tmp = tempfile::tempdir().unwrap();
         let _first = create(tmp.path(), "same").unwrap();
         assert!(create(tmp.path(), "same").is_err());
+    }
+
+    #[test]
+    fn task_managers_that_start_together_do_not_remove_each_other() {
+        let tmp = tempfile::tempdir().unwrap();
+        std::thread::scope(|scope| {
+            for thread in 0..8 {
+                let tmp = tmp.path();
+                scope.spawn(move || {
+                    for round in 0..50 {
+                        let workspace = create(tmp, &format!("host:{thread}-{round}")).unwrap();
+                        assert!(workspace.folders[0].exists());
+                    }
+                });
+            }
+        });
+        assert_eq!(fs::read_dir(tmp.path()).unwrap().count(), 0);
     }
 
     #[test]
