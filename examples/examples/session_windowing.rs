@@ -1,7 +1,8 @@
 //! Sums events of one key that lie close together in time, as Flink's example of this name.
 //!
 //! A session of a key ends when the key is silent for 3 ms. The result has the key, the time of the session's first
-//! event and the sum: `(b,1,3)`.
+//! event and the sum: `(b,1,3)`. Which event is the first is told by their order, so one subtask reads them all and the
+//! windows get them as they were.
 //!
 //! ```sh
 //! cargo run --example session_windowing
@@ -46,6 +47,7 @@ fn main() -> anyhow::Result<()> {
         .assign_timestamps_and_watermarks(
             WatermarkStrategy::for_monotonous_timestamps().with_timestamp_column(Event::timestamp),
         )
+        .set_parallelism(1)
         .key_by(Event::key)
         .window(EventTimeSessionWindows::with_gap(GAP))
         .sum(Event::count);
@@ -57,7 +59,8 @@ fn main() -> anyhow::Result<()> {
 
 fn events(env: &StreamExecutionEnvironment, input: Option<String>) -> DataStream<Event> {
     if let Some(input) = input {
-        return env.from_source(FileSource::csv(input, |csv| csv), WatermarkStrategy::no_watermarks(), "events");
+        let source = FileSource::csv(input, |csv| csv);
+        return env.from_source(source, WatermarkStrategy::no_watermarks(), "events").set_parallelism(1);
     }
     let events = [("a", 1), ("b", 1), ("b", 3), ("b", 5), ("c", 6), ("a", 10), ("c", 11)];
     env.from_collection(events.map(|(key, timestamp)| Event { key: key.to_owned(), timestamp, count: 1 }))
