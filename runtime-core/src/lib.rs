@@ -2,11 +2,13 @@
 //!
 //! Owns the domain types ([`id`], [`graph`]), the data model ([`element`]), the operator and source ports
 //! ([`operator`], [`source`]), the task as a steppable state machine ([`task`]), the exchange between tasks
-//! ([`exchange`]), keyed state behind a batched port ([`state`]), and the deciders ([`scheduler`]).
+//! ([`exchange`]), keyed state behind a batched port ([`state`]), checkpoints ([`checkpoint`]), and the deciders
+//! ([`scheduler`]).
 //!
 //! Knows no RocksDB, DataFusion, axum, Kubernetes or child processes. Time, randomness and spawning come from
 //! [`env::Env`] alone.
 
+pub mod checkpoint;
 pub mod config;
 pub mod element;
 pub mod env;

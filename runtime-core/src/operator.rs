@@ -5,7 +5,8 @@
 //! default implementation; an operator that holds event-time state acts on them first.
 //!
 //! ```text
-//!  open ─► ( process | watermark | processing_time )* ─► end_input per input ─► finish ─► close
+//!  open ─► restore ─► ( process | watermark | processing_time | prepare_checkpoint ─► snapshot )*
+//!                                                      ─► end_input per input ─► finish ─► close
 //! ```
 
 pub mod harness;
@@ -13,7 +14,8 @@ pub mod harness;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::element::{StreamBatch, StreamElement};
+use crate::checkpoint::snapshot::{OperatorSnapshot, RestoredState};
+use crate::element::{CheckpointId, StreamBatch, StreamElement};
 use crate::env::Env;
 use crate::failure::{Classify, FailureClass};
 use crate::id::{JobId, OperatorId};
@@ -257,6 +259,32 @@ pub trait Operator: Send {
         Ok(Finish::Done)
     }
 
+    /// A checkpoint's barrier is about to pass: the last chance to emit what belongs before it.
+    fn prepare_checkpoint(&mut self, _cx: &mut OperatorContext<'_>) -> OperatorResult {
+        Ok(())
+    }
+
+    /// The operator's state at this moment. What was processed before the barrier of `checkpoint` is in it, what
+    /// follows is not. Tables are written off the task's thread, so they must not change afterwards.
+    fn snapshot(&mut self, _checkpoint: CheckpointId) -> OperatorResult<OperatorSnapshot> {
+        Ok(OperatorSnapshot::default())
+    }
+
+    /// Takes state back, after [`open`](Self::open) and before anything else. Not called when there is none.
+    ///
+    /// # Errors
+    ///
+    /// When the state is not of this operator's making; an operator without state refuses all.
+    fn restore(&mut self, state: RestoredState, _cx: &mut OperatorContext<'_>) -> OperatorResult {
+        refuse_state(&state)
+    }
+
+    /// The checkpoint is durable: whatever was prepared for it may be published. Checkpoints may be skipped; one that
+    /// is completed covers all before it.
+    fn checkpoint_completed(&mut self, _checkpoint: CheckpointId, _cx: &mut OperatorContext<'_>) -> OperatorResult {
+        Ok(())
+    }
+
     /// Whether the operator can take more. A sink whose outside world is slower than the stream answers `false` and
     /// calls its [`TaskWaker`] when that changes; the task then counts as busy and takes no input meanwhile.
     fn is_ready(&self) -> bool {
@@ -265,6 +293,15 @@ pub trait Operator: Send {
 
     /// Called once at the end, also after a failure or a cancellation; releases what the operator holds.
     fn close(&mut self) {}
+}
+
+/// What an operator or source without state answers to state that it is given.
+pub(crate) fn refuse_state(state: &RestoredState) -> OperatorResult {
+    let Some(table) = state.keyed.keys().chain(state.operator.keys()).next() else { return Ok(()) };
+    Err(OperatorError::data(format!(
+        "the checkpoint has state `{table}` for this operator, which keeps none; give the operator that wrote it its \
+         `uid` back"
+    )))
 }
 
 /// Whether an operator is done for good.

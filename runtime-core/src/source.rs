@@ -4,7 +4,8 @@
 //! background through [`Env`](crate::env::Env) behind a bounded queue, and calls the
 //! [`TaskWaker`](crate::operator::TaskWaker) when there is something to poll.
 
-use crate::element::StreamBatch;
+use crate::checkpoint::snapshot::{OperatorSnapshot, RestoredState};
+use crate::element::{CheckpointId, StreamBatch};
 use crate::operator::{OperatorResult, OperatorRuntime};
 use crate::time::EpochMillis;
 
@@ -26,6 +27,21 @@ pub trait SourceReader: Send {
     /// Called once before the first poll. Must not block; work that waits is started in the background.
     fn open(&mut self, _runtime: &OperatorRuntime) -> OperatorResult {
         Ok(())
+    }
+
+    /// Where the reader is: what it has said so far is before this, what follows is after it. A source that cannot go
+    /// back to a position has none.
+    fn snapshot(&mut self, _checkpoint: CheckpointId) -> OperatorResult<OperatorSnapshot> {
+        Ok(OperatorSnapshot::default())
+    }
+
+    /// Takes positions back, before [`open`](Self::open). Not called when there are none.
+    ///
+    /// # Errors
+    ///
+    /// When the positions are not of this source's making; a source without positions refuses all.
+    fn restore(&mut self, state: RestoredState) -> OperatorResult {
+        crate::operator::refuse_state(&state)
     }
 
     /// The next thing to say, at wall-clock time `now`.

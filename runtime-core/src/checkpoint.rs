@@ -1,0 +1,11 @@
+//! Checkpoints: what state looks like when it leaves its operator, and what decides about it.
+//!
+//! ```text
+//!  operator ── snapshot ──► tables ── one file per subtask ──► storage ── all files durable ──► record (create-if-absent)
+//!  operator ◄── restore ─── tables ◄─ rows of my key groups ── storage ◄─────────────────────── record
+//! ```
+//!
+//! Owns the form in which state is handed over ([`snapshot`]). A table is an Arrow batch, so that any backend can write
+//! it, any backend can read it, and its schema is stored with it.
+
+pub mod snapshot;
