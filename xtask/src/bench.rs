@@ -18,9 +18,9 @@ pub struct Arguments {
 pub fn run(workspace: &Workspace, arguments: &Arguments) -> Result<()> {
     tool::MAKE.ensure()?;
     let building = Stopwatch::start();
-    let packages = ["pelton-jobmanager", "pelton-taskmanager", "pelton-client", "pelton-examples", "pelton-benches"];
+    let packages = ["pelton-jobmanager", "pelton-taskmanager", "pelton-client", "pelton-benches"];
     let mut build = workspace.cargo("build");
-    build.args(["--release", "--bins", "--examples"]);
+    build.args(["--release", "--bins"]);
     check(build.args(packages.iter().flat_map(|package| ["-p", package])))?;
     println!("built in {}", building.elapsed());
 
