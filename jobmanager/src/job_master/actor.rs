@@ -171,6 +171,9 @@ impl JobMaster {
                 Ok(fact) => self.tell(fact).await,
                 Err(error) => warn!(job = %self.id(), %worker, %error, "ignoring a report that says nothing"),
             },
+            Report::CheckpointAcknowledged(_) | Report::CheckpointDeclined(_) => {
+                warn!(%worker, "ignoring a report about a checkpoint: none was triggered");
+            }
             Report::Fatal(fatal) => {
                 let cause = fatal.cause.map(FailureCause::from).unwrap_or_else(|| {
                     let class = pelton_runtime_core::failure::FailureClass::System;

@@ -282,7 +282,7 @@ impl Worker {
     }
 
     pub async fn task(&mut self, attempt_id: &[u8], state: &str, failure: Option<proto::FailureCause>) {
-        let change = proto::TaskStateChanged { attempt_id: attempt_id.to_vec(), state: state.to_owned(), failure };
+        let change = proto::TaskStateChanged { attempt_id: attempt_id.to_vec(), state: state.to_owned(), failure, final_state: None };
         let report = Some(proto::worker_report::Report::TaskState(change));
         self.reports.send(proto::WorkerReport { report, ..self.who.clone() }).await.expect("open");
     }

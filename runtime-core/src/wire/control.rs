@@ -34,6 +34,7 @@ pub fn deploy_tasks(graph: Option<&JobGraph>, tasks: &[Deployment], locations: &
                 data_address: location.data_address.clone(),
             })
             .collect(),
+        restore: None,
     }
 }
 

@@ -74,5 +74,6 @@ fn task_state(
         attempt_id: attempt.to_wire(),
         state: state.as_str().to_owned(),
         failure: failure.map(Into::into),
+        final_state: None,
     })
 }
