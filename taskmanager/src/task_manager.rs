@@ -118,7 +118,12 @@ pub async fn start(env: Env, configuration: &Configuration, workers: Workers) ->
     let host = host(&env, &settings).await?;
     let id = settings.resource_id.clone().unwrap_or_else(|| generated_id(&env, &host, port));
     let id = TaskManagerId(id);
-    let workspace = Workspace::create(&settings.tmp_dirs, &id)?;
+    let artifacts = match &workers {
+        Workers::Processes { .. } => settings.artifacts.as_deref(),
+        // They have no program of their own.
+        Workers::InProcess(_) => None,
+    };
+    let workspace = Workspace::create(&settings.tmp_dirs, artifacts, &id)?;
     let channel = channel(&settings)?;
     let (launcher, files) = launcher(&env, &settings, &workspace, &channel, workers)?;
     let blank = OrderBlank {
@@ -260,13 +265,8 @@ fn launcher(
     match workers {
         Workers::InProcess(run) => Ok((Arc::new(InProcessLauncher::new(env.clone(), run)), None)),
         Workers::Processes { files, stock } => {
-            let folder = match &settings.artifacts {
-                // Several TaskManagers of a host may be given the same folder.
-                Some(folder) => folder.join(format!("taskmanager-{}", std::process::id())),
-                None => workspace.artifacts(),
-            };
             let parts = ProcessLauncherParts {
-                artifacts: ArtifactCache::new(folder, channel.clone()),
+                artifacts: ArtifactCache::new(workspace.artifacts(), channel.clone()),
                 stock,
                 files: files.clone(),
                 process_size: settings.budget.total_process,

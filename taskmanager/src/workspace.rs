@@ -1,11 +1,14 @@
-//! The TaskManager's folders below `io.tmp.dirs`, and what earlier TaskManagers left there.
+//! The TaskManager's folders below `io.tmp.dirs` and `blob.storage.directory`, and what earlier TaskManagers left there.
 //!
 //! ```text
 //!  <tmp>/pelton-taskmanager-<id>/lock          held while the TaskManager lives
-//!                               /artifacts/    users' programs, unless blob.storage.directory says otherwise
+//!                               /artifacts/    users' programs, unless blob.storage.directory is set
 //!                               /workers/<id>  one folder per worker
+//!  <blob.storage.directory>/pelton-artifacts-<id>/lock
+//!                                                /artifacts/
 //! ```
 //!
+//! Several TaskManagers of a host may be given the same folders, each has folders of its own in them.
 //! The kernel releases the lock of a TaskManager however it ended, so a folder whose lock is free belongs to nobody
 //! and the next TaskManager removes it.
 
@@ -18,55 +21,76 @@ use std::time::Duration;
 use pelton_runtime_core::id::TaskManagerId;
 
 const PREFIX: &str = "pelton-taskmanager-";
+const ARTIFACTS_PREFIX: &str = "pelton-artifacts-";
+const ARTIFACTS: &str = "artifacts";
 const LOCK: &str = "lock";
 
-/// A folder for temporary files cannot be used.
+/// A folder cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot use {} for temporary files; `io.tmp.dirs` expects folders that can be written", path.display())]
+#[error("cannot use {}; `{option}` expects what can be written", path.display())]
 pub struct WorkspaceError {
     path: PathBuf,
+    option: &'static str,
     source: io::Error,
 }
 
 /// The folders of one TaskManager; they are removed with this value.
 #[derive(Debug)]
 pub(crate) struct Workspace {
-    folders: Vec<PathBuf>,
-    _locks: Vec<File>,
+    /// Below `io.tmp.dirs`.
+    folders: Vec<Claim>,
+    /// Below `blob.storage.directory`.
+    artifacts: Option<Claim>,
+}
+
+/// A folder that nobody else uses; it is removed with this value.
+#[derive(Debug)]
+struct Claim {
+    folder: PathBuf,
+    _lock: File,
 }
 
 impl Workspace {
     /// Creates the folders and removes those of TaskManagers that are gone.
-    pub(crate) fn create(tmp_dirs: &[PathBuf], id: &TaskManagerId) -> Result<Self, WorkspaceError> {
+    pub(crate) fn create(
+        tmp_dirs: &[PathBuf],
+        artifacts: Option<&Path>,
+        id: &TaskManagerId,
+    ) -> Result<Self, WorkspaceError> {
         let name: String = id.0.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' }).collect();
-        let mut workspace = Self { folders: Vec::new(), _locks: Vec::new() };
-        for tmp in tmp_dirs {
-            remove_leftovers(tmp);
-            let folder = tmp.join(format!("{PREFIX}{name}"));
-            let failed = |source| WorkspaceError { path: folder.clone(), source };
-            let lock = claim(&folder).map_err(failed)?.ok_or_else(|| {
-                failed(io::Error::new(io::ErrorKind::ResourceBusy, "another TaskManager with the same id uses it"))
-            })?;
-            workspace.folders.push(fs::canonicalize(&folder).map_err(failed)?);
-            workspace._locks.push(lock);
-        }
-        Ok(workspace)
+        let claim = |base: &Path, prefix, option| {
+            remove_leftovers(base, prefix);
+            let path = base.join(format!("{prefix}{name}"));
+            Claim::on(&path).map_err(|source| WorkspaceError { path, option, source })
+        };
+        let folders = tmp_dirs.iter().map(|tmp| claim(tmp, PREFIX, "io.tmp.dirs")).collect::<Result<_, _>>()?;
+        let artifacts = artifacts.map(|base| claim(base, ARTIFACTS_PREFIX, "blob.storage.directory")).transpose()?;
+        Ok(Self { folders, artifacts })
     }
 
     /// Where programs are kept.
     pub(crate) fn artifacts(&self) -> PathBuf {
-        self.folders[0].join("artifacts")
+        self.artifacts.as_ref().unwrap_or(&self.folders[0]).folder.join(ARTIFACTS)
     }
 
     /// The folders in which workers get theirs.
     pub(crate) fn workers(&self) -> Vec<PathBuf> {
-        self.folders.iter().map(|folder| folder.join("workers")).collect()
+        self.folders.iter().map(|claim| claim.folder.join("workers")).collect()
     }
 }
 
-impl Drop for Workspace {
+impl Claim {
+    fn on(folder: &Path) -> io::Result<Self> {
+        let lock = claim(folder)?.ok_or_else(|| {
+            io::Error::new(io::ErrorKind::ResourceBusy, "another TaskManager with the same id uses it")
+        })?;
+        Ok(Self { folder: fs::canonicalize(folder)?, _lock: lock })
+    }
+}
+
+impl Drop for Claim {
     fn drop(&mut self) {
-        self.folders.iter().for_each(|folder| remove(folder));
+        remove(&self.folder);
     }
 }
 
@@ -108,12 +132,12 @@ fn lock(path: &Path) -> io::Result<Option<File>> {
     }
 }
 
-fn remove_leftovers(tmp: &Path) {
+fn remove_leftovers(base: &Path, prefix: &str) {
     // A folder that does not exist yet has no leftovers.
-    let Ok(entries) = fs::read_dir(tmp) else { return };
+    let Ok(entries) = fs::read_dir(base) else { return };
     for entry in entries.flatten() {
         let folder = entry.path();
-        if !entry.file_name().to_string_lossy().starts_with(PREFIX) || !folder.join(LOCK).exists() {
+        if !entry.file_name().to_string_lossy().starts_with(prefix) || !folder.join(LOCK).exists() {
             continue;
         }
         // Otherwise somebody lives there, or it is another user's.
@@ -138,7 +162,7 @@ mod tests {
     use super::*;
 
     fn create(tmp: &Path, id: &str) -> Result<Workspace, WorkspaceError> {
-        Workspace::create(&[tmp.to_owned()], &TaskManagerId(id.to_owned()))
+        Workspace::create(&[tmp.to_owned()], None, &TaskManagerId(id.to_owned()))
     }
 
     #[test]
@@ -150,7 +174,7 @@ mod tests {
         let living = create(tmp.path(), "host:1-a").unwrap();
         let _second = create(tmp.path(), "host:2-b").unwrap();
         assert!(!dead.exists());
-        assert!(living.folders[0].exists());
+        assert!(living.folders[0].folder.exists());
     }
 
     #[test]
@@ -169,7 +193,7 @@ mod tests {
                 scope.spawn(move || {
                     for round in 0..50 {
                         let workspace = create(tmp, &format!("host:{thread}-{round}")).unwrap();
-                        assert!(workspace.folders[0].exists());
+                        assert!(workspace.folders[0].folder.exists());
                     }
                 });
             }
@@ -182,5 +206,31 @@ mod tests {
         let tmp = tempfile::tempdir().unwrap();
         drop(create(tmp.path(), "host:1-a").unwrap());
         assert_eq!(fs::read_dir(tmp.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn programs_in_a_folder_of_their_own_are_removed_like_all_else() {
+        let base = tempfile::tempdir().unwrap();
+        let (tmp, blobs) = (base.path().join("tmp"), base.path().join("blobs"));
+        let create = |id: &str| {
+            let workspace =
+                Workspace::create(std::slice::from_ref(&tmp), Some(&blobs), &TaskManagerId(id.to_owned())).unwrap();
+            fs::create_dir_all(workspace.artifacts()).unwrap();
+            fs::write(workspace.artifacts().join("program"), "").unwrap();
+            workspace
+        };
+        let dead = blobs.join("pelton-artifacts-dead");
+        fs::create_dir_all(dead.join("artifacts")).unwrap();
+        fs::write(dead.join(LOCK), "").unwrap();
+        fs::write(blobs.join("of-somebody-else"), "").unwrap();
+        let (first, second) = (create("host:1-a"), create("host:2-b"));
+        assert!(!dead.exists());
+        assert!(first.artifacts().starts_with(fs::canonicalize(&blobs).unwrap()));
+        drop(second);
+        assert!(first.artifacts().join("program").exists());
+        drop(first);
+        assert_eq!(fs::read_dir(&tmp).unwrap().count(), 0);
+        let left: Vec<_> = fs::read_dir(&blobs).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(left, ["of-somebody-else"]);
     }
 }

@@ -6,7 +6,7 @@ use crate::config::value::LocalPath;
 options! {
     "Artifacts";
 
-    /// Folder of the artifacts, in the JobManager and in every TaskManager. If not set, a folder of the process
-    /// below the first of `io.tmp.dirs`, removed at its end.
+    /// Where the JobManager and every TaskManager keep artifacts, each in a folder of its own that is removed at its
+    /// end, or by the next one after a crash. If not set, the first of `io.tmp.dirs`.
     STORAGE_DIRECTORY: Option<LocalPath> = "blob.storage.directory", shown "below `io.tmp.dirs`";
 }
