@@ -89,13 +89,16 @@ impl fmt::Display for WorkerEnd {
 #[derive(Debug, Clone)]
 pub struct WorkerEvents {
     pub(crate) worker: WorkerId,
-    pub(crate) mailbox: mpsc::Sender<Message>,
+    /// Weak, so that workers do not keep the supervisor alive.
+    pub(crate) mailbox: mpsc::WeakSender<Message>,
 }
 
 impl WorkerEvents {
     /// Tells it. A supervisor that has ended needs to know nothing.
     pub async fn tell(&self, event: WorkerEvent) {
-        drop(self.mailbox.send(Message::Worker(self.worker, event)).await);
+        if let Some(mailbox) = self.mailbox.upgrade() {
+            drop(mailbox.send(Message::Worker(self.worker, event)).await);
+        }
     }
 }
 

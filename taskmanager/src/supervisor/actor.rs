@@ -65,7 +65,7 @@ pub(super) struct Actor {
     env: Env,
     launcher: Arc<dyn WorkerLauncher>,
     blank: OrderBlank,
-    /// For the launcher; weak, so that workers do not keep the supervisor alive.
+    /// For the launcher.
     mailbox: mpsc::WeakSender<Message>,
     workers: Workers,
     wants: BTreeMap<WorkerId, watch::Sender<Want>>,
@@ -165,13 +165,12 @@ impl Actor {
 
     fn launch(&mut self, order: StartWorker) {
         let worker = order.worker;
-        let Some(mailbox) = self.mailbox.upgrade() else { return };
         tracing::info!(%worker, job = %order.job, name = order.job_name, slots = order.slots, "starting a worker");
         let (want, wanted) = watch::channel(Want::Run);
         self.wants.insert(worker, want);
         let order = self.blank.fill(order, self.launched);
         self.launched += 1;
-        self.launcher.launch(order, wanted, WorkerEvents { worker, mailbox });
+        self.launcher.launch(order, wanted, WorkerEvents { worker, mailbox: self.mailbox.clone() });
     }
 
     fn want(&self, worker: WorkerId, level: Want) {
