@@ -1,7 +1,8 @@
 //! Users' programs on this host: fetched once by their digest, checked, kept while used and a little longer.
 //!
 //! Invariants: a file in the folder has the content its name says; a program that runs or is about to run is not
-//! removed; at most [`MAX_UNUSED`] programs stay that nobody uses.
+//! removed; at most [`MAX_UNUSED`] programs stay that nobody uses. What others remove, such as a cleaner of temporary
+//! files, is fetched again. The folder itself goes with the TaskManager's workspace.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -156,6 +157,10 @@ impl Inner {
             released: 0,
         });
         entry.users += 1;
+        if entry.file.get().is_some_and(|path| !path.exists()) {
+            tracing::warn!(%digest, "somebody removed an artifact; fetching it again");
+            entry.file = Arc::new(OnceCell::new());
+        }
         let file = entry.file.clone();
         drop(programs);
         Lease { inner: self, digest: digest.clone(), file }
@@ -207,6 +212,11 @@ impl Inner {
         let mut client = ResourceManagerClient::new(self.job_manager.clone()).max_decoding_message_size(MAX_CHUNK);
         let request = FetchArtifactRequest { digest: digest.to_string() };
         let mut chunks = client.fetch_artifact(request).await.map_err(refused)?.into_inner();
+        // A fetch that was given up may have left its part, which is not to be written any more.
+        match tokio::fs::remove_file(path).await {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(store(error)),
+            _ => {}
+        }
         let mut file = tokio::fs::File::create(path).await.map_err(store)?;
         let mut hasher = Sha256::new();
         while let Some(ArtifactChunk { data }) = chunks.message().await.map_err(refused)? {
