@@ -3,6 +3,7 @@
 //! The kernel sends the parent-death signal when the *thread* that started a child ends, so every child has a thread
 //! of its own that lives exactly as long. That thread also waits for the child without taking its exit status away,
 //! kills what is left of its process group, and only then lets its number go: so no signal ever hits a stranger.
+//! Whoever drops a [`GuardedProcess`] kills it.
 
 use std::ffi::OsString;
 use std::io;
@@ -17,6 +18,7 @@ use pelton_runtime_core::env::Env;
 use tokio::sync::oneshot;
 
 use super::executable::runs_here;
+use super::undertaker::{Announcement, Entry, Undertaker};
 
 /// How often and how long a start is repeated while the program's file is still open for writing somewhere: another
 /// child may hold a copy of the descriptor between its fork and its exec.
@@ -60,8 +62,8 @@ pub enum SpawnError {
 /// A running child.
 #[derive(Debug)]
 pub struct GuardedProcess {
-    /// To send it signals.
-    pub signals: Signals,
+    /// Killed when this is dropped.
+    pub leash: Leash,
     /// Closing it tells the child that nobody wants it any more.
     pub stdin: Option<ChildStdin>,
     /// What it prints.
@@ -70,6 +72,23 @@ pub struct GuardedProcess {
     pub stderr: ChildStderr,
     /// Its end; an error means that the guard itself died, and the kernel killed the child for that.
     pub exit: oneshot::Receiver<ExitStatus>,
+}
+
+/// Kills a child and all of its process group when dropped, which does nothing once they have ended.
+#[derive(Debug)]
+pub struct Leash(Signals);
+
+impl Leash {
+    /// To send it signals.
+    pub fn signals(&self) -> &Signals {
+        &self.0
+    }
+}
+
+impl Drop for Leash {
+    fn drop(&mut self) {
+        self.0.kill();
+    }
 }
 
 /// Sends signals to one child and to nobody else, however late.
@@ -109,13 +128,14 @@ impl Signals {
 ///
 /// # Errors
 ///
-/// When it does not run; then nothing is left behind.
-pub async fn spawn(env: &Env, program: Program) -> Result<GuardedProcess, SpawnError> {
+/// When it does not run; then nothing is left behind. A caller that stops waiting leaves nothing behind either, but does
+/// not know when.
+pub async fn spawn(env: &Env, undertaker: &Undertaker, program: Program) -> Result<GuardedProcess, SpawnError> {
     let path = program.path.clone();
     let refused = |source| SpawnError::Refused { path: path.clone(), source };
     let (started, start) = oneshot::channel();
-    let thread_env = env.clone();
-    env.spawn_thread("guard", move || guard(&thread_env, &program, started)).map_err(refused)?;
+    let (thread_env, entry) = (env.clone(), undertaker.entry());
+    env.spawn_thread("guard", move || guard(&thread_env, entry, &program, started)).map_err(refused)?;
     match start.await {
         Ok(Ok(process)) => Ok(process),
         Ok(Err(source)) if source.raw_os_error() == Some(libc::ENOEXEC) => {
@@ -126,8 +146,8 @@ pub async fn spawn(env: &Env, program: Program) -> Result<GuardedProcess, SpawnE
     }
 }
 
-fn guard(env: &Env, program: &Program, started: oneshot::Sender<io::Result<GuardedProcess>>) {
-    let mut child = match start(env, program) {
+fn guard(env: &Env, entry: Entry, program: &Program, started: oneshot::Sender<io::Result<GuardedProcess>>) {
+    let mut child = match start(env, entry.announcement(), program) {
         Ok(child) => child,
         // The caller may have stopped waiting; nothing was started.
         Err(error) => return drop(started.send(Err(error))),
@@ -138,13 +158,13 @@ fn guard(env: &Env, program: &Program, started: oneshot::Sender<io::Result<Guard
     let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) else {
         unreachable!("both were asked to be pipes");
     };
-    let process = GuardedProcess { signals: signals.clone(), stdin: child.stdin.take(), stdout, stderr, exit };
-    if started.send(Ok(process)).is_err() {
-        signals.kill();
-    }
+    let leash = Leash(signals.clone());
+    // A caller that does not wait any more, now or before it looks, drops the process and so kills it.
+    drop(started.send(Ok(GuardedProcess { leash, stdin: child.stdin.take(), stdout, stderr, exit })));
     wait_for_end(child.id());
     // What it started goes with it. Its own number stays taken until it is waited for, so the group is still its own.
     signals.kill();
+    drop(entry);
     *alive.lock() = false;
     match child.wait() {
         Ok(status) => drop(ended.send(status)),
@@ -152,13 +172,13 @@ fn guard(env: &Env, program: &Program, started: oneshot::Sender<io::Result<Guard
     }
 }
 
-fn start(env: &Env, program: &Program) -> io::Result<Child> {
+fn start(env: &Env, announcement: Announcement, program: &Program) -> io::Result<Child> {
     if !runs_here(&program.path)? {
         return Err(io::Error::from_raw_os_error(libc::ENOEXEC));
     }
     let mut attempt = 0;
     loop {
-        match command(program).spawn() {
+        match command(announcement, program).spawn() {
             Err(error) if error.kind() == io::ErrorKind::ExecutableFileBusy && attempt < BUSY_RETRIES => {
                 attempt += 1;
                 pause(env);
@@ -175,7 +195,7 @@ fn pause(env: &Env) {
     }
 }
 
-fn command(program: &Program) -> Command {
+fn command(announcement: Announcement, program: &Program) -> Command {
     let mut command = Command::new(&program.path);
     command
         .args(&program.arguments)
@@ -188,12 +208,12 @@ fn command(program: &Program) -> Command {
     let supervisor = std::process::id().cast_signed();
     let data_limit = program.data_limit;
     // SAFETY: `prepare` calls nothing but system calls, as must be between fork and exec.
-    unsafe { command.pre_exec(move || prepare(supervisor, data_limit)) };
+    unsafe { command.pre_exec(move || prepare(supervisor, announcement, data_limit)) };
     command
 }
 
 /// Runs in the child, before its program.
-fn prepare(supervisor: i32, data_limit: Option<u64>) -> io::Result<()> {
+fn prepare(supervisor: i32, announcement: Announcement, data_limit: Option<u64>) -> io::Result<()> {
     // SAFETY: system calls with valid arguments; none of them allocates or takes a lock.
     unsafe {
         if libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) != 0 {
@@ -203,6 +223,8 @@ fn prepare(supervisor: i32, data_limit: Option<u64>) -> io::Result<()> {
         if libc::getppid() != supervisor {
             libc::_exit(1);
         }
+        // The child leads its process group already.
+        announcement.make();
         // When memory is short, the kernel shall end a job and neither the supervisor nor a neighbour.
         let adjustment = libc::open(c"/proc/self/oom_score_adj".as_ptr(), libc::O_WRONLY | libc::O_CLOEXEC);
         if adjustment >= 0 {
@@ -265,3 +287,6 @@ pub fn signal_name(status: ExitStatus) -> Option<String> {
     };
     Some(name.to_owned())
 }
+
+#[cfg(test)]
+mod tests;

@@ -20,7 +20,8 @@ use super::{Want, WorkerEnd, WorkerEvent, WorkerEvents, WorkerLauncher, WorkerOr
 use crate::artifact::{ArtifactCache, ArtifactError, Lease};
 use crate::guard::memory_watch::{MemoryWatch, Watching};
 use crate::guard::output::{StandardError, StandardOutput, pump};
-use crate::guard::process::{self, GuardedProcess, Program, Signals, SpawnError, signal_name};
+use crate::guard::process::{self, GuardedProcess, Leash, Program, SpawnError, signal_name};
+use crate::guard::undertaker::Undertaker;
 use crate::worker::setup::{ROLE_VARIABLE, WORKER_ROLE, WORKER_VARIABLE, WorkerMemory};
 
 mod old_logs;
@@ -46,17 +47,16 @@ struct Inner {
     files: Option<Arc<LogFiles>>,
     output: StandardOutput,
     memory: MemoryWatch,
+    undertaker: Undertaker,
     /// `taskmanager.memory.process.size` and the number of slots, to explain a limit with.
     process_size: ByteSize,
     all_slots: u32,
     old_logs: Mutex<OldLogs>,
 }
 
-/// Why a worker did not start.
+/// Why a worker whose program is here did not start.
 #[derive(Debug, thiserror::Error)]
 enum StartError {
-    #[error(transparent)]
-    Artifact(#[from] ArtifactError),
     #[error(transparent)]
     Spawn(#[from] SpawnError),
     #[error("cannot create the folder {}", folder.display())]
@@ -82,17 +82,19 @@ pub struct ProcessLauncherParts {
 }
 
 impl ProcessLauncher {
-    /// A launcher with its memory watch.
+    /// A launcher with its memory watch and its undertaker.
     ///
     /// # Errors
     ///
-    /// When the output file or the watch's thread cannot be had.
+    /// When the output file, the watch's thread or the undertaker's process cannot be had.
     pub fn new(env: Env, parts: ProcessLauncherParts) -> std::io::Result<Self> {
         let ProcessLauncherParts { artifacts, stock, files, process_size, all_slots } = parts;
         let output = StandardOutput::open(files.as_deref())?;
         let memory = MemoryWatch::start(&env)?;
+        let undertaker = Undertaker::start(all_slots)?;
         let old_logs = Mutex::new(OldLogs::new(files.as_ref().map_or(0, |files| files.rotation.keep)));
-        let inner = Inner { env, artifacts, stock, files, output, memory, process_size, all_slots, old_logs };
+        let inner =
+            Inner { env, artifacts, stock, files, output, memory, undertaker, process_size, all_slots, old_logs };
         Ok(Self { inner: Arc::new(inner) })
     }
 }
@@ -111,28 +113,35 @@ impl WorkerLauncher for ProcessLauncher {
 
 impl Inner {
     async fn run(&self, order: WorkerOrder, mut want: watch::Receiver<Want>, events: &WorkerEvents) -> WorkerEvent {
-        let started = tokio::select! {
+        // A download may take long and may be given up. Once a process is coming to life it may not: it would end at
+        // some time after its end was told, without its folder and on slots of others.
+        let program = tokio::select! {
             biased;
             () = wanted(&mut want, Want::Stop) => return WorkerEvent::Exited(WorkerEnd::default()),
-            started = self.start(&order) => started,
+            program = self.program(&order) => program,
+        };
+        let started = match &program {
+            Ok(program) => self.start(&order, program.as_ref()).await,
+            Err(error) => return WorkerEvent::StartFailed(error_chain(error)),
         };
         match started {
-            Ok((process, program)) => {
-                let process_id = process.signals.process_id();
+            Ok(process) => {
+                let process_id = process.leash.signals().process_id();
                 events.tell(WorkerEvent::Started { process_id }).await;
-                let end = self.live(&order, process, want).await;
-                drop(program);
-                WorkerEvent::Exited(end)
+                WorkerEvent::Exited(self.live(&order, process, want).await)
             }
             Err(error) => WorkerEvent::StartFailed(error_chain(&error)),
         }
     }
 
-    async fn start(&self, order: &WorkerOrder) -> Result<(Running, Option<Lease>), StartError> {
-        let program = match &order.artifact {
-            Some(digest) => Some(self.artifacts.lease(digest).await?),
-            None => None,
-        };
+    async fn program(&self, order: &WorkerOrder) -> Result<Option<Lease>, ArtifactError> {
+        match &order.artifact {
+            Some(digest) => self.artifacts.lease(digest).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    async fn start(&self, order: &WorkerOrder, program: Option<&Lease>) -> Result<Running, StartError> {
         let setup = &order.setup;
         let folder = setup.tmp_dir.clone();
         tokio::fs::create_dir_all(&folder)
@@ -143,25 +152,21 @@ impl Inner {
             (WORKER_VARIABLE.into(), serde_json::to_string(setup)?.into()),
             ("TMPDIR".into(), folder.clone().into()),
         ];
-        let (path, arguments) = match &program {
+        let (path, arguments) = match program {
             Some(program) => (program.path().to_owned(), order.arguments.iter().map(OsString::from).collect()),
             None => (self.stock.clone(), vec![OsString::from(WORKER_SUBCOMMAND)]),
         };
         let data_limit = Some(data_limit(setup.memory));
         let program_to_run = Program { path, arguments, environment, folder, data_limit };
-        let process = process::spawn(&self.env, program_to_run).await?;
-        let signals = process.signals.clone();
-        let running = Running::of(process).map_err(|error| {
-            signals.kill();
-            StartError::Pipe(error)
-        })?;
-        Ok((running, program))
+        let process = process::spawn(&self.env, &self.undertaker, program_to_run).await?;
+        Running::of(process).await.map_err(StartError::Pipe)
     }
 
     async fn live(&self, order: &WorkerOrder, process: Running, mut want: watch::Receiver<Want>) -> WorkerEnd {
         let setup = &order.setup;
-        let Running { signals, mut stdin, mut exit, pipes } = process;
-        let watching = self.memory.limit(&signals, setup.memory.total);
+        let Running { leash, mut stdin, mut exit, pipes } = process;
+        let signals = leash.signals();
+        let watching = self.memory.limit(signals, setup.memory.total);
         let mut output = self.output.clone();
         let mut errors = StandardError::new(self.files.as_deref(), &format!("worker-{}", setup.worker_id));
         let status = {
@@ -235,7 +240,7 @@ impl Want {
 
 /// A process whose pipes the runtime reads.
 struct Running {
-    signals: Signals,
+    leash: Leash,
     stdin: Option<ChildStdin>,
     exit: oneshot::Receiver<ExitStatus>,
     pipes: Pipes,
@@ -248,11 +253,22 @@ struct Pipes {
 }
 
 impl Running {
-    fn of(process: GuardedProcess) -> std::io::Result<Self> {
-        let GuardedProcess { signals, stdin, stdout, stderr, exit } = process;
-        let stdout = pipe::Receiver::from_owned_fd(OwnedFd::from(stdout))?;
-        let stderr = pipe::Receiver::from_owned_fd(OwnedFd::from(stderr))?;
-        Ok(Self { signals, stdin, exit, pipes: Pipes { stdout, stderr } })
+    /// A process whose pipes cannot be read has ended when this fails.
+    async fn of(process: GuardedProcess) -> std::io::Result<Self> {
+        let GuardedProcess { leash, stdin, stdout, stderr, exit } = process;
+        let pipes = pipe::Receiver::from_owned_fd(OwnedFd::from(stdout)).and_then(|stdout| {
+            let stderr = pipe::Receiver::from_owned_fd(OwnedFd::from(stderr))?;
+            Ok(Pipes { stdout, stderr })
+        });
+        match pipes {
+            Ok(pipes) => Ok(Self { leash, stdin, exit, pipes }),
+            Err(error) => {
+                drop(leash);
+                // How it ended is of no interest.
+                drop(exit.await);
+                Err(error)
+            }
+        }
     }
 }
 

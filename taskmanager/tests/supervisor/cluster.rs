@@ -1,7 +1,9 @@
 //! One TaskManager, registered with the test's JobManager.
 
 use std::collections::BTreeMap;
+use std::fs::Permissions;
 use std::future::Future;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -99,6 +101,66 @@ impl Cluster {
         let tmp = self.folder.path().join("tmp");
         let bases = std::fs::read_dir(tmp).unwrap().map(|entry| entry.unwrap().path().join("workers"));
         bases.filter_map(|workers| std::fs::read_dir(workers).ok()).map(Iterator::count).sum()
+    }
+}
+
+/// What keeps a worker from starting.
+#[derive(Debug, Clone, Copy)]
+pub enum Spoil {
+    /// An argument that is longer than the kernel takes.
+    Argument,
+    /// A program that may not be executed.
+    Permission,
+    /// A program whose interpreter is not there.
+    Interpreter,
+    /// A file where the worker's folder should be.
+    Folder,
+}
+
+impl Cluster {
+    /// The order for a worker that cannot start.
+    pub fn spoil(&mut self, worker: u8, digest: &str, spoil: Spoil) -> Command {
+        let mut command = start_worker(worker, digest);
+        match (spoil, &mut command) {
+            (Spoil::Argument, Command::StartWorker(order)) => order.arguments.push("x".repeat(1 << 20)),
+            (Spoil::Permission, _) => {
+                std::fs::set_permissions(self.only_artifact(), Permissions::from_mode(0o400)).unwrap();
+            }
+            (Spoil::Interpreter, Command::StartWorker(order)) => {
+                order.artifact_digest = Some(self.job_manager.has(b"#!/nowhere/at/all\n"));
+            }
+            (Spoil::Folder, _) => {
+                let workers = self.own_folder().join("workers");
+                std::fs::remove_dir_all(&workers).unwrap();
+                std::fs::write(workers, "").unwrap();
+            }
+            (_, other) => panic!("{other:?}"),
+        }
+        command
+    }
+
+    /// Makes up for all that was spoiled beside the order.
+    pub fn repair(&self, digest: &str) {
+        let artifact = self.own_folder().join("artifacts").join(digest);
+        if artifact.exists() {
+            std::fs::set_permissions(artifact, Permissions::from_mode(0o500)).unwrap();
+        }
+        let workers = self.own_folder().join("workers");
+        if workers.is_file() {
+            std::fs::remove_file(workers).unwrap();
+        }
+    }
+
+    /// The program that is there, when it is the only one.
+    pub fn only_artifact(&self) -> PathBuf {
+        let artifacts = std::fs::read_dir(self.own_folder().join("artifacts")).unwrap();
+        let artifacts: Vec<_> = artifacts.map(|entry| entry.unwrap().path()).collect();
+        assert_eq!(artifacts.len(), 1);
+        artifacts[0].clone()
+    }
+
+    fn own_folder(&self) -> PathBuf {
+        std::fs::read_dir(self.folder.path().join("tmp")).unwrap().next().unwrap().unwrap().path()
     }
 }
 

@@ -2,8 +2,8 @@
 
 use pelton_proto::task_manager_report::Report;
 
-use crate::cluster::{Cluster, start_worker};
-use crate::machine::{number_in, runs, until};
+use crate::cluster::{Cluster, Spoil, start_worker};
+use crate::machine::{number_in, processes_with, runs, until};
 
 #[tokio::test]
 async fn an_exit_is_reported_with_its_code_and_last_lines() {
@@ -103,6 +103,85 @@ async fn what_is_not_the_artifact_is_not_run() {
     let digest = cluster.job_manager.has(b"\x7fELF\x02\x01 of some other machine");
     let message = cluster.start_fails(1, &digest).await;
     assert!(message.contains("is no executable for this machine"), "{message}");
+}
+
+#[tokio::test]
+async fn a_start_that_fails_is_reported_once_and_frees_its_slots() {
+    let mut cluster = Cluster::with(&[("taskmanager.numberOfTaskSlots", "1")]).await;
+    let digest = cluster.job_manager.has(b"#!/bin/sh\nexit 7\n");
+    let failures: [(&str, Spoil, &str); 4] = [
+        ("an argument is too long for the kernel", Spoil::Argument, "Argument list too long"),
+        ("the program may not be executed", Spoil::Permission, "Permission denied"),
+        ("its interpreter is missing", Spoil::Interpreter, "No such file or directory"),
+        ("the worker gets no folder", Spoil::Folder, "cannot create the folder"),
+    ];
+    for (number, (what, spoil, message)) in (1..).zip(failures) {
+        let command = cluster.spoil(number, &digest, spoil);
+        cluster.connection.send(command).await;
+        // Reports come in order: a second one about this worker would be taken for the next one's.
+        match cluster.connection.report().await {
+            Report::WorkerStartFailed(failed) => {
+                assert_eq!(failed.worker_id, [number; 16], "{what}");
+                assert!(failed.message.contains(message), "{what}: {}", failed.message);
+            }
+            other => panic!("{what}: {other:?}"),
+        }
+        cluster.repair(&digest);
+        cluster.connection.send(start_worker(100 + number, &digest)).await;
+        for report in [cluster.connection.report().await, cluster.connection.report().await] {
+            match report {
+                Report::WorkerStarted(started) => assert_eq!(started.worker_id, [100 + number; 16], "after {what}"),
+                Report::WorkerExited(exited) => assert_eq!(exited.exit_code, Some(7), "after {what}"),
+                other => panic!("after {what}: {other:?}"),
+            }
+        }
+        assert_eq!(cluster.worker_folders(), 0, "after {what}");
+    }
+}
+
+#[tokio::test]
+async fn an_artifact_that_somebody_removed_is_fetched_again() {
+    let mut cluster = Cluster::start().await;
+    for worker in 1..=2 {
+        cluster.run(worker, "exit 7").await;
+        assert_eq!(cluster.exited().await.exit_code, Some(7));
+        std::fs::remove_file(cluster.only_artifact()).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_stop_that_meets_a_start_is_answered_when_nothing_is_left() {
+    let mut cluster = Cluster::start().await;
+    let digest = cluster.job_manager.has(b"#!/bin/sh\ntrap '' TERM\nexec sleep 1000\n");
+    let mark = cluster.folder.path().display().to_string();
+    for worker in 1..=60 {
+        cluster.connection.send(start_worker(worker, &digest)).await;
+        // From before the launch to after it.
+        for _ in 0..worker {
+            tokio::task::yield_now().await;
+        }
+        cluster.stop(worker, u64::from(worker) % 3).await;
+        let exited = loop {
+            match cluster.connection.report().await {
+                Report::WorkerStarted(started) => assert_eq!(started.worker_id, [worker; 16]),
+                Report::WorkerExited(exited) => break exited,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!((exited.worker_id, exited.requested), (vec![worker; 16], true));
+        assert_eq!(processes_with(&mark), Vec::<u32>::new(), "worker {worker} runs after its end was reported");
+    }
+    assert_eq!(cluster.worker_folders(), 0);
+}
+
+#[tokio::test]
+async fn the_workers_of_a_task_manager_that_is_dropped_end() {
+    let mut cluster = Cluster::start().await;
+    let worker = cluster.run(1, "trap '' TERM; echo ready; while :; do sleep 1000; done").await;
+    cluster.prints("ready\n").await;
+    let Cluster { task_manager, env, .. } = cluster;
+    drop(task_manager);
+    until(&env, "the end of the worker", || !runs(worker)).await;
 }
 
 #[tokio::test]

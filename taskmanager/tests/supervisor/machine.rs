@@ -11,6 +11,17 @@ pub fn runs(process: u32) -> bool {
     !stat.rsplit_once(')').is_some_and(|(_, rest)| rest.trim_start().starts_with(['Z', 'X']))
 }
 
+/// The processes whose environment holds `mark`.
+pub fn processes_with(mark: &str) -> Vec<u32> {
+    let processes = std::fs::read_dir("/proc").unwrap().flatten();
+    let processes = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let has = |process: &u32| {
+        let environment = std::fs::read(format!("/proc/{process}/environ")).unwrap_or_default();
+        environment.windows(mark.len()).any(|part| part == mark.as_bytes())
+    };
+    processes.filter(|process| has(process) && runs(*process)).collect()
+}
+
 /// Waits until `condition` holds, or panics with `what` after half a minute.
 pub async fn until(env: &Env, what: &str, mut condition: impl FnMut() -> bool) {
     let deadline = env.moment().after(Duration::from_secs(30));

@@ -7,7 +7,7 @@ use pelton_runtime_core::env::Env;
 
 use crate::cluster::{dynamic, start_worker};
 use crate::job_manager::FakeJobManager;
-use crate::machine::{runs, until};
+use crate::machine::{number_in, processes_with, runs, until};
 
 struct Binary(Child);
 
@@ -56,6 +56,64 @@ async fn no_worker_outlives_a_killed_task_manager() {
     }
     binary.signal(libc::SIGKILL);
     until(&env, "the end of all workers", || !workers.iter().any(|worker| runs(*worker))).await;
+}
+
+#[tokio::test]
+async fn what_workers_started_does_not_outlive_a_killed_task_manager() {
+    let env = Env::production();
+    let folder = tempfile::tempdir().unwrap();
+    let mut job_manager = FakeJobManager::start(&env).await;
+    let binary = Binary::start(dynamic(&job_manager, folder.path()), folder.path());
+    let mut connection = job_manager.registration().await;
+    let mut processes = Vec::new();
+    for number in 1..=3 {
+        let file = folder.path().join(format!("child-{number}"));
+        let script = format!("#!/bin/sh\nsleep 1000 & echo $! > {}\nread nothing\nwait\n", file.display());
+        let digest = job_manager.has(script.as_bytes());
+        connection.send(start_worker(number, &digest)).await;
+        match connection.report().await {
+            Report::WorkerStarted(started) => processes.push(started.process_id),
+            other => panic!("{other:?}"),
+        }
+        processes.push(number_in(&env, &file).await);
+    }
+    let mark = folder.path().display().to_string();
+    assert!(processes_with(&mark).len() >= processes.len());
+    binary.signal(libc::SIGKILL);
+    until(&env, "the end of all workers and their children", || !processes.iter().any(|process| runs(*process))).await;
+    until(&env, "the end of all that is left", || processes_with(&mark).is_empty()).await;
+}
+
+#[tokio::test]
+async fn programs_of_a_killed_task_manager_are_removed_by_the_next_one_and_its_own_at_its_end() {
+    let env = Env::production();
+    let folder = tempfile::tempdir().unwrap();
+    let blobs = folder.path().join("blobs");
+    let mut job_manager = FakeJobManager::start(&env).await;
+    let mut settings = dynamic(&job_manager, folder.path());
+    settings.push(("blob.storage.directory".to_owned(), blobs.display().to_string()));
+    let digest = job_manager.has(b"#!/bin/sh\nread nothing\n");
+    let has_program = |folder: &std::path::Path| folder.join("artifacts").join(&digest).exists();
+    let entries = || -> Vec<_> { std::fs::read_dir(&blobs).unwrap().map(|entry| entry.unwrap().path()).collect() };
+
+    let killed = Binary::start(settings.clone(), folder.path());
+    let mut connection = job_manager.registration().await;
+    connection.send(start_worker(1, &digest)).await;
+    assert!(matches!(connection.report().await, Report::WorkerStarted(_)));
+    let left = entries();
+    assert_eq!(left.iter().filter(|folder| has_program(folder)).count(), 1);
+    killed.signal(libc::SIGKILL);
+    until(&env, "the end of the first", || !runs(killed.0.id())).await;
+
+    let mut next = Binary::start(settings, folder.path());
+    let mut connection = job_manager.registration().await;
+    assert!(!left[0].exists());
+    connection.send(start_worker(1, &digest)).await;
+    assert!(matches!(connection.report().await, Report::WorkerStarted(_)));
+    assert_eq!(entries().iter().filter(|folder| has_program(folder)).count(), 1);
+    next.signal(libc::SIGTERM);
+    assert_eq!(next.code(&env).await, Some(0));
+    assert_eq!(entries(), Vec::<std::path::PathBuf>::new());
 }
 
 #[tokio::test]
