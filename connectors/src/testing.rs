@@ -50,6 +50,7 @@ pub fn place(subtask: u32, parallelism: u32) -> OperatorRuntime {
         parallelism,
         max_parallelism: 128,
         attempt_number: 0,
+        checkpointing: false,
         configuration: Arc::new(BTreeMap::new()),
         env: Env::production(),
         waker: TaskWaker::noop(),

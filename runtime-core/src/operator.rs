@@ -13,6 +13,7 @@ pub mod harness;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::task::Poll;
 
 use crate::checkpoint::snapshot::{OperatorSnapshot, RestoredState};
 use crate::element::{CheckpointId, StreamBatch, StreamElement};
@@ -108,6 +109,8 @@ pub struct OperatorRuntime {
     pub max_parallelism: u32,
     /// How often this subtask was started before.
     pub attempt_number: u32,
+    /// Whether the job takes checkpoints, so that a sink publishes when one completes and not before.
+    pub checkpointing: bool,
     /// The job's configuration.
     pub configuration: Arc<BTreeMap<String, String>>,
     /// The world, for what must happen off the task's thread (sources, sinks).
@@ -270,6 +273,14 @@ pub trait Operator: Send {
         Ok(OperatorSnapshot::default())
     }
 
+    /// The rest of the state of `checkpoint`, for an operator that finishes its part off the task's thread: asked after
+    /// [`snapshot`](Self::snapshot), and again when the operator's [`TaskWaker`] was called, until it is ready. What it
+    /// answers is added. The task goes on meanwhile, so it must be of the moment of `snapshot` all the same. An aborted
+    /// checkpoint is not asked for any more.
+    fn poll_snapshot(&mut self, _checkpoint: CheckpointId) -> OperatorResult<Poll<OperatorSnapshot>> {
+        Ok(Poll::Ready(OperatorSnapshot::default()))
+    }
+
     /// Takes state back, after [`open`](Self::open) and before anything else. Not called when there is none.
     ///
     /// # Errors
@@ -296,7 +307,11 @@ pub trait Operator: Send {
 }
 
 /// What an operator or source without state answers to state that it is given.
-pub(crate) fn refuse_state(state: &RestoredState) -> OperatorResult {
+///
+/// # Errors
+///
+/// Always, unless the state has no table.
+pub fn refuse_state(state: &RestoredState) -> OperatorResult {
     let Some(table) = state.keyed.keys().chain(state.operator.keys()).next() else { return Ok(()) };
     Err(OperatorError::data(format!(
         "the checkpoint has state `{table}` for this operator, which keeps none; give the operator that wrote it its \

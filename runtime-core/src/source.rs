@@ -4,6 +4,8 @@
 //! background through [`Env`](crate::env::Env) behind a bounded queue, and calls the
 //! [`TaskWaker`](crate::operator::TaskWaker) when there is something to poll.
 
+use std::task::Poll;
+
 use crate::checkpoint::snapshot::{OperatorSnapshot, RestoredState};
 use crate::element::{CheckpointId, StreamBatch};
 use crate::operator::{OperatorResult, OperatorRuntime};
@@ -33,6 +35,18 @@ pub trait SourceReader: Send {
     /// back to a position has none.
     fn snapshot(&mut self, _checkpoint: CheckpointId) -> OperatorResult<OperatorSnapshot> {
         Ok(OperatorSnapshot::default())
+    }
+
+    /// The rest of the positions of `checkpoint`, as
+    /// [`Operator::poll_snapshot`](crate::operator::Operator::poll_snapshot) has it: for a reader that does not know yet
+    /// what there is to read.
+    fn poll_snapshot(&mut self, _checkpoint: CheckpointId) -> OperatorResult<Poll<OperatorSnapshot>> {
+        Ok(Poll::Ready(OperatorSnapshot::default()))
+    }
+
+    /// The checkpoint is durable, and with it all before: the reader will never be taken back beyond it.
+    fn checkpoint_completed(&mut self, _checkpoint: CheckpointId) -> OperatorResult {
+        Ok(())
     }
 
     /// Takes positions back, before [`open`](Self::open). Not called when there are none.

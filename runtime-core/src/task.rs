@@ -10,6 +10,11 @@
 //!  Running ── every input ended ──► Finishing ── every operator finished ──► Delivering ── all sent ──► Finished
 //! ```
 //!
+//! A checkpoint is taken between two elements: when a source is triggered, or when the barriers of all channels are
+//! aligned ([`alignment`]). Every operator prepares, the barrier leaves on all outputs, every operator's state is taken,
+//! and the [`CheckpointListener`] gets all of it at once. A task that is Finishing takes triggers too: a sink may wait
+//! for one. When every operator has finished, the listener gets the state that stands for the task from then on.
+//!
 //! Who drives the task owns the thread: in production [`driver`], in a simulation the simulator. A step answers
 //! [`Step::Ran`] when it should be called again at once, and [`Step::Idle`] when it waits: for input, for room
 //! downstream, for a timer. Whatever it waits for calls the task's waker.
@@ -18,21 +23,33 @@
 //! records that were taken from an input are in the state or in an output when the step ends; pending output is
 //! flushed before the task goes idle.
 
+pub mod alignment;
 pub mod chain;
+pub mod checkpointing;
 pub mod driver;
 pub mod outputs;
 pub mod partition;
 pub mod valve;
 
-use crate::element::{StreamElement, Wakeup};
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use crate::checkpoint::snapshot::{OperatorSnapshot, RestoredState};
+use crate::element::{CheckpointBarrier, CheckpointId, StreamElement, Wakeup};
 use crate::exchange::input_queue::InputQueue;
 use crate::failure::{Classify, FailureClass};
+use crate::id::OperatorId;
 use crate::metrics::TaskMetricGroup;
 use crate::operator::{Finish, InputIndex, OperatorError, TaskWaker};
 use crate::source::{SourcePoll, SourceReader};
 use crate::time::{EpochMillis, MAX_WATERMARK, Moment};
 
+use self::alignment::{Aligned, Alignment, Decision};
 use self::chain::Chain;
+use self::checkpointing::{
+    CheckpointCommand, CheckpointListener, DeclineReason, FINAL_SNAPSHOT, Part, PartialSnapshot, TaskSnapshot,
+};
 use self::outputs::Outputs;
 use self::valve::{Valve, ValveOutput};
 
@@ -111,6 +128,15 @@ pub struct StreamTask {
     metrics: TaskMetricGroup,
     waker: TaskWaker,
     phase: Phase,
+    /// None for a job without checkpoints.
+    listener: Option<Arc<dyn CheckpointListener>>,
+    alignment: Alignment,
+    /// Snapshots that operators have not finished yet, the oldest first.
+    partial: Vec<PartialSnapshot>,
+    /// The listener was told that the task waits for a checkpoint.
+    waiting_told: bool,
+    /// The source had ended when the state that the task starts from was taken.
+    source_ended: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -132,10 +158,50 @@ impl StreamTask {
             TaskInput::Source(_) => Valve::new(&[]),
             TaskInput::Gate { inputs, .. } => Valve::new(inputs),
         };
-        Self { input, valve, chain, outputs, metrics, waker, phase: Phase::Running }
+        let alignment = match &input {
+            TaskInput::Source(_) => Alignment::new(0),
+            TaskInput::Gate { inputs, .. } => Alignment::new(inputs.len()),
+        };
+        Self {
+            input,
+            valve,
+            chain,
+            outputs,
+            metrics,
+            waker,
+            phase: Phase::Running,
+            listener: None,
+            alignment,
+            partial: Vec::new(),
+            waiting_told: false,
+            source_ended: false,
+        }
     }
 
-    /// Opens the source and every operator, the last of the chain first, as in Flink.
+    /// The same task in a job that takes checkpoints: `listener` is told of them.
+    #[must_use]
+    pub fn with_checkpoints(mut self, listener: Arc<dyn CheckpointListener>) -> Self {
+        self.listener = Some(listener);
+        self
+    }
+
+    /// Gives operators state back, before [`open`](Self::open): a source takes its own before it opens, operators right
+    /// after they have. An operator that is not named, or whose state is empty, starts without.
+    ///
+    /// # Errors
+    ///
+    /// When the state is of an operator that this task does not have.
+    pub fn restore(&mut self, states: Vec<(OperatorId, RestoredState)>) -> Result<(), TaskError> {
+        self.chain.restore(states)
+    }
+
+    /// Says, before [`open`](Self::open), that every instance of the task's source had finished in the checkpoint that
+    /// the job starts from: it is not opened, and ends at the first step. For a source whose state does not tell.
+    pub fn restore_ended_source(&mut self) {
+        self.source_ended = true;
+    }
+
+    /// Opens the source and every operator, the last of the chain first, as in Flink. State comes back here.
     ///
     /// # Errors
     ///
@@ -143,10 +209,41 @@ impl StreamTask {
     pub fn open(&mut self, now: Now) -> Result<(), TaskError> {
         self.chain.open(now, &mut self.outputs)?;
         if let TaskInput::Source(reader) = &mut self.input {
+            let restored = self.chain.take_restored_head();
+            if self.source_ended {
+                return Ok(());
+            }
+            if let Some(state) = restored {
+                reader.restore(state).map_err(|source| self.chain.error(0, source))?;
+            }
             let runtime = self.chain.head_runtime();
             reader.open(runtime).map_err(|source| self.chain.error(0, source))?;
         }
         Ok(())
+    }
+
+    /// Does what the task is told about checkpoints, between two steps.
+    ///
+    /// # Errors
+    ///
+    /// As of [`step`](Self::step).
+    pub fn command(&mut self, command: CheckpointCommand, now: Now) -> Result<(), TaskError> {
+        match command {
+            CheckpointCommand::Trigger(barrier) => self.trigger(barrier, now),
+            CheckpointCommand::Completed(checkpoint) => self.completed(checkpoint, now),
+            CheckpointCommand::Aborted(checkpoint) => {
+                self.partial.retain(|partial| partial.snapshot.checkpoint != checkpoint);
+                let decision = self.alignment.aborted(checkpoint);
+                self.on_alignment(decision, now)
+            }
+        }
+    }
+
+    /// Answers to a trigger that this task will not take.
+    pub fn decline(&self, checkpoint: CheckpointId, reason: DeclineReason) {
+        if let Some(listener) = &self.listener {
+            listener.declined(checkpoint, reason);
+        }
     }
 
     /// Does a bounded piece of work.
@@ -155,6 +252,9 @@ impl StreamTask {
     ///
     /// The error of an operator; the task must be closed then and not stepped again.
     pub fn step(&mut self, now: Now) -> Result<Step, TaskError> {
+        if !self.partial.is_empty() {
+            self.poll_snapshots()?;
+        }
         if self.phase != Phase::Delivering && !self.outputs.has_room(&self.waker) {
             // What waits for company on other channels would wait as long as the full one is.
             self.outputs.flush();
@@ -190,6 +290,7 @@ impl StreamTask {
         }
         self.chain.fire_timers(now, &mut self.outputs)?;
         let polled = match &mut self.input {
+            TaskInput::Source(_) if self.source_ended => return self.on_source(SourcePoll::End, now),
             TaskInput::Source(reader) => {
                 let polled = reader.poll(now.wall).map_err(|source| self.chain.error(0, source))?;
                 return self.on_source(polled, now);
@@ -250,14 +351,13 @@ impl StreamTask {
                 if self.valve.all_ended() {
                     self.phase = Phase::Finishing { next: 0 };
                 }
+                let decision = self.alignment.ended(channel);
+                self.on_alignment(decision, now)?;
             }
             StreamElement::LatencyMarker(marker) => self.outputs.broadcast(&StreamElement::LatencyMarker(marker)),
             StreamElement::Barrier(barrier) => {
-                let message = format!(
-                    "a barrier of checkpoint {} arrived, but this version takes no checkpoints",
-                    barrier.checkpoint.0
-                );
-                return Err(self.chain.error(0, OperatorError::data(message)));
+                let decision = self.alignment.barrier(channel, barrier, now.moment);
+                self.on_alignment(decision, now)?;
             }
         }
         Ok(Step::Ran)
@@ -281,17 +381,127 @@ impl StreamTask {
         for operator in next..self.chain.len() {
             if self.chain.finish(operator, now, &mut self.outputs)? == Finish::Pending {
                 self.phase = Phase::Finishing { next: operator };
+                if !std::mem::replace(&mut self.waiting_told, true)
+                    && let Some(listener) = &self.listener
+                {
+                    listener.waits_for_checkpoint();
+                }
                 return Ok(self.idle(WaitsFor::Sink, None, now));
             }
+        }
+        if self.listener.is_some() {
+            self.take_snapshot(FINAL_SNAPSHOT, Duration::ZERO, Duration::ZERO, now)?;
         }
         self.outputs.end();
         self.phase = Phase::Delivering;
         Ok(self.deliver())
     }
 
+    fn trigger(&mut self, barrier: CheckpointBarrier, now: Now) -> Result<(), TaskError> {
+        let checkpoint = barrier.checkpoint;
+        let refused = match self.phase {
+            Phase::Running | Phase::Finishing { .. } => match self.alignment.triggered(barrier, now.moment) {
+                Ok(decision) => return self.on_alignment(decision, now),
+                Err(late) => late.into(),
+            },
+            Phase::Delivering => DeclineReason::Ending,
+            Phase::Finished => DeclineReason::NotRunning,
+        };
+        self.decline(checkpoint, refused);
+        Ok(())
+    }
+
+    fn completed(&mut self, checkpoint: CheckpointId, now: Now) -> Result<(), TaskError> {
+        if let (TaskInput::Source(reader), false) = (&mut self.input, self.source_ended) {
+            reader.checkpoint_completed(checkpoint).map_err(|source| self.chain.error(0, source))?;
+        }
+        self.chain.checkpoint_completed(checkpoint, now, &mut self.outputs)
+    }
+
+    fn on_alignment(&mut self, decision: Decision, now: Now) -> Result<(), TaskError> {
+        if let TaskInput::Gate { queue, .. } = &self.input {
+            decision.release.iter().for_each(|channel| queue.unblock(*channel));
+            decision.block.iter().for_each(|channel| queue.block(*channel));
+        }
+        if let (Some(given_up), Some(newer)) = (decision.superseded, self.alignment.latest()) {
+            self.decline(given_up, DeclineReason::Overtaken(newer));
+        }
+        match decision.take {
+            Some(aligned) => self.checkpoint(aligned, now),
+            None => Ok(()),
+        }
+    }
+
+    /// Takes a checkpoint: everything that was processed is before it, everything else after it.
+    fn checkpoint(&mut self, aligned: Aligned, now: Now) -> Result<(), TaskError> {
+        let Aligned { barrier, started } = aligned;
+        let checkpoint = barrier.checkpoint;
+        let alignment = now.moment.since(started);
+        let since_trigger = u64::try_from(now.wall.saturating_sub(barrier.triggered_at)).unwrap_or(0);
+        let start_delay = Duration::from_millis(since_trigger).saturating_sub(alignment);
+        self.chain.prepare_checkpoint(now, &mut self.outputs)?;
+        self.outputs.barrier(barrier);
+        if self.listener.is_none() {
+            let message = format!(
+                "a barrier of checkpoint {} arrived, but this task was deployed without checkpoints",
+                checkpoint.0
+            );
+            return Err(self.chain.error(0, OperatorError::data(message)));
+        }
+        self.take_snapshot(checkpoint, start_delay, alignment, now)
+    }
+
+    fn take_snapshot(
+        &mut self,
+        checkpoint: CheckpointId,
+        start_delay: Duration,
+        alignment: Duration,
+        now: Now,
+    ) -> Result<(), TaskError> {
+        let mut parts = Vec::with_capacity(self.chain.len());
+        for index in 0..self.chain.len() {
+            let operator = self.chain.operator_id(index);
+            let snapshot = match (self.chain.snapshot(index, checkpoint)?, &mut self.input) {
+                (Some(snapshot), _) => snapshot,
+                (None, TaskInput::Source(reader)) if !self.source_ended => {
+                    reader.snapshot(checkpoint).map_err(|source| self.chain.error(index, source))?
+                }
+                (None, _) => OperatorSnapshot::default(),
+            };
+            parts.push(Part { operator, snapshot, whole: false });
+        }
+        let synchronous = self.chain.head_runtime().env.moment().since(now.moment);
+        let snapshot = TaskSnapshot { checkpoint, operators: Vec::new(), start_delay, alignment, synchronous };
+        self.partial.push(PartialSnapshot { snapshot, parts });
+        self.poll_snapshots()
+    }
+
+    /// Asks operators for what is missing in snapshots, and hands on those that are whole.
+    fn poll_snapshots(&mut self) -> Result<(), TaskError> {
+        for partial in &mut self.partial {
+            let checkpoint = partial.snapshot.checkpoint;
+            for (index, part) in partial.parts.iter_mut().enumerate().filter(|(_, part)| !part.whole) {
+                let polled = match (self.chain.poll_snapshot(index, checkpoint)?, &mut self.input) {
+                    (Some(polled), _) => polled,
+                    (None, TaskInput::Source(reader)) if !self.source_ended => {
+                        reader.poll_snapshot(checkpoint).map_err(|source| self.chain.error(index, source))?
+                    }
+                    (None, _) => Poll::Ready(OperatorSnapshot::default()),
+                };
+                part.add(polled);
+            }
+        }
+        if let Some(listener) = &self.listener {
+            for whole in self.partial.extract_if(.., |partial| partial.is_whole()) {
+                whole.give_to(&**listener);
+            }
+        }
+        Ok(())
+    }
+
     /// Finishes once everything has left: a task that has ended would not be told of a connection that breaks.
     fn deliver(&mut self) -> Step {
-        if self.outputs.is_delivered(&self.waker) {
+        if self.outputs.is_delivered(&self.waker) && self.partial.is_empty() {
             self.phase = Phase::Finished;
             return Step::Finished;
         }
@@ -307,8 +517,11 @@ impl StreamTask {
         };
         let until = wall.map_or(Wakeup::OnEvent, |wall| {
             let delay = u64::try_from(wall.saturating_sub(now.wall)).unwrap_or(0);
-            Wakeup::At(now.moment.after(std::time::Duration::from_millis(delay)))
+            Wakeup::At(now.moment.after(Duration::from_millis(delay)))
         });
         Step::Idle { waits_for, until }
     }
 }
+
+#[cfg(test)]
+mod tests;

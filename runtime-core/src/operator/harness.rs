@@ -10,14 +10,16 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
+use std::task::Poll;
 
-use crate::element::{StreamBatch, StreamElement};
+use crate::checkpoint::snapshot::{OperatorSnapshot, RestoredState};
+use crate::element::{CheckpointId, StreamBatch, StreamElement};
 use crate::env::{BoxFuture, Env, SpawnedTask, World};
 use crate::id::{JobId, OperatorId};
 use crate::metrics::OperatorMetricGroup;
 use crate::operator::{
-    Finish, INITIAL_WATERMARK, InputIndex, Operator, OperatorContext, OperatorFactory, OperatorResult, OperatorRuntime,
-    OutputPort, TaskWaker,
+    Finish, INITIAL_WATERMARK, InputIndex, Operator, OperatorContext, OperatorError, OperatorFactory, OperatorResult,
+    OperatorRuntime, OutputPort, TaskWaker,
 };
 use crate::time::{EpochMillis, Moment};
 
@@ -66,6 +68,7 @@ impl OperatorHarness {
             parallelism: 1,
             max_parallelism: 128,
             attempt_number: 0,
+            checkpointing: false,
             configuration: Arc::new(BTreeMap::new()),
             env: Env::new(Arc::new(StillWorld)),
             waker: TaskWaker::noop(),
@@ -147,6 +150,47 @@ impl OperatorHarness {
     /// What the operator answers.
     pub fn finish(&mut self) -> OperatorResult<Finish> {
         self.call(|operator, cx| operator.finish(cx))
+    }
+
+    /// Takes a checkpoint: lets the operator prepare, and answers with its state. What it emitted before is output.
+    ///
+    /// # Errors
+    ///
+    /// What the operator answers; also when it needs the background to finish its state, which a harness has not.
+    pub fn checkpoint(&mut self, checkpoint: CheckpointId) -> OperatorResult<OperatorSnapshot> {
+        self.call(|operator, cx| operator.prepare_checkpoint(cx))?;
+        let mut snapshot = self.operator.snapshot(checkpoint)?;
+        match self.operator.poll_snapshot(checkpoint)? {
+            Poll::Ready(rest) => {
+                snapshot.keyed.extend(rest.keyed);
+                snapshot.operator.extend(rest.operator);
+                Ok(snapshot)
+            }
+            Poll::Pending => Err(OperatorError::data("the operator's state is not ready")),
+        }
+    }
+
+    /// Gives the operator, just opened, the state that is its own of what instances of it wrote before.
+    ///
+    /// # Errors
+    ///
+    /// What the operator answers.
+    pub fn restore(&mut self, snapshots: &[OperatorSnapshot]) -> OperatorResult {
+        let OperatorRuntime { subtask, parallelism, .. } = self.runtime;
+        let state = RestoredState::assign(snapshots, self.runtime.key_groups(), subtask, parallelism);
+        if state.is_empty() {
+            return Ok(());
+        }
+        self.call(|operator, cx| operator.restore(state, cx))
+    }
+
+    /// Tells the operator that a checkpoint is durable.
+    ///
+    /// # Errors
+    ///
+    /// What the operator answers.
+    pub fn checkpoint_completed(&mut self, checkpoint: CheckpointId) -> OperatorResult {
+        self.call(|operator, cx| operator.checkpoint_completed(checkpoint, cx))
     }
 
     /// When the operator asked to be woken next.

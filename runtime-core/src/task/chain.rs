@@ -1,7 +1,11 @@
 //! The operators of one task: a tree below the head, run depth first on the task's thread.
 
-use crate::element::{StreamBatch, StreamElement};
+use std::task::Poll;
+
+use crate::checkpoint::snapshot::{OperatorSnapshot, RestoredState};
+use crate::element::{CheckpointId, StreamBatch, StreamElement};
 use crate::graph::JobVertex;
+use crate::id::OperatorId;
 use crate::operator::{
     Finish, INITIAL_WATERMARK, InputIndex, Operator, OperatorContext, OperatorError, OperatorResult, OperatorRuntime,
     OutputPort,
@@ -29,6 +33,8 @@ struct Node {
     /// Reused between calls; empty outside of them.
     emitted: Vec<(OutputPort, StreamElement)>,
     finished: bool,
+    /// State to take back at the opening.
+    restored: Option<RestoredState>,
 }
 
 /// One operator of a chain before it runs.
@@ -41,6 +47,9 @@ pub struct ChainedOperator {
 
 enum Call {
     Open,
+    Restore(RestoredState),
+    PrepareCheckpoint,
+    CheckpointCompleted(CheckpointId),
     Process(InputIndex, StreamBatch),
     Watermark(EpochMillis),
     Idle,
@@ -69,6 +78,7 @@ impl Chain {
                 wake_at: None,
                 emitted: Vec::new(),
                 finished: false,
+                restored: None,
             })
             .collect();
         Self { nodes, next_timer: None }
@@ -107,8 +117,81 @@ impl Chain {
     pub(super) fn open(&mut self, now: Now, outputs: &mut Outputs) -> Result<(), TaskError> {
         for index in (0..self.nodes.len()).rev() {
             self.call(index, Call::Open, now, outputs)?;
+            // A source at the head takes its own back before it opens.
+            if self.nodes[index].operator.is_some()
+                && let Some(state) = self.nodes[index].restored.take()
+            {
+                self.call(index, Call::Restore(state), now, outputs)?;
+            }
         }
         Ok(())
+    }
+
+    /// Keeps state for the opening.
+    pub(super) fn restore(&mut self, states: Vec<(OperatorId, RestoredState)>) -> Result<(), TaskError> {
+        for (operator, state) in states {
+            let Some(node) = self.nodes.iter_mut().find(|node| node.runtime.operator_id == operator) else {
+                let message = format!("the task was given state of the operator {operator}, which it does not have");
+                return Err(self.error(0, OperatorError::data(message)));
+            };
+            node.restored = (!state.is_empty()).then_some(state);
+        }
+        Ok(())
+    }
+
+    /// The state of the source at the head, once.
+    pub(super) fn take_restored_head(&mut self) -> Option<RestoredState> {
+        self.nodes[0].restored.take()
+    }
+
+    /// Lets every operator that has not finished emit what belongs before the barrier, the head first.
+    pub(super) fn prepare_checkpoint(&mut self, now: Now, outputs: &mut Outputs) -> Result<(), TaskError> {
+        for index in 0..self.nodes.len() {
+            if !self.nodes[index].finished {
+                self.call(index, Call::PrepareCheckpoint, now, outputs)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells every operator that has not finished.
+    pub(super) fn checkpoint_completed(
+        &mut self,
+        checkpoint: CheckpointId,
+        now: Now,
+        outputs: &mut Outputs,
+    ) -> Result<(), TaskError> {
+        for index in 0..self.nodes.len() {
+            if !self.nodes[index].finished {
+                self.call(index, Call::CheckpointCompleted(checkpoint), now, outputs)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The id of the operator at `index`.
+    pub(super) fn operator_id(&self, index: usize) -> OperatorId {
+        self.nodes[index].runtime.operator_id
+    }
+
+    /// The state of the operator at `index`; none for a source at the head, which the task asks itself.
+    pub(super) fn snapshot(
+        &mut self,
+        index: usize,
+        checkpoint: CheckpointId,
+    ) -> Result<Option<OperatorSnapshot>, TaskError> {
+        let Some(operator) = &mut self.nodes[index].operator else { return Ok(None) };
+        operator.snapshot(checkpoint).map(Some).map_err(|source| self.error(index, source))
+    }
+
+    /// The rest of that state; none for a source at the head.
+    pub(super) fn poll_snapshot(
+        &mut self,
+        index: usize,
+        checkpoint: CheckpointId,
+    ) -> Result<Option<Poll<OperatorSnapshot>>, TaskError> {
+        let Some(operator) = &mut self.nodes[index].operator else { return Ok(None) };
+        operator.poll_snapshot(checkpoint).map(Some).map_err(|source| self.error(index, source))
     }
 
     pub(super) fn process_head(
@@ -218,6 +301,9 @@ impl Chain {
         let mut cx = OperatorContext::new(&node.runtime, now.wall, node.watermark, &mut emitted, &mut node.wake_at);
         let result = match call {
             Call::Open => operator.open(&mut cx),
+            Call::Restore(state) => operator.restore(state, &mut cx),
+            Call::PrepareCheckpoint => operator.prepare_checkpoint(&mut cx),
+            Call::CheckpointCompleted(checkpoint) => operator.checkpoint_completed(checkpoint, &mut cx),
             Call::Process(input, batch) => {
                 node.runtime.metrics.records_in.add(batch.num_rows() as u64);
                 operator.process(input, batch, &mut cx)

@@ -15,6 +15,7 @@ use crate::failure::{FailureClass, error_chain};
 use crate::operator::TaskWaker;
 use crate::time::Moment;
 
+use super::checkpointing::{CheckpointCommand, DeclineReason};
 use super::{Now, Step, StreamTask, TaskError, WaitsFor};
 
 /// How a task ended.
@@ -47,6 +48,31 @@ struct Shared {
     /// Set by a wake, cleared by the task before it looks for work.
     awake: AtomicBool,
     thread: OnceLock<Thread>,
+    /// Set when the mailbox has something, so that a step costs no lock.
+    has_mail: AtomicBool,
+    mailbox: Mutex<Mailbox>,
+}
+
+/// What the task has not been told yet.
+#[derive(Debug, Default)]
+struct Mailbox {
+    commands: Vec<CheckpointCommand>,
+    /// The task has ended.
+    closed: bool,
+}
+
+/// How many commands wait for a task that does not step. Checkpoints of such a task time out long before.
+const MAILBOX_MAX: usize = 1024;
+
+/// Why a task was not told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NotTold {
+    /// It has ended.
+    #[error("the task has ended")]
+    Ended,
+    /// It has not stepped for a long time.
+    #[error("the task does not react")]
+    Stuck,
 }
 
 impl TaskControl {
@@ -67,6 +93,28 @@ impl TaskControl {
         self.shared.canceled.load(Ordering::Acquire)
     }
 
+    /// Tells the task about a checkpoint, at its next step.
+    ///
+    /// # Errors
+    ///
+    /// When the task has ended, or has been told too much that it did not react to. A trigger that was accepted is
+    /// answered by the task's [`CheckpointListener`](super::checkpointing::CheckpointListener) in any case.
+    pub fn send(&self, command: CheckpointCommand) -> Result<(), NotTold> {
+        {
+            let mut mailbox = self.shared.mailbox.lock();
+            if mailbox.closed {
+                return Err(NotTold::Ended);
+            }
+            if mailbox.commands.len() >= MAILBOX_MAX {
+                return Err(NotTold::Stuck);
+            }
+            mailbox.commands.push(command);
+            self.shared.has_mail.store(true, Ordering::Release);
+        }
+        self.shared.wake();
+        Ok(())
+    }
+
     /// A waker for the task's operators and channels.
     pub fn waker(&self) -> TaskWaker {
         let shared = Arc::clone(&self.shared);
@@ -75,6 +123,20 @@ impl TaskControl {
 }
 
 impl Shared {
+    fn take_mail(&self) -> Vec<CheckpointCommand> {
+        if !self.has_mail.swap(false, Ordering::AcqRel) {
+            return Vec::new();
+        }
+        std::mem::take(&mut self.mailbox.lock().commands)
+    }
+
+    /// Takes no more commands, and answers with those that were not done.
+    fn close_mailbox(&self) -> Vec<CheckpointCommand> {
+        let mut mailbox = self.mailbox.lock();
+        mailbox.closed = true;
+        std::mem::take(&mut mailbox.commands)
+    }
+
     fn wake(&self) {
         if !self.awake.swap(true, Ordering::AcqRel)
             && let Some(thread) = self.thread.get()
@@ -112,6 +174,11 @@ pub fn drive(env: &Env, control: &TaskControl, mut task: StreamTask, on_running:
         Ok(Err(error)) => failed(&error),
         Err(panic) => panicked(panic.as_ref()),
     };
+    for command in control.shared.close_mailbox() {
+        if let CheckpointCommand::Trigger(barrier) = command {
+            task.decline(barrier.checkpoint, DeclineReason::NotRunning);
+        }
+    }
     // What closing does wrong no longer matters to the outcome, but must not take the worker down.
     if catch_unwind(AssertUnwindSafe(|| task.close())).is_err() {
         tracing::warn!("an operator panicked while it was closed");
@@ -149,7 +216,11 @@ fn run(
                 None => TaskEnd::Canceled,
             });
         }
-        let step = task.step(Now { wall: env.wall_clock(), moment: at })?;
+        let now = Now { wall: env.wall_clock(), moment: at };
+        for command in control.shared.take_mail() {
+            task.command(command, now)?;
+        }
+        let step = task.step(now)?;
         at = lap(env, at, &task.metrics().busy_ns);
         match step {
             Step::Ran => {}

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use crate::element::{StreamBatch, StreamElement};
+use crate::element::{CheckpointBarrier, StreamBatch, StreamElement};
 use crate::exchange::ElementWriter;
 use crate::graph::Partitioner;
 use crate::metrics::TaskMetricGroup;
@@ -141,6 +141,12 @@ impl Outputs {
         for channel in self.edges.iter_mut().flat_map(|edge| &mut edge.channels) {
             channel.send(element.clone(), &self.metrics);
         }
+    }
+
+    /// Sends a barrier on every channel, after everything that is pending.
+    pub(super) fn barrier(&mut self, barrier: CheckpointBarrier) {
+        self.broadcast(&StreamElement::Barrier(barrier));
+        self.pending_since = None;
     }
 
     /// Sends what is pending.

@@ -413,6 +413,7 @@ impl TaskBuild {
             parallelism: vertex.parallelism,
             max_parallelism: vertex.max_parallelism,
             attempt_number,
+            checkpointing: false,
             configuration: Arc::clone(&self.configuration),
             env: self.env.clone(),
             waker: control.waker(),

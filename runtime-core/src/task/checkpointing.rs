@@ -1,0 +1,127 @@
+//! What a task and its worker say to each other about checkpoints.
+//!
+//! ```text
+//!  worker ── CheckpointCommand (TaskControl::send) ──► task ── CheckpointListener ──► worker
+//! ```
+//!
+//! A snapshot is complete when it reaches the listener. Operators that finish theirs off the task's thread hold it up
+//! (see [`Operator::poll_snapshot`](crate::operator::Operator::poll_snapshot)), not the task.
+
+use std::task::Poll;
+use std::time::Duration;
+
+use crate::checkpoint::snapshot::OperatorSnapshot;
+use crate::element::{CheckpointBarrier, CheckpointId};
+use crate::id::OperatorId;
+
+use super::alignment::Late;
+
+/// Names the snapshot of a task that has finished; it belongs to every later checkpoint, and to none by number.
+pub const FINAL_SNAPSHOT: CheckpointId = CheckpointId(u64::MAX);
+
+/// What a task is told about checkpoints.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CheckpointCommand {
+    /// Take this checkpoint. For tasks that nobody running writes to.
+    Trigger(CheckpointBarrier),
+    /// This checkpoint is durable, and with it all before.
+    Completed(CheckpointId),
+    /// This checkpoint is given up.
+    Aborted(CheckpointId),
+}
+
+/// The state of one task at one checkpoint.
+#[derive(Debug)]
+pub struct TaskSnapshot {
+    /// The checkpoint.
+    pub checkpoint: CheckpointId,
+    /// The state of every operator that has some, in the order of the chain.
+    pub operators: Vec<(OperatorId, OperatorSnapshot)>,
+    /// From the checkpoint's trigger to its first barrier here.
+    pub start_delay: Duration,
+    /// From the first barrier here to the last.
+    pub alignment: Duration,
+    /// How long the task's thread was occupied.
+    pub synchronous: Duration,
+}
+
+/// Why a task does not take a checkpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum DeclineReason {
+    /// It does not run (any more).
+    #[error("the task is not running")]
+    NotRunning,
+    /// It has told its successors that nothing follows, so no barrier can follow; they are to be triggered instead.
+    #[error("the task has ended its outputs and is about to finish")]
+    Ending,
+    /// A newer checkpoint has come before this one was aligned, or before it was triggered.
+    #[error("checkpoint {} has overtaken it", .0.0)]
+    Overtaken(CheckpointId),
+    /// The task was told before that this checkpoint is given up.
+    #[error("it was aborted")]
+    Aborted,
+}
+
+impl From<Late> for DeclineReason {
+    fn from(late: Late) -> Self {
+        match late {
+            Late::Overtaken(by) => Self::Overtaken(by),
+            Late::Aborted => Self::Aborted,
+        }
+    }
+}
+
+/// Takes what a task has to say about checkpoints. Called on the task's thread, so it hands on and returns.
+pub trait CheckpointListener: Send + Sync {
+    /// The task's state at a checkpoint.
+    fn snapshot(&self, snapshot: TaskSnapshot);
+
+    /// The task does not take this checkpoint.
+    fn declined(&self, checkpoint: CheckpointId, reason: DeclineReason);
+
+    /// The task's state for all checkpoints to come. Its end is reported after this.
+    fn finished(&self, operators: Vec<(OperatorId, OperatorSnapshot)>);
+
+    /// Every input has ended, and an operator waits: perhaps for a checkpoint that completes. Called once.
+    fn waits_for_checkpoint(&self) {}
+}
+
+/// A snapshot in the making.
+pub(super) struct PartialSnapshot {
+    pub(super) snapshot: TaskSnapshot,
+    /// Per operator of the chain: its part, and whether it is whole.
+    pub(super) parts: Vec<Part>,
+}
+
+pub(super) struct Part {
+    pub(super) operator: OperatorId,
+    pub(super) snapshot: OperatorSnapshot,
+    pub(super) whole: bool,
+}
+
+impl Part {
+    /// Adds what the operator says now.
+    pub(super) fn add(&mut self, polled: Poll<OperatorSnapshot>) {
+        if let Poll::Ready(rest) = polled {
+            self.snapshot.keyed.extend(rest.keyed);
+            self.snapshot.operator.extend(rest.operator);
+            self.whole = true;
+        }
+    }
+}
+
+impl PartialSnapshot {
+    pub(super) fn is_whole(&self) -> bool {
+        self.parts.iter().all(|part| part.whole)
+    }
+
+    pub(super) fn give_to(self, listener: &dyn CheckpointListener) {
+        let operators = self.parts.into_iter().map(|part| (part.operator, part.snapshot));
+        let operators = operators.filter(|(_, snapshot)| !snapshot.is_empty()).collect();
+        if self.snapshot.checkpoint == FINAL_SNAPSHOT {
+            listener.finished(operators);
+        } else {
+            listener.snapshot(TaskSnapshot { operators, ..self.snapshot });
+        }
+    }
+}
