@@ -90,6 +90,7 @@ pub struct BlobStore {
 struct Blobs {
     by_digest: BTreeMap<String, Blob>,
     uploads: u64,
+    removals: u64,
     /// Grows with every release, so that the longest unused blob is known.
     releases: u64,
 }
@@ -157,9 +158,10 @@ impl BlobStore {
         if self.size() + size > MAX_STORE_BYTES {
             return Err(BlobError::Full { limit: MAX_STORE_BYTES });
         }
-        tokio::fs::rename(&temporary.0, self.path(&digest)).await?;
         let lease = self.env.moment().after(LEASE);
         let mut blobs = self.blobs.lock();
+        // Under the lock, which is held for no longer than a rename takes: a name in the folder is always in the table.
+        std::fs::rename(&temporary.0, self.path(&digest))?;
         let new = Blob { size, retained: 0, released: None, leases: Vec::new() };
         let blob = blobs.by_digest.entry(digest.clone()).or_insert(new);
         blob.leases.push(lease);
@@ -243,13 +245,28 @@ impl BlobStore {
 
     /// Removes what nobody needs but the last so many that were used.
     async fn sweep(&self, keep: usize) {
-        let now = self.env.moment();
-        let unused = self.blobs.lock().take_unused(now, keep);
-        for digest in unused {
-            if let Err(error) = tokio::fs::remove_file(self.path(&digest)).await {
-                warn!(digest, %error, "cannot remove an artifact");
+        for file in self.take_unused(keep) {
+            if let Err(error) = tokio::fs::remove_file(&file).await {
+                warn!(file = %file.display(), %error, "cannot remove an artifact");
             }
         }
+    }
+
+    /// Takes the files of those blobs out of the way. Removing a large file takes time, in which the same program may be
+    /// uploaded again.
+    fn take_unused(&self, keep: usize) -> Vec<PathBuf> {
+        let now = self.env.moment();
+        let mut blobs = self.blobs.lock();
+        let mut removed = Vec::new();
+        for digest in blobs.take_unused(now, keep) {
+            blobs.removals += 1;
+            let file = self.folder.join(format!("removed-{}", blobs.removals));
+            match std::fs::rename(self.path(&digest), &file) {
+                Ok(()) => removed.push(file),
+                Err(error) => warn!(digest, %error, "cannot remove an artifact"),
+            }
+        }
+        removed
     }
 
     fn path(&self, digest: &str) -> PathBuf {
@@ -336,6 +353,7 @@ fn remove_leftovers(parent: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::manual_world::ManualClock;
 
     async fn store(parent: &Path) -> BlobStore {
         BlobStore::open(Env::production(), parent.to_owned()).await.expect("a folder")
@@ -423,5 +441,35 @@ mod tests {
         let _third = store(parent.path()).await;
         assert!(!gone_folder.exists());
         assert!(alive.folder.exists());
+    }
+
+    #[tokio::test]
+    async fn an_upload_keeps_its_file_when_the_same_program_is_swept_at_that_moment() {
+        let parent = tempfile::tempdir().expect("a folder");
+        let (clock, env) = ManualClock::new();
+        let store = BlobStore::open(env, parent.path().to_owned()).await.expect("a folder");
+        let put = |text: String| store.put(futures::stream::iter([Ok(Bytes::from(text))]));
+        for round in 0..20 {
+            // Programs that nobody came for are swept first, so that the sweep takes its time.
+            for number in 0..50 {
+                put(format!("unused {number} {round}")).await.expect("stored");
+            }
+            let mut used = Vec::new();
+            for name in ["oldest", "older", "newest"] {
+                let digest = put(format!("{name} {round}")).await.expect("stored");
+                assert!(store.retain(&digest));
+                used.push(digest);
+            }
+            store.release(&used[0]).await;
+            store.release(&used[1]).await;
+            clock.advance(LEASE);
+            // The last release takes the place of the oldest while that is uploaded again.
+            let (_, again) = tokio::join!(store.release(&used[2]), put(format!("oldest {round}")));
+            let again = again.expect("stored");
+            assert_eq!(again, used[0]);
+            assert!(store.retain(&again));
+            assert!(store.read(&again).await.is_ok(), "round {round}");
+            store.release(&again).await;
+        }
     }
 }

@@ -12,6 +12,8 @@ mod blob;
 mod cluster;
 mod dispatcher;
 mod job_master;
+#[cfg(test)]
+mod manual_world;
 mod own_logs;
 mod process_metrics;
 mod resource_manager;
