@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use pelton_runtime_core::config::Configuration;
 use pelton_runtime_core::config::options::pipeline;
+use pelton_runtime_core::config::{Configuration, HIDDEN, is_sensitive};
 use pelton_runtime_core::graph::JobVertex;
 use pelton_runtime_core::graph::plan::plan_json;
 use pelton_runtime_core::id::JobId;
@@ -118,6 +118,11 @@ pub(super) async fn config(cx: &Context, id: &str) -> Answered {
     let parameters = Configuration::from_map(job.configuration.clone())
         .map(|configuration| configuration.get(&pipeline::GLOBAL_JOB_PARAMETERS))
         .unwrap_or_default();
+    let shown = |(key, value): (String, String)| {
+        let value = if is_sensitive(&key) { HIDDEN.to_owned() } else { value };
+        (key, Value::String(value))
+    };
+    let parameters: Map<String, Value> = parameters.into_iter().map(shown).collect();
     Ok(Answer::ok(json!({
         "jid": job.id.to_string(),
         "name": job.name,

@@ -71,6 +71,13 @@ async fn json_has_flinks_headers_and_files_have_no_cors() {
 }
 
 #[tokio::test]
+async fn secrets_among_the_parameters_of_a_job_are_hidden() {
+    let reply = get(&format!("{}/config", running())).await;
+    let parameters = &reply.json()["execution-config"]["user-config"];
+    assert_eq!(*parameters, json!({ "demo.param": "hello", "db.password": "******" }));
+}
+
+#[tokio::test]
 async fn the_allowed_origin_is_the_configured_one() {
     let settings =
         RestSettings { allow_origin: Some(HeaderValue::from_static("https://ops")), ..RestSettings::default() };

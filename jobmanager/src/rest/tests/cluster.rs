@@ -166,7 +166,10 @@ fn job(status: JobStatus, state: ExecutionState) -> Arc<JobView> {
         exceptions_truncated: false,
         restarts: 0,
         restart_strategy: "none".to_owned(),
-        configuration: BTreeMap::from([("pipeline.global-job-parameters".to_owned(), "demo.param:hello".to_owned())]),
+        configuration: BTreeMap::from([(
+            "pipeline.global-job-parameters".to_owned(),
+            "demo.param:hello,db.password:hunter2".to_owned(),
+        )]),
         arguments: Vec::new(),
     })
 }
