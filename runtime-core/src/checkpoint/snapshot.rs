@@ -87,6 +87,16 @@ impl RestoredState {
         self.keyed.is_empty() && self.operator.is_empty()
     }
 
+    /// Takes the rows of a table of keys out.
+    pub fn take_keyed(&mut self, name: &str) -> Vec<RecordBatch> {
+        self.keyed.remove(name).unwrap_or_default()
+    }
+
+    /// Takes the rows of a table of the subtask out.
+    pub fn take_operator(&mut self, name: &str) -> Vec<RecordBatch> {
+        self.operator.remove(name).unwrap_or_default()
+    }
+
     /// What instance `subtask` of `parallelism` gets of the snapshots that the instances of one operator wrote, in the
     /// order of their subtasks; `range` are its key groups.
     pub fn assign(snapshots: &[OperatorSnapshot], range: KeyGroupRange, subtask: u32, parallelism: u32) -> Self {

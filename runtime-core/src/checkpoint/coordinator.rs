@@ -1,0 +1,368 @@
+//! Decides when a checkpoint of one job begins, exists or is given up, and which ones are kept.
+//!
+//! ```text
+//!  trigger ─► collecting ── every task acknowledged or finished ──► storing its record ──► completed ─► announced
+//!                 │                                                   │    ▲                  older ones removed
+//!                 │                                                   │    └── unknown: again
+//!                 └── declined, timeout, job restarts or ends ──► aborted ◄── certainly not stored
+//! ```
+//!
+//! Knows no clock, channel or I/O: every [`Fact`] comes with the time, every wish leaves as an [`Action`].
+//!
+//! What it asks of tasks. A trigger goes to running tasks without a running predecessor, again whenever a pending
+//! checkpoint gets new ones. A source takes it at once; a task with inputs takes it when each of its channels has ended
+//! or has brought the barrier, and after its operators have finished when all have ended: a record that still waits
+//! in its queue belongs to the checkpoint, as its finished predecessor will not send it again. A trigger for a
+//! checkpoint whose barrier a task has passed already is nothing new to it.
+//!
+//! Invariants:
+//! - ids only grow, also over restarts of the job;
+//! - a checkpoint is announced only after its record is durable, and announced ones come in order;
+//! - a checkpoint whose record is being stored is never aborted by its timer, as it may exist already, and the job is
+//!   not restored before that is known;
+//! - a file that a kept checkpoint names is never removed, and a record is removed before the files it names;
+//! - an acknowledgement that comes too late only discards its own file.
+
+mod action;
+mod completion;
+mod ending;
+mod fact;
+mod failures;
+mod pending;
+mod retained;
+mod settings;
+mod tasks;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use self::action::Action;
+pub use self::fact::{DeployedTask, Fact, RequestId, Timer};
+pub use self::failures::AbortReason;
+use self::failures::ConsecutiveFailures;
+use self::pending::{Pending, Stage};
+use self::retained::Retained;
+pub use self::settings::{CheckpointSettings, Retention};
+pub(in crate::checkpoint) use self::tasks::TaskKey;
+use self::tasks::Tasks;
+use super::layout;
+use super::record::{CheckpointRecord, StateHandle};
+use super::statistics::{AcknowledgedSubtask, CheckpointStatistics};
+use crate::element::CheckpointId;
+use crate::graph::JobGraph;
+use crate::id::{Epoch, ExecutionAttemptId, JobId};
+use crate::scheduler::status::JobStatus;
+use crate::time::EpochMillis;
+
+/// How long to wait before a record that may be stored is stored again.
+const STORE_AGAIN: Duration = Duration::from_secs(1);
+
+/// How many requests may wait for a checkpoint.
+const REQUESTS_MAX: usize = 1000;
+
+/// Where the job is, as far as checkpoints care.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// Its tasks are not all there yet.
+    Starting,
+    /// They run or have finished.
+    Running,
+    /// The job was told to fail, or its tasks are being restarted; `told` once it knows what to begin from.
+    Down { told: bool },
+    /// The job has ended like this; a record may still be on its way.
+    Ended(JobStatus),
+    /// Nothing follows.
+    Closed,
+}
+
+/// The checkpoint coordinator of one job.
+pub struct CheckpointCoordinator {
+    job: JobId,
+    epoch: Epoch,
+    graph: Arc<JobGraph>,
+    settings: CheckpointSettings,
+
+    phase: Phase,
+    tasks: Tasks,
+    /// Whether a task has finished since the last checkpoint began.
+    finished_since: bool,
+    next: CheckpointId,
+    pending: BTreeMap<CheckpointId, Pending>,
+    retained: Retained,
+    failures: ConsecutiveFailures,
+    /// Those who wait for the next checkpoint to begin.
+    requests: Vec<RequestId>,
+    /// When the next checkpoint is due.
+    periodic_at: Option<EpochMillis>,
+    armed: Option<EpochMillis>,
+    /// Whether files may lie around that no checkpoint names.
+    sweep_due: bool,
+    statistics: CheckpointStatistics,
+
+    now: EpochMillis,
+    actions: Vec<Action>,
+}
+
+impl CheckpointCoordinator {
+    /// The coordinator of a job that has no checkpoints yet.
+    pub fn new(job: JobId, epoch: Epoch, graph: Arc<JobGraph>, settings: CheckpointSettings) -> Self {
+        Self {
+            job,
+            epoch,
+            phase: Phase::Starting,
+            tasks: Tasks::none(&graph),
+            graph,
+            finished_since: false,
+            next: CheckpointId(1),
+            pending: BTreeMap::new(),
+            retained: Retained::new(settings.retained),
+            failures: ConsecutiveFailures::new(settings.tolerable_failures),
+            requests: Vec::new(),
+            periodic_at: None,
+            armed: None,
+            sweep_due: false,
+            statistics: CheckpointStatistics::new(settings.history),
+            settings,
+            now: 0,
+            actions: Vec::new(),
+        }
+    }
+
+    /// Goes on after the checkpoints that the job has already.
+    #[must_use]
+    pub fn after(mut self, existing: impl IntoIterator<Item = Arc<CheckpointRecord>>) -> Self {
+        for record in existing {
+            self.next = self.next.max(CheckpointId(record.checkpoint.0 + 1));
+            self.retained.keep(record);
+            self.sweep_due = true;
+        }
+        self
+    }
+
+    /// Takes in what happened and answers with what is to be done, in this order.
+    pub fn handle(&mut self, now: EpochMillis, fact: Fact) -> Vec<Action> {
+        self.now = now;
+        match fact {
+            Fact::TasksDeployed(tasks) => self.tasks_deployed(&tasks),
+            Fact::TaskRunning { attempt } => self.tasks.run(attempt),
+            Fact::TaskFinished { attempt, state, last_barrier } => self.task_finished(attempt, state, last_barrier),
+            Fact::TriggerRequested(request) => self.trigger_requested(request),
+            Fact::Acknowledged { attempt, checkpoint, state, stats } => {
+                self.acknowledged(attempt, checkpoint, state, stats);
+            }
+            Fact::Declined { attempt, checkpoint, reason } => self.declined(attempt, checkpoint, &reason),
+            Fact::RecordStored { checkpoint } => self.record_stored(checkpoint),
+            Fact::RecordFailed { checkpoint, reason } => self.record_failed(checkpoint, reason),
+            Fact::RecordAmbiguous { checkpoint } => self.record_ambiguous(checkpoint),
+            Fact::JobRestarting => self.job_restarting(),
+            Fact::RestoreFailed { checkpoint, reason } => self.restore_failed(checkpoint, &reason),
+            Fact::JobEnded { status } => self.job_ended(status),
+            Fact::TimerFired(timer) => self.timer_fired(timer),
+        }
+        self.advance();
+        std::mem::take(&mut self.actions)
+    }
+
+    /// The newest checkpoint that exists and can be restored.
+    pub fn newest(&self) -> Option<&Arc<CheckpointRecord>> {
+        self.retained.newest()
+    }
+
+    /// What is known about the job's checkpoints.
+    pub fn statistics(&self) -> &CheckpointStatistics {
+        &self.statistics
+    }
+
+    /// How checkpoints are taken.
+    pub fn settings(&self) -> &CheckpointSettings {
+        &self.settings
+    }
+
+    fn push(&mut self, action: Action) {
+        self.actions.push(action);
+    }
+
+    fn tasks_deployed(&mut self, tasks: &[DeployedTask]) {
+        if matches!(self.phase, Phase::Ended(_) | Phase::Closed) {
+            return;
+        }
+        self.tasks = Tasks::deployed(&self.graph, tasks);
+        self.finished_since = false;
+        self.phase = Phase::Starting;
+    }
+
+    fn task_finished(&mut self, attempt: ExecutionAttemptId, state: StateHandle, last_barrier: Option<CheckpointId>) {
+        let Some(task) = self.tasks.task_of(attempt) else { return };
+        if let Some(file) = state.file().filter(|file| file.path != layout::final_state(self.epoch, attempt)) {
+            let reason = format!("{} finished with a state file that is not its own: `{}`", self.name(task), file.path);
+            return self.fail_job(reason);
+        }
+        if !self.tasks.finish(attempt, state.clone()) {
+            return;
+        }
+        self.finished_since = true;
+        let mut more = Vec::new();
+        for pending in self.pending.values_mut().filter(|pending| pending.stage == Stage::Collecting) {
+            // A barrier that it passed comes before its end: then its state at the barrier is still on its way.
+            if last_barrier.is_none_or(|last| last < pending.checkpoint) {
+                pending.finished(task, attempt, state.clone());
+            }
+            // Those it would have brought the barrier to are told themselves.
+            let told: Vec<_> =
+                self.tasks.without_running_predecessor(&self.graph).filter(|attempt| pending.tell(*attempt)).collect();
+            if !told.is_empty() {
+                more.push(Action::Trigger { checkpoint: pending.checkpoint, at: pending.triggered_at, attempts: told });
+            }
+        }
+        self.actions.extend(more);
+    }
+
+    fn trigger_requested(&mut self, request: RequestId) {
+        let refusal = match self.phase {
+            Phase::Running if !self.tasks.any_running() => Some("all tasks of the job have finished"),
+            Phase::Running if self.requests.len() >= REQUESTS_MAX => Some("too many requests wait for a checkpoint"),
+            Phase::Running => None,
+            Phase::Starting | Phase::Down { .. } => Some("not all tasks of the job are running"),
+            Phase::Ended(_) | Phase::Closed => Some("the job has ended"),
+        };
+        match refusal {
+            None => self.requests.push(request),
+            Some(reason) => {
+                self.statistics.refused();
+                self.push(Action::Answer { request, outcome: Err(reason.to_owned()) });
+            }
+        }
+    }
+
+    fn acknowledged(
+        &mut self,
+        attempt: ExecutionAttemptId,
+        checkpoint: CheckpointId,
+        state: StateHandle,
+        stats: super::statistics::AckStats,
+    ) {
+        let own = layout::state(checkpoint, attempt);
+        let named = state.file().map(|file| file.path.clone());
+        if let Some(pending) = self.pending.get_mut(&checkpoint)
+            && pending.stage == Stage::Collecting
+            && let Some(task) = pending.waits_for(attempt)
+        {
+            if named.is_some_and(|path| path != own) {
+                return self.declined(attempt, checkpoint, "it named a state file that is not its own");
+            }
+            let entry = AcknowledgedSubtask { at: self.now, state_bytes: state.size_bytes(), stats };
+            self.statistics.acknowledged(checkpoint, task, entry);
+            pending.acknowledged(task, attempt, state);
+            return;
+        }
+        // Too late, or twice. Its file is somebody's only while the checkpoint is.
+        let in_use = self.retained.names(&own) || self.pending.values().any(|pending| pending.names(&own));
+        if named.is_some_and(|path| path == own) && !in_use {
+            self.push(Action::DiscardFiles(vec![own]));
+        }
+    }
+
+    fn declined(&mut self, attempt: ExecutionAttemptId, checkpoint: CheckpointId, reason: &str) {
+        let Some(pending) = self.pending.get(&checkpoint) else { return };
+        if pending.stage == Stage::Collecting
+            && let Some(task) = pending.waits_for(attempt)
+        {
+            let reason = AbortReason::Declined { task: self.name(task), reason: reason.to_owned() };
+            self.abort(checkpoint, reason);
+        }
+    }
+
+    fn timer_fired(&mut self, timer: Timer) {
+        match timer {
+            Timer::Periodic => {
+                self.armed = None;
+                self.periodic_at = self.periodic_at.map(|at| at.min(self.now));
+            }
+            Timer::Expiry(checkpoint) => {
+                if self.pending.get(&checkpoint).is_some_and(|pending| pending.stage == Stage::Collecting) {
+                    self.abort(checkpoint, AbortReason::Expired);
+                }
+            }
+            Timer::StoreAgain(checkpoint) => {
+                if let Some(Stage::Storing(record)) = self.pending.get(&checkpoint).map(|pending| &pending.stage) {
+                    let record = record.clone();
+                    self.push(Action::StoreRecord(record));
+                }
+            }
+        }
+    }
+
+    /// Begins what can begin, and sees to the alarm for what cannot yet.
+    fn advance(&mut self) {
+        if self.phase == Phase::Starting && self.tasks.all_started() {
+            self.phase = Phase::Running;
+            self.periodic_at = Some(self.later(self.settings.interval));
+        }
+        self.store_next();
+        while self.may_trigger() && self.wants_to_trigger() {
+            self.trigger();
+        }
+        self.refuse_requests_of_finished_tasks();
+        let alarm = self.periodic_at.filter(|_| self.may_trigger());
+        if alarm != self.armed {
+            self.armed = alarm;
+            self.push(match alarm {
+                Some(at) => {
+                    let after = Duration::from_millis(u64::try_from(at.saturating_sub(self.now)).unwrap_or(0));
+                    Action::ArmTimer { timer: Timer::Periodic, after }
+                }
+                None => Action::DisarmTimer(Timer::Periodic),
+            });
+        }
+    }
+
+    fn may_trigger(&self) -> bool {
+        self.phase == Phase::Running
+            && self.tasks.any_running()
+            && self.pending.len() < self.settings.max_concurrent as usize
+    }
+
+    fn wants_to_trigger(&self) -> bool {
+        // When the sources have finished, sinks wait for the checkpoint that has their last results.
+        let last = self.finished_since && self.tasks.sources_have_finished();
+        last || !self.requests.is_empty() || self.periodic_at.is_some_and(|at| at <= self.now)
+    }
+
+    fn trigger(&mut self) {
+        let checkpoint = self.next;
+        self.next = CheckpointId(checkpoint.0 + 1);
+        self.finished_since = false;
+        self.periodic_at = Some(self.later(self.settings.interval));
+        let mut pending = Pending::new(checkpoint, self.now, &self.tasks, std::mem::take(&mut self.requests));
+        let attempts: Vec<_> =
+            self.tasks.without_running_predecessor(&self.graph).filter(|attempt| pending.tell(*attempt)).collect();
+        self.statistics.triggered(checkpoint, self.now, &self.graph, pending.already_finished());
+        self.pending.insert(checkpoint, pending);
+        self.push(Action::Trigger { checkpoint, at: self.now, attempts });
+        self.push(Action::ArmTimer { timer: Timer::Expiry(checkpoint), after: self.settings.timeout });
+    }
+
+    fn refuse_requests_of_finished_tasks(&mut self) {
+        if self.phase == Phase::Running && !self.tasks.any_running() {
+            self.refuse_requests("all tasks of the job have finished");
+        }
+    }
+
+    fn refuse_requests(&mut self, reason: &str) {
+        for request in std::mem::take(&mut self.requests) {
+            self.statistics.refused();
+            self.push(Action::Answer { request, outcome: Err(reason.to_owned()) });
+        }
+    }
+
+    fn later(&self, delay: Duration) -> EpochMillis {
+        self.now.saturating_add(i64::try_from(delay.as_millis()).unwrap_or(i64::MAX))
+    }
+
+    /// The task as people name it.
+    fn name(&self, task: tasks::TaskKey) -> String {
+        let vertex = &self.graph.vertices[task.vertex];
+        format!("{} ({}/{})", vertex.name, task.subtask + 1, vertex.parallelism)
+    }
+}

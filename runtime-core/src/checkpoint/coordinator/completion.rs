@@ -1,0 +1,136 @@
+//! From the last acknowledgement to a checkpoint that exists, or to one that does not.
+
+use std::sync::Arc;
+
+use super::pending::Stage;
+use super::{AbortReason, Action, CheckpointCoordinator, Phase, STORE_AGAIN, Timer};
+use crate::element::CheckpointId;
+use crate::id::ExecutionAttemptId;
+
+impl CheckpointCoordinator {
+    /// Stores the record of the oldest checkpoint that is complete. One at a time, so that they exist in order.
+    pub(super) fn store_next(&mut self) {
+        if !matches!(self.phase, Phase::Running | Phase::Starting) {
+            return;
+        }
+        if self.pending.values().any(|pending| pending.is_storing()) {
+            return;
+        }
+        let Some(pending) = self.pending.values_mut().find(|pending| pending.is_ready()) else { return };
+        let record = Arc::new(pending.record(self.job, self.epoch, &self.graph, self.now));
+        pending.stage = Stage::Storing(record.clone());
+        let checkpoint = pending.checkpoint;
+        self.push(Action::DisarmTimer(Timer::Expiry(checkpoint)));
+        self.push(Action::StoreRecord(record));
+    }
+
+    pub(super) fn record_stored(&mut self, checkpoint: CheckpointId) {
+        let Some(pending) = self.pending.get(&checkpoint) else { return };
+        let Stage::Storing(record) = &pending.stage else { return };
+        let record = record.clone();
+        let attempts = self.still_running(pending.participants());
+        let requests = self.pending.remove(&checkpoint).map(|pending| pending.requests).unwrap_or_default();
+        self.push(Action::DisarmTimer(Timer::StoreAgain(checkpoint)));
+        self.statistics.completed(checkpoint, self.now, record.size_bytes());
+        self.failures.succeeded();
+        self.pause();
+        self.retained.keep(record);
+        if !attempts.is_empty() {
+            self.push(Action::Completed { checkpoint, attempts });
+        }
+        for request in requests {
+            self.push(Action::Answer { request, outcome: Ok(checkpoint) });
+        }
+        // Older ones have nothing to add, and would come out of order.
+        let older: Vec<_> = self.pending.range(..checkpoint).map(|(older, _)| *older).collect();
+        for older in older {
+            self.abort(older, AbortReason::Subsumed { by: checkpoint });
+        }
+        self.remove_surplus();
+        if std::mem::take(&mut self.sweep_due) {
+            self.push(Action::Sweep);
+        }
+        self.settle();
+    }
+
+    pub(super) fn record_failed(&mut self, checkpoint: CheckpointId, reason: String) {
+        if self.pending.get(&checkpoint).is_some_and(|pending| pending.is_storing()) {
+            self.push(Action::DisarmTimer(Timer::StoreAgain(checkpoint)));
+            self.abort(checkpoint, AbortReason::NotStored { reason });
+            self.settle();
+        }
+    }
+
+    pub(super) fn record_ambiguous(&mut self, checkpoint: CheckpointId) {
+        if !self.pending.get(&checkpoint).is_some_and(|pending| pending.is_storing()) {
+            return;
+        }
+        if matches!(self.phase, Phase::Ended(_)) {
+            return self.leave_unknown(checkpoint);
+        }
+        self.push(Action::ArmTimer { timer: Timer::StoreAgain(checkpoint), after: STORE_AGAIN });
+    }
+
+    /// Gives a checkpoint up that certainly does not exist.
+    pub(super) fn abort(&mut self, checkpoint: CheckpointId, reason: AbortReason) {
+        let Some(pending) = self.pending.remove(&checkpoint) else { return };
+        let message = reason.to_string();
+        if !pending.is_storing() {
+            self.push(Action::DisarmTimer(Timer::Expiry(checkpoint)));
+        }
+        self.statistics.failed(checkpoint, self.now, &message);
+        self.pause();
+        self.sweep_due = true;
+        let attempts = self.still_running(pending.participants());
+        if !attempts.is_empty() {
+            self.push(Action::Aborted { checkpoint, attempts, reason: message.clone() });
+        }
+        let files = pending.own_files();
+        if !files.is_empty() {
+            self.push(Action::DiscardFiles(files));
+        }
+        for request in pending.requests {
+            self.push(Action::Answer { request, outcome: Err(message.clone()) });
+        }
+        if reason.is_a_failure() && matches!(self.phase, Phase::Running | Phase::Starting) && self.failures.failed() {
+            self.fail_job(format!(
+                "Exceeded checkpoint tolerable failure threshold: checkpoint {}: {message}",
+                checkpoint.0
+            ));
+        }
+    }
+
+    pub(super) fn fail_job(&mut self, reason: String) {
+        // The job says so when its tasks are gone.
+        self.phase = Phase::Down { told: true };
+        self.refuse_requests("the job is failing");
+        self.push(Action::FailJob { reason });
+    }
+
+    fn remove_surplus(&mut self) {
+        while let Some(surplus) = self.retained.take_surplus() {
+            let files = self.unnamed(surplus.paths().into_iter().map(str::to_owned));
+            self.statistics.discarded(surplus.checkpoint);
+            self.push(Action::RemoveCheckpoint { checkpoint: surplus.checkpoint, files });
+        }
+    }
+
+    /// Those files that no kept checkpoint, no pending one and no finished task names.
+    pub(super) fn unnamed(&self, files: impl Iterator<Item = String>) -> Vec<String> {
+        let is_last_state =
+            |path: &str| self.tasks.finished().any(|(_, state)| state.file().is_some_and(|file| file.path == path));
+        let in_use = |path: &str| {
+            self.retained.names(path) || self.pending.values().any(|pending| pending.names(path)) || is_last_state(path)
+        };
+        files.filter(|path| !in_use(path)).collect()
+    }
+
+    fn still_running(&self, attempts: &[ExecutionAttemptId]) -> Vec<ExecutionAttemptId> {
+        attempts.iter().copied().filter(|attempt| self.tasks.is_running(*attempt)).collect()
+    }
+
+    fn pause(&mut self) {
+        let earliest = self.later(self.settings.min_pause);
+        self.periodic_at = self.periodic_at.map(|at| at.max(earliest));
+    }
+}

@@ -1,0 +1,109 @@
+//! What a checkpoint coordinator is told.
+
+use crate::checkpoint::record::StateHandle;
+use crate::checkpoint::statistics::AckStats;
+use crate::element::CheckpointId;
+use crate::id::{ExecutionAttemptId, SubtaskIndex};
+use crate::scheduler::status::JobStatus;
+
+/// Something that happened.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Fact {
+    /// All tasks of the job were deployed, as these executions. Earlier ones are gone.
+    TasksDeployed(Vec<DeployedTask>),
+    /// A task runs.
+    TaskRunning {
+        /// Its execution.
+        attempt: ExecutionAttemptId,
+    },
+    /// A task reached the end of its input.
+    TaskFinished {
+        /// Its execution.
+        attempt: ExecutionAttemptId,
+        /// Its state in every checkpoint from now on, durable.
+        state: StateHandle,
+        /// The newest checkpoint whose barrier it passed, or whose trigger it took, before it finished.
+        last_barrier: Option<CheckpointId>,
+    },
+    /// A person wants a checkpoint now. The answer comes when it exists or was given up.
+    TriggerRequested(RequestId),
+    /// A task's part of a checkpoint is durable.
+    Acknowledged {
+        /// Its execution.
+        attempt: ExecutionAttemptId,
+        /// Which checkpoint.
+        checkpoint: CheckpointId,
+        /// Its state.
+        state: StateHandle,
+        /// How it went.
+        stats: AckStats,
+    },
+    /// A task cannot take part, or its part could not be stored.
+    Declined {
+        /// Its execution.
+        attempt: ExecutionAttemptId,
+        /// Which checkpoint.
+        checkpoint: CheckpointId,
+        /// Why.
+        reason: String,
+    },
+    /// A record is durable.
+    RecordStored {
+        /// Which checkpoint.
+        checkpoint: CheckpointId,
+    },
+    /// A record was certainly not stored and will not be.
+    RecordFailed {
+        /// Which checkpoint.
+        checkpoint: CheckpointId,
+        /// Why.
+        reason: String,
+    },
+    /// A record may be stored: the storage did not say, or not in time.
+    RecordAmbiguous {
+        /// Which checkpoint.
+        checkpoint: CheckpointId,
+    },
+    /// The tasks of the job are ended, to be started again.
+    JobRestarting,
+    /// A checkpoint cannot be read.
+    RestoreFailed {
+        /// Which one.
+        checkpoint: CheckpointId,
+        /// Why, with the file's name.
+        reason: String,
+    },
+    /// The job is over, or this JobManager is done with it.
+    JobEnded {
+        /// How.
+        status: JobStatus,
+    },
+    /// A timer that was armed.
+    TimerFired(Timer),
+}
+
+/// A task that was deployed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DeployedTask {
+    /// Index of its vertex.
+    pub vertex: usize,
+    /// Its index.
+    pub subtask: SubtaskIndex,
+    /// Its execution.
+    pub attempt: ExecutionAttemptId,
+}
+
+/// Tells the requests for checkpoints apart; a number of the caller's choice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RequestId(pub u64);
+
+/// The alarms of a coordinator; each exists once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Timer {
+    /// The next checkpoint is due.
+    Periodic,
+    /// A checkpoint took too long.
+    Expiry(CheckpointId),
+    /// It is time to find out whether a record is stored.
+    StoreAgain(CheckpointId),
+}

@@ -1,0 +1,136 @@
+//! A checkpoint that has begun and does not exist yet.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::fact::RequestId;
+use super::tasks::{TaskKey, Tasks};
+use crate::checkpoint::layout;
+use crate::checkpoint::record::{CheckpointRecord, OperatorRecord, StateHandle, SubtaskRecord, VertexRecord};
+use crate::element::CheckpointId;
+use crate::graph::JobGraph;
+use crate::id::{Epoch, ExecutionAttemptId, JobId};
+use crate::time::EpochMillis;
+
+/// How far it is.
+#[derive(Debug, PartialEq)]
+pub(super) enum Stage {
+    /// Tasks have still to acknowledge.
+    Collecting,
+    /// Its record is being stored; it may exist.
+    Storing(Arc<CheckpointRecord>),
+}
+
+#[derive(Debug)]
+pub(super) struct Pending {
+    pub(super) checkpoint: CheckpointId,
+    pub(super) triggered_at: EpochMillis,
+    pub(super) stage: Stage,
+    /// Those who asked for it.
+    pub(super) requests: Vec<RequestId>,
+    /// Executions that ran when it began.
+    participants: Vec<ExecutionAttemptId>,
+    told: BTreeSet<ExecutionAttemptId>,
+    waiting: BTreeMap<ExecutionAttemptId, TaskKey>,
+    states: BTreeMap<TaskKey, SubtaskRecord>,
+}
+
+impl Pending {
+    pub(super) fn new(
+        checkpoint: CheckpointId,
+        triggered_at: EpochMillis,
+        tasks: &Tasks,
+        requests: Vec<RequestId>,
+    ) -> Self {
+        let finished = |state: &StateHandle| SubtaskRecord { state: state.clone(), finished: true };
+        Self {
+            checkpoint,
+            triggered_at,
+            stage: Stage::Collecting,
+            requests,
+            participants: tasks.running().map(|(_, attempt)| attempt).collect(),
+            told: BTreeSet::new(),
+            waiting: tasks.running().map(|(key, attempt)| (attempt, key)).collect(),
+            states: tasks.finished().map(|(key, state)| (key, finished(state))).collect(),
+        }
+    }
+
+    /// How many tasks had finished when it began.
+    pub(super) fn already_finished(&self) -> usize {
+        self.states.len()
+    }
+
+    pub(super) fn participants(&self) -> &[ExecutionAttemptId] {
+        &self.participants
+    }
+
+    /// Whether this task has yet to be told; it counts as told from now on.
+    pub(super) fn tell(&mut self, attempt: ExecutionAttemptId) -> bool {
+        self.waiting.contains_key(&attempt) && self.told.insert(attempt)
+    }
+
+    pub(super) fn waits_for(&self, attempt: ExecutionAttemptId) -> Option<TaskKey> {
+        self.waiting.get(&attempt).copied()
+    }
+
+    pub(super) fn acknowledged(&mut self, task: TaskKey, attempt: ExecutionAttemptId, state: StateHandle) {
+        if self.waiting.remove(&attempt).is_some() {
+            self.states.insert(task, SubtaskRecord { state, finished: false });
+        }
+    }
+
+    /// The task has ended without passing the barrier: its last state is its part.
+    pub(super) fn finished(&mut self, task: TaskKey, attempt: ExecutionAttemptId, state: StateHandle) {
+        if self.waiting.remove(&attempt).is_some() {
+            self.states.insert(task, SubtaskRecord { state, finished: true });
+        }
+    }
+
+    /// Whether every part is there and its record can be stored.
+    pub(super) fn is_ready(&self) -> bool {
+        self.stage == Stage::Collecting && self.waiting.is_empty()
+    }
+
+    pub(super) fn is_storing(&self) -> bool {
+        matches!(self.stage, Stage::Storing(_))
+    }
+
+    pub(super) fn names(&self, path: &str) -> bool {
+        self.states.values().any(|subtask| subtask.state.file().is_some_and(|file| file.path == path))
+    }
+
+    /// The files that were written for this checkpoint alone.
+    pub(super) fn own_files(&self) -> Vec<String> {
+        let directory = format!("{}/", layout::directory(self.checkpoint));
+        let files = self.states.values().filter_map(|subtask| subtask.state.file());
+        files.map(|file| file.path.clone()).filter(|path| path.starts_with(&directory)).collect()
+    }
+
+    pub(super) fn record(&self, job: JobId, epoch: Epoch, graph: &JobGraph, now: EpochMillis) -> CheckpointRecord {
+        let vertices = graph.vertices.iter().enumerate().map(|(vertex, described)| VertexRecord {
+            id: described.id,
+            name: described.name.clone(),
+            max_parallelism: described.max_parallelism,
+            operators: described
+                .operators
+                .iter()
+                .map(|operator| OperatorRecord {
+                    id: operator.id,
+                    uid: operator.uid.clone(),
+                    name: operator.name.clone(),
+                })
+                .collect(),
+            subtasks: (0..described.parallelism)
+                .map(|subtask| self.states[&TaskKey { vertex, subtask }].clone())
+                .collect(),
+        });
+        CheckpointRecord {
+            job,
+            checkpoint: self.checkpoint,
+            epoch,
+            triggered_at: self.triggered_at,
+            completed_at: now,
+            vertices: vertices.collect(),
+        }
+    }
+}

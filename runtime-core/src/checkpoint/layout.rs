@@ -1,0 +1,86 @@
+//! Where the files of a job's checkpoints lie, below the job's own directory of checkpoints.
+//!
+//! ```text
+//!  <execution.checkpointing.dir>/<job id>/chk-7/_metadata            the record: checkpoint 7 exists
+//!                                        /chk-7/<attempt>.state      state of one subtask
+//!                                        /shared/<epoch>-<attempt>.state   last state of a subtask that has finished
+//! ```
+//!
+//! Invariant: the name of a file says who wrote it, so that nobody ever writes or removes another one's file.
+
+use crate::element::CheckpointId;
+use crate::id::{Epoch, ExecutionAttemptId};
+
+const RECORD: &str = "_metadata";
+const SHARED: &str = "shared/";
+
+/// The directory of a checkpoint.
+pub fn directory(checkpoint: CheckpointId) -> String {
+    format!("chk-{}", checkpoint.0)
+}
+
+/// The file that makes a checkpoint exist.
+pub fn record(checkpoint: CheckpointId) -> String {
+    format!("{}/{RECORD}", directory(checkpoint))
+}
+
+/// The state that an execution wrote for a checkpoint.
+pub fn state(checkpoint: CheckpointId, attempt: ExecutionAttemptId) -> String {
+    format!("{}/{attempt}.state", directory(checkpoint))
+}
+
+/// The state that an execution wrote when it finished, which all later checkpoints name.
+pub fn final_state(epoch: Epoch, attempt: ExecutionAttemptId) -> String {
+    format!("{SHARED}{epoch}-{attempt}.state")
+}
+
+/// What a file is, by its path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Owner {
+    /// The record of a checkpoint.
+    Record(CheckpointId),
+    /// Anything else in a checkpoint's directory.
+    Checkpoint(CheckpointId),
+    /// Written by a finished execution under this epoch.
+    Shared(Epoch),
+}
+
+/// Whose file this is; none for a file that no checkpoint writes.
+pub(super) fn owner(path: &str) -> Option<Owner> {
+    if let Some(name) = path.strip_prefix(SHARED) {
+        return name.split_once('-')?.0.parse().ok().map(|epoch| Owner::Shared(Epoch(epoch)));
+    }
+    let (directory, name) = path.strip_prefix("chk-")?.split_once('/')?;
+    let checkpoint = CheckpointId(directory.parse().ok()?);
+    if name == RECORD { Some(Owner::Record(checkpoint)) } else { Some(Owner::Checkpoint(checkpoint)) }
+}
+
+/// Whether a path stays below the directory and has only the characters that paths here have.
+pub fn is_valid(path: &str) -> bool {
+    let fine = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    path.split('/').all(|part| !part.is_empty() && part != "." && part != ".." && part.chars().all(fine))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_tells_its_owner() {
+        let attempt = ExecutionAttemptId::from_bytes([7; 16]);
+        assert_eq!(owner(&record(CheckpointId(3))), Some(Owner::Record(CheckpointId(3))));
+        assert_eq!(owner(&state(CheckpointId(3), attempt)), Some(Owner::Checkpoint(CheckpointId(3))));
+        assert_eq!(owner(&final_state(Epoch(2), attempt)), Some(Owner::Shared(Epoch(2))));
+        for foreign in ["chk-x/_metadata", "chk-3", "other/file", "shared/file", "_metadata"] {
+            assert_eq!(owner(foreign), None, "{foreign}");
+        }
+    }
+
+    #[test]
+    fn a_path_never_leaves_its_directory() {
+        assert!(is_valid("chk-1/a.state"));
+        for bad in ["", "/a", "a//b", "../a", "a/..", "a/./b", "a\\b", "a\0b"] {
+            assert!(!is_valid(bad), "{bad:?}");
+        }
+    }
+}

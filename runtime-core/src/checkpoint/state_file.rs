@@ -1,0 +1,220 @@
+//! The file of one subtask: the tables of all its operators, each an Arrow stream with its schema.
+//!
+//! ```text
+//!  header │ table │ table │ … │ index: operator ─► table ─► kind, offset, length │ index length 8 │ checksum
+//! ```
+//!
+//! Tables begin at multiples of 64 bytes and are read without a copy. The first column of a keyed table is the key
+//! group. See [`envelope`] for header and checksum.
+//!
+//! Invariant: what is read is what was written, or an error that names the file.
+
+mod index;
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions, UInt32Array};
+use arrow::buffer::Buffer;
+use arrow::compute::concat_batches;
+use arrow::datatypes::{DataType, Field, Schema, UInt32Type};
+use arrow::error::ArrowError;
+use arrow::ipc::reader::StreamDecoder;
+use arrow::ipc::writer::StreamWriter;
+use bytes::Bytes;
+
+use self::index::{Index, IndexedOperator, IndexedTable, TableKind};
+use super::envelope::{self, Damage, Kind};
+use super::snapshot::{KeyedTable, OperatorSnapshot, OperatorTable};
+use crate::failure::{Classify, FailureClass};
+use crate::id::OperatorId;
+
+const KIND: Kind = Kind { magic: *b"PELTONST", version: 1 };
+
+/// Tables begin at multiples of this, as Arrow likes its buffers.
+const ALIGNMENT: usize = 64;
+
+/// Why state has no form in bytes, or bytes are no state.
+#[derive(Debug, thiserror::Error)]
+pub enum StateFileError {
+    /// An operator handed over a table that is none.
+    #[error("table `{table}` of operator {operator} cannot be written")]
+    Unwritable {
+        /// Whose.
+        operator: OperatorId,
+        /// Which.
+        table: String,
+        /// Why.
+        source: ArrowError,
+    },
+    /// The bytes are not those of a state file, or not the ones that were written.
+    #[error("the state file `{file}` {damage}")]
+    Damaged {
+        /// The file.
+        file: String,
+        /// What is wrong with it.
+        damage: Damage,
+    },
+    /// A table of a file whose checksum matches cannot be read.
+    #[error("table `{table}` of operator {operator} in the state file `{file}` cannot be read")]
+    Unreadable {
+        /// The file.
+        file: String,
+        /// Whose.
+        operator: OperatorId,
+        /// Which.
+        table: String,
+        /// Why.
+        source: ArrowError,
+    },
+}
+
+impl Classify for StateFileError {
+    fn class(&self) -> FailureClass {
+        match self {
+            Self::Unwritable { .. } => FailureClass::System,
+            Self::Damaged { .. } | Self::Unreadable { .. } => FailureClass::Corrupt,
+        }
+    }
+}
+
+/// The bytes of a file with the state of these operators. Operators without state are left out; none if all are.
+///
+/// # Errors
+///
+/// When a table's key groups are not as many as its rows, or Arrow cannot write it.
+pub fn encode(operators: &[(OperatorId, OperatorSnapshot)]) -> Result<Option<Vec<u8>>, StateFileError> {
+    if operators.iter().all(|(_, snapshot)| snapshot.is_empty()) {
+        return Ok(None);
+    }
+    let mut file = envelope::begin(&KIND);
+    let mut index = Index::default();
+    for (id, snapshot) in operators.iter().filter(|(_, snapshot)| !snapshot.is_empty()) {
+        let unwritable =
+            |table: &str, source| StateFileError::Unwritable { operator: *id, table: table.to_owned(), source };
+        let mut tables = Vec::with_capacity(snapshot.keyed.len() + snapshot.operator.len());
+        for table in &snapshot.keyed {
+            let written = with_key_groups(table).and_then(|rows| append(&mut file, &rows));
+            let range = written.map_err(|error| unwritable(&table.name, error))?;
+            tables.push(IndexedTable::new(&table.name, TableKind::Keyed, range));
+        }
+        for table in &snapshot.operator {
+            let range = append(&mut file, &table.rows).map_err(|error| unwritable(&table.name, error))?;
+            tables.push(IndexedTable::new(&table.name, TableKind::of(table.redistribution), range));
+        }
+        index.operators.push(IndexedOperator::new(*id, tables));
+    }
+    index.append_to(&mut file);
+    Ok(Some(envelope::seal(file)))
+}
+
+/// The state in these bytes of `file`.
+///
+/// # Errors
+///
+/// When the bytes are not a state file's, not complete or not the written ones.
+pub fn decode(file: &str, bytes: &Bytes) -> Result<Vec<(OperatorId, OperatorSnapshot)>, StateFileError> {
+    let damaged = |damage| StateFileError::Damaged { file: file.to_owned(), damage };
+    let body = envelope::open(&KIND, bytes).map_err(damaged)?;
+    let index = Index::read(&body).map_err(damaged)?;
+    let mut operators = Vec::with_capacity(index.operators.len());
+    for operator in index.operators {
+        let id = operator.id().map_err(damaged)?;
+        let mut snapshot = OperatorSnapshot::default();
+        for table in operator.tables {
+            let range = table.range(body.len()).map_err(damaged)?;
+            let kind = table.kind().map_err(damaged)?;
+            let rows = read_table(body.slice(range)).and_then(|rows| match kind {
+                TableKind::Keyed => split_key_groups(&rows).map(|(key_groups, rows)| (Some(key_groups), rows)),
+                TableKind::Operator(_) => Ok((None, rows)),
+            });
+            let (key_groups, rows) = rows.map_err(|source| StateFileError::Unreadable {
+                file: file.to_owned(),
+                operator: id,
+                table: table.name.clone(),
+                source,
+            })?;
+            match (kind, key_groups) {
+                (TableKind::Operator(redistribution), _) => {
+                    snapshot.operator.push(OperatorTable { name: table.name, redistribution, rows });
+                }
+                (TableKind::Keyed, Some(key_groups)) => {
+                    snapshot.keyed.push(KeyedTable { name: table.name, key_groups, rows });
+                }
+                (TableKind::Keyed, None) => unreachable!("a keyed table was split above"),
+            }
+        }
+        refuse_repeated_names(&snapshot).map_err(damaged)?;
+        operators.push((id, snapshot));
+    }
+    Ok(operators)
+}
+
+fn refuse_repeated_names(snapshot: &OperatorSnapshot) -> Result<(), Damage> {
+    let repeated = |names: Vec<&str>| names.len() != names.iter().collect::<BTreeSet<_>>().len();
+    if repeated(snapshot.keyed.iter().map(|table| table.name.as_str()).collect())
+        || repeated(snapshot.operator.iter().map(|table| table.name.as_str()).collect())
+    {
+        return Err(Damage::Malformed("an operator has two tables of one name".to_owned()));
+    }
+    Ok(())
+}
+
+/// Appends a table as an Arrow stream; its place counts from the body's beginning.
+fn append(file: &mut Vec<u8>, rows: &RecordBatch) -> Result<Range<usize>, ArrowError> {
+    file.resize(file.len().next_multiple_of(ALIGNMENT), 0);
+    let start = file.len() - envelope::HEADER_BYTES;
+    let mut writer = StreamWriter::try_new(&mut *file, rows.schema_ref())?;
+    writer.write(rows)?;
+    writer.finish()?;
+    drop(writer);
+    Ok(start..file.len() - envelope::HEADER_BYTES)
+}
+
+fn read_table(bytes: Bytes) -> Result<RecordBatch, ArrowError> {
+    let mut decoder = StreamDecoder::new();
+    let mut buffer = Buffer::from(bytes);
+    let mut batches = Vec::new();
+    while !buffer.is_empty() {
+        batches.extend(decoder.decode(&mut buffer)?);
+    }
+    decoder.finish()?;
+    let schema = decoder.schema().ok_or_else(|| ArrowError::IpcError("there is no schema".to_owned()))?;
+    match batches.len() {
+        1 => Ok(batches.remove(0)),
+        _ => concat_batches(&schema, &batches),
+    }
+}
+
+/// The rows behind a column of their key groups.
+fn with_key_groups(table: &KeyedTable) -> Result<RecordBatch, ArrowError> {
+    let schema = table.rows.schema_ref();
+    let mut fields = vec![Arc::new(Field::new("key_group", DataType::UInt32, false))];
+    fields.extend(schema.fields().iter().cloned());
+    let mut columns: Vec<ArrayRef> = vec![Arc::new(table.key_groups.clone())];
+    columns.extend(table.rows.columns().iter().cloned());
+    if table.key_groups.len() != table.rows.num_rows() {
+        let (groups, rows) = (table.key_groups.len(), table.rows.num_rows());
+        return Err(ArrowError::InvalidArgumentError(format!("{groups} key groups for {rows} rows")));
+    }
+    RecordBatch::try_new(Arc::new(Schema::new_with_metadata(fields, schema.metadata().clone())), columns)
+}
+
+/// The key groups and the rows behind them.
+fn split_key_groups(rows: &RecordBatch) -> Result<(UInt32Array, RecordBatch), ArrowError> {
+    let groups = rows.columns().first().and_then(|column| column.as_primitive_opt::<UInt32Type>());
+    let groups = groups.ok_or_else(|| ArrowError::SchemaError("the first column is no key group".to_owned()))?;
+    if groups.null_count() > 0 || !groups.values().is_sorted() {
+        return Err(ArrowError::InvalidArgumentError("the key groups are not in order".to_owned()));
+    }
+    let schema = rows.schema_ref();
+    let fields: Vec<_> = schema.fields().iter().skip(1).cloned().collect();
+    let schema = Arc::new(Schema::new_with_metadata(fields, schema.metadata().clone()));
+    let options = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
+    let columns = rows.columns()[1..].to_vec();
+    Ok((groups.clone(), RecordBatch::try_new_with_options(schema, columns, &options)?))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,118 @@
+//! What is where in a state file.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+use prost::Message;
+
+use crate::checkpoint::envelope::Damage;
+use crate::checkpoint::snapshot::Redistribution;
+use crate::id::OperatorId;
+
+/// The length of the index's length.
+const LENGTH_BYTES: usize = 8;
+
+/// The operators in a file.
+#[derive(Message)]
+pub(super) struct Index {
+    #[prost(message, repeated, tag = "1")]
+    pub(super) operators: Vec<IndexedOperator>,
+}
+
+/// The tables of one operator.
+#[derive(Message)]
+pub(super) struct IndexedOperator {
+    #[prost(bytes = "bytes", tag = "1")]
+    id: Bytes,
+    #[prost(message, repeated, tag = "2")]
+    pub(super) tables: Vec<IndexedTable>,
+}
+
+/// One table; its place counts from the body's beginning.
+#[derive(Message)]
+pub(super) struct IndexedTable {
+    #[prost(string, tag = "1")]
+    pub(super) name: String,
+    #[prost(uint32, tag = "2")]
+    kind: u32,
+    #[prost(uint64, tag = "3")]
+    offset_bytes: u64,
+    #[prost(uint64, tag = "4")]
+    length_bytes: u64,
+}
+
+/// What kind of state a table holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum TableKind {
+    /// Rows of keys.
+    Keyed,
+    /// Rows of a subtask.
+    Operator(Redistribution),
+}
+
+impl TableKind {
+    const ALL: [(u32, Self); 4] = [
+        (1, Self::Keyed),
+        (2, Self::Operator(Redistribution::Split)),
+        (3, Self::Operator(Redistribution::Union)),
+        (4, Self::Operator(Redistribution::Broadcast)),
+    ];
+
+    pub(super) fn of(redistribution: Redistribution) -> Self {
+        Self::Operator(redistribution)
+    }
+}
+
+impl Index {
+    /// Appends index and its length to the body.
+    pub(super) fn append_to(&self, file: &mut Vec<u8>) {
+        let before = file.len();
+        self.encode_raw(file);
+        let length = (file.len() - before) as u64;
+        file.extend_from_slice(&length.to_le_bytes());
+    }
+
+    /// The index at the end of a body.
+    pub(super) fn read(body: &Bytes) -> Result<Self, Damage> {
+        let malformed = || Damage::Malformed("it has no index".to_owned());
+        let end = body.len().checked_sub(LENGTH_BYTES).ok_or_else(malformed)?;
+        let length = u64::from_le_bytes(body[end..].try_into().expect("8 bytes"));
+        let length = usize::try_from(length).map_err(|_| malformed())?;
+        let start = end.checked_sub(length).ok_or_else(malformed)?;
+        Self::decode(body.slice(start..end)).map_err(|error| Damage::Malformed(error.to_string()))
+    }
+}
+
+impl IndexedOperator {
+    pub(super) fn new(id: OperatorId, tables: Vec<IndexedTable>) -> Self {
+        Self { id: Bytes::copy_from_slice(id.as_bytes()), tables }
+    }
+
+    pub(super) fn id(&self) -> Result<OperatorId, Damage> {
+        OperatorId::try_from(self.id.as_ref()).map_err(|error| Damage::Malformed(error.to_string()))
+    }
+}
+
+impl IndexedTable {
+    pub(super) fn new(name: &str, kind: TableKind, range: Range<usize>) -> Self {
+        let (kind, _) = TableKind::ALL.into_iter().find(|(_, known)| *known == kind).expect("all kinds are listed");
+        Self {
+            name: name.to_owned(),
+            kind,
+            offset_bytes: range.start as u64,
+            length_bytes: (range.end - range.start) as u64,
+        }
+    }
+
+    pub(super) fn kind(&self) -> Result<TableKind, Damage> {
+        let found = TableKind::ALL.into_iter().find(|(number, _)| *number == self.kind);
+        found.map(|(_, kind)| kind).ok_or_else(|| Damage::Malformed(format!("no table has kind {}", self.kind)))
+    }
+
+    /// Where the table is in a body of this length.
+    pub(super) fn range(&self, body: usize) -> Result<Range<usize>, Damage> {
+        let end = self.offset_bytes.checked_add(self.length_bytes).filter(|end| *end <= body as u64);
+        let end = end.ok_or_else(|| Damage::Malformed(format!("table `{}` lies outside", self.name)))?;
+        Ok(self.offset_bytes as usize..end as usize)
+    }
+}

@@ -1,0 +1,307 @@
+//! The checkpoints of one job in their storage.
+//!
+//! ```text
+//!  workers:    put_state ──► chk-n/<attempt>.state, durable ──► handle ──► acknowledgement
+//!  JobMaster:  write_record, create-if-absent ──► the checkpoint exists
+//!              remove: the record first, then its files      latest: the newest one that is whole
+//! ```
+//!
+//! Invariants: a checkpoint exists exactly when its record does; a record is never overwritten; what a record names is
+//! removed only after the record; what cannot be read is not touched.
+
+mod sweep;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use sha2::{Digest, Sha256};
+
+use super::layout::{self, Owner};
+use super::record::{CheckpointRecord, RecordError, StateFileHandle, StateHandle};
+use super::storage::{PutIfAbsent, Storage, StorageError, StoredFile};
+use crate::element::CheckpointId;
+use crate::failure::{Classify, FailureClass, error_chain};
+use crate::id::JobId;
+
+/// The checkpoints of one job. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct CheckpointStore {
+    job: JobId,
+    storage: Arc<dyn Storage>,
+}
+
+/// What became of a record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RecordOutcome {
+    /// The checkpoint exists.
+    Stored,
+    /// The record may exist, now or a little later. Writing it again finds out.
+    Unknown {
+        /// What went wrong.
+        reason: String,
+    },
+    /// Another JobMaster took a checkpoint of this id, or something lies in its place; this one does not exist.
+    Taken {
+        /// What is there.
+        by: String,
+    },
+}
+
+/// The newest checkpoint that is whole, and the newer ones that are not.
+#[derive(Debug, Default)]
+pub struct Latest {
+    /// The newest checkpoint that is whole.
+    pub record: Option<Arc<CheckpointRecord>>,
+    /// Newer ones and what is wrong with each, the newest first.
+    pub refused: Vec<(CheckpointId, StoreError)>,
+}
+
+/// Why a checkpoint cannot be written or read.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The storage's own failure.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// The record is none.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// The record belongs to something else than its place says.
+    #[error("the record `{file}` is that of checkpoint {found} of job {job}")]
+    Misplaced {
+        /// The file.
+        file: String,
+        /// The checkpoint it is of.
+        found: u64,
+        /// The job it is of.
+        job: JobId,
+    },
+    /// A file has another length than the record says.
+    #[error("the state file `{file}` has {found} bytes and should have {expected}")]
+    Length {
+        /// The file.
+        file: String,
+        /// What the record says.
+        expected: u64,
+        /// What it has.
+        found: u64,
+    },
+    /// A file has other bytes than those that were written.
+    #[error("the state file `{file}` is damaged: its SHA-256 is not the one that its checkpoint's record names")]
+    Digest {
+        /// The file.
+        file: String,
+    },
+}
+
+impl Classify for StoreError {
+    fn class(&self) -> FailureClass {
+        match self {
+            Self::Storage(error) => error.class(),
+            Self::Record(_) | Self::Misplaced { .. } | Self::Length { .. } | Self::Digest { .. } => {
+                FailureClass::Corrupt
+            }
+        }
+    }
+}
+
+impl CheckpointStore {
+    /// The checkpoints of `job` in a directory that is its own.
+    pub fn new(job: JobId, storage: Arc<dyn Storage>) -> Self {
+        Self { job, storage }
+    }
+
+    /// Where this checkpoint is, as people name it.
+    pub fn url(&self, checkpoint: CheckpointId) -> String {
+        self.storage.url(&layout::directory(checkpoint))
+    }
+
+    /// Makes a subtask's state durable: up to `inline_max` bytes in the handle itself, more in a file at `path`, which
+    /// is [`layout::state`] or [`layout::final_state`]. None is a subtask without state.
+    ///
+    /// # Errors
+    ///
+    /// When the storage fails; then something may lie at `path`, which is swept later.
+    pub async fn put_state(
+        &self,
+        path: String,
+        state: Option<Vec<u8>>,
+        inline_max: u64,
+    ) -> Result<StateHandle, StorageError> {
+        let Some(bytes) = state.map(Bytes::from) else { return Ok(StateHandle::Empty) };
+        if bytes.len() as u64 <= inline_max {
+            return Ok(StateHandle::Inline(bytes));
+        }
+        let handle = StateFileHandle { bytes: bytes.len() as u64, sha256: Sha256::digest(&bytes).into(), path };
+        self.storage.put(&handle.path, bytes).await?;
+        Ok(StateHandle::File(handle))
+    }
+
+    /// The bytes that a handle stands for, none for a subtask without state.
+    ///
+    /// # Errors
+    ///
+    /// When they cannot be read or are not those that were written; the error names the file.
+    pub async fn get_state(&self, handle: &StateHandle) -> Result<Option<Bytes>, StoreError> {
+        match handle {
+            StateHandle::Empty => Ok(None),
+            StateHandle::Inline(bytes) => Ok(Some(bytes.clone())),
+            StateHandle::File(file) => {
+                let bytes = self.storage.get(&file.path).await?;
+                self.check_length(file, bytes.len() as u64)?;
+                if Sha256::digest(&bytes)[..] != file.sha256 {
+                    return Err(StoreError::Digest { file: self.storage.url(&file.path) });
+                }
+                Ok(Some(bytes))
+            }
+        }
+    }
+
+    /// Makes a checkpoint exist; everything that its record names is durable already. May be repeated.
+    ///
+    /// # Errors
+    ///
+    /// When the record was certainly not written.
+    pub async fn write_record(&self, record: &CheckpointRecord) -> Result<RecordOutcome, StorageError> {
+        let path = layout::record(record.checkpoint);
+        let bytes = Bytes::from(record.encode());
+        match self.storage.put_if_absent(&path, bytes.clone()).await? {
+            PutIfAbsent::Stored => Ok(RecordOutcome::Stored),
+            PutIfAbsent::Unknown { reason } => Ok(RecordOutcome::Unknown { reason }),
+            PutIfAbsent::Existed => Ok(match self.storage.get(&path).await {
+                Ok(found) if found == bytes => RecordOutcome::Stored,
+                Ok(found) => RecordOutcome::Taken { by: describe(&self.storage.url(&path), &found) },
+                Err(error) => RecordOutcome::Unknown { reason: error_chain(&error) },
+            }),
+        }
+    }
+
+    /// The record of a checkpoint.
+    ///
+    /// # Errors
+    ///
+    /// When there is none, or it is damaged or belongs elsewhere; the error names the file.
+    pub async fn read_record(&self, checkpoint: CheckpointId) -> Result<CheckpointRecord, StoreError> {
+        let path = layout::record(checkpoint);
+        let bytes = self.storage.get(&path).await?;
+        let file = self.storage.url(&path);
+        let record = CheckpointRecord::decode(&file, &bytes)?;
+        if record.checkpoint != checkpoint || record.job != self.job {
+            return Err(StoreError::Misplaced { file, found: record.checkpoint.0, job: record.job });
+        }
+        Ok(record)
+    }
+
+    /// The checkpoints that exist, the oldest first.
+    ///
+    /// # Errors
+    ///
+    /// When the storage cannot be listed.
+    pub async fn checkpoints(&self) -> Result<Vec<CheckpointId>, StorageError> {
+        Ok(records_among(&self.storage.list().await?))
+    }
+
+    /// The newest checkpoint whose record is whole and whose files are there in their lengths. Their bytes are checked
+    /// by whoever reads them.
+    ///
+    /// # Errors
+    ///
+    /// When the storage cannot be listed or a record not be read for another reason than its absence or damage: an
+    /// older checkpoint is no answer to a storage that is away.
+    pub async fn latest(&self) -> Result<Latest, StorageError> {
+        let files = self.storage.list().await?;
+        let mut latest = Latest::default();
+        for checkpoint in records_among(&files).into_iter().rev() {
+            let checked = match self.read_record(checkpoint).await {
+                Ok(record) => self.check_files(&record, &files).map(|()| record),
+                Err(StoreError::Storage(error @ StorageError::Failed { .. })) => return Err(error),
+                Err(error) => Err(error),
+            };
+            match checked {
+                Ok(record) => {
+                    latest.record = Some(Arc::new(record));
+                    break;
+                }
+                Err(error) => latest.refused.push((checkpoint, error)),
+            }
+        }
+        Ok(latest)
+    }
+
+    /// Reads every file of a checkpoint.
+    ///
+    /// # Errors
+    ///
+    /// The first file that is missing or damaged.
+    pub async fn verify(&self, record: &CheckpointRecord) -> Result<(), StoreError> {
+        for vertex in &record.vertices {
+            for subtask in &vertex.subtasks {
+                self.get_state(&subtask.state).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes a checkpoint: its record, and after it these files, which no other checkpoint names.
+    ///
+    /// # Errors
+    ///
+    /// When the storage fails; what is left of a checkpoint without a record is swept later.
+    pub async fn remove(&self, checkpoint: CheckpointId, files: &[String]) -> Result<(), StorageError> {
+        self.storage.delete(&layout::record(checkpoint)).await?;
+        self.discard(files).await
+    }
+
+    /// Removes files that no checkpoint names.
+    ///
+    /// # Errors
+    ///
+    /// The first failure, after every file was tried.
+    pub async fn discard(&self, files: &[String]) -> Result<(), StorageError> {
+        let mut outcome = Ok(());
+        for path in files {
+            outcome = outcome.and(self.storage.delete(path).await);
+        }
+        outcome
+    }
+
+    fn check_files(&self, record: &CheckpointRecord, files: &[StoredFile]) -> Result<(), StoreError> {
+        let lengths: BTreeMap<&str, u64> = files.iter().map(|file| (file.path.as_str(), file.bytes)).collect();
+        for file in record.files() {
+            match lengths.get(file.path.as_str()) {
+                Some(&bytes) => self.check_length(file, bytes)?,
+                None => return Err(StorageError::NotFound { file: self.storage.url(&file.path) }.into()),
+            }
+        }
+        Ok(())
+    }
+
+    fn check_length(&self, file: &StateFileHandle, found: u64) -> Result<(), StoreError> {
+        if found == file.bytes {
+            return Ok(());
+        }
+        Err(StoreError::Length { file: self.storage.url(&file.path), expected: file.bytes, found })
+    }
+}
+
+fn records_among(files: &[StoredFile]) -> Vec<CheckpointId> {
+    let mut found: Vec<_> = files
+        .iter()
+        .filter_map(|file| match layout::owner(&file.path) {
+            Some(Owner::Record(checkpoint)) => Some(checkpoint),
+            _ => None,
+        })
+        .collect();
+    found.sort_unstable();
+    found
+}
+
+fn describe(file: &str, bytes: &Bytes) -> String {
+    match CheckpointRecord::decode(file, bytes) {
+        Ok(other) => format!("`{file}` is that of job {} in epoch {}", other.job, other.epoch),
+        Err(error) => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

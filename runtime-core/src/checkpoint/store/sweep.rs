@@ -1,0 +1,58 @@
+//! Removing what no checkpoint names: leftovers of aborted checkpoints and of crashes.
+
+use std::collections::BTreeSet;
+
+use super::{CheckpointStore, StoreError, records_among};
+use crate::checkpoint::layout::{self, Owner};
+use crate::checkpoint::storage::StorageError;
+use crate::id::Epoch;
+
+impl CheckpointStore {
+    /// Removes the files that no checkpoint of this job names and nobody will name any more: those of checkpoints older
+    /// than the newest that exists, and last states of finished subtasks that were written under an epoch up to
+    /// `epoch`. Called while no task of the job runs, as a task that has just finished may have a file that the next
+    /// checkpoint names; `in_use` are such files. Answers with what was removed.
+    ///
+    /// # Errors
+    ///
+    /// When any record cannot be read: then nobody knows what it names, and nothing is removed. When the storage
+    /// fails meanwhile, the rest stays.
+    pub async fn sweep(&self, epoch: Epoch, in_use: &BTreeSet<String>) -> Result<Vec<String>, StoreError> {
+        let files = self.storage.list().await?;
+        let checkpoints = records_among(&files);
+        let mut named: BTreeSet<String> = in_use.clone();
+        for &checkpoint in &checkpoints {
+            let record = self.read_record(checkpoint).await?;
+            named.extend(record.files().map(|file| file.path.clone()));
+        }
+        let newest = checkpoints.last();
+        let mut removed = Vec::new();
+        for file in files {
+            let abandoned = match layout::owner(&file.path) {
+                Some(Owner::Checkpoint(checkpoint)) => newest.is_some_and(|newest| checkpoint < *newest),
+                Some(Owner::Shared(writer)) => writer <= epoch,
+                Some(Owner::Record(_)) | None => false,
+            };
+            if abandoned && !named.contains(&file.path) {
+                self.storage.delete(&file.path).await?;
+                removed.push(file.path);
+            }
+        }
+        Ok(removed)
+    }
+
+    /// Removes every file of a job that has ended and keeps no checkpoint, records first.
+    ///
+    /// # Errors
+    ///
+    /// When the storage fails.
+    pub async fn clear(&self) -> Result<(), StorageError> {
+        let mut files = self.storage.list().await?;
+        files.retain(|file| layout::owner(&file.path).is_some());
+        files.sort_by_key(|file| !matches!(layout::owner(&file.path), Some(Owner::Record(_))));
+        for file in files {
+            self.storage.delete(&file.path).await?;
+        }
+        Ok(())
+    }
+}
