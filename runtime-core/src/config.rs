@@ -40,5 +40,6 @@ pub use problem::{ConfigError, ConfigErrors, ConfigWarning};
 pub use sensitive::{HIDDEN, is_sensitive};
 pub use setting::Origin;
 pub use value::{
-    Fraction, LocalPath, LocalPaths, LogFormat, LogLevel, MaxParallelism, OptionValue, RuntimeMode, Seconds,
+    Fraction, LocalPath, LocalPaths, LogFormat, LogLevel, MaxParallelism, OptionValue, RestartStrategyType,
+    RuntimeMode, Seconds,
 };

@@ -8,7 +8,7 @@ use crate::time::EpochMillis;
 /// Whose fault it is, and so whether trying again can help.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum FailureClass {
-    /// The user's program or its input; the same attempt would fail again.
+    /// The user's program or its input; whether another attempt helps is for the restart strategy to decide.
     User,
     /// Pelton or the machine; another attempt may succeed.
     System,
@@ -18,6 +18,8 @@ pub enum FailureClass {
     Transient,
     /// A process or host disappeared.
     Lost,
+    /// No attempt can succeed, whoever tries: the job is not restarted.
+    Unrecoverable,
 }
 
 impl FailureClass {
@@ -29,6 +31,7 @@ impl FailureClass {
             Self::Corrupt => "corrupt",
             Self::Transient => "transient",
             Self::Lost => "lost",
+            Self::Unrecoverable => "unrecoverable",
         }
     }
 
@@ -39,6 +42,7 @@ impl FailureClass {
             "corrupt" => Self::Corrupt,
             "transient" => Self::Transient,
             "lost" => Self::Lost,
+            "unrecoverable" => Self::Unrecoverable,
             _ => Self::System,
         }
     }

@@ -7,6 +7,7 @@ use pelton_runtime_core::config::{Configuration, Origin, options};
 use pelton_runtime_core::env::Env;
 use pelton_runtime_core::id::JobId;
 use pelton_runtime_core::scheduler::job::SchedulerSettings;
+use pelton_runtime_core::scheduler::restart::RestartSettings;
 use tokio::sync::{mpsc, oneshot};
 use tracing::debug;
 
@@ -121,6 +122,8 @@ impl Dispatcher {
             cancellation_interval: configuration.get(&options::task::CANCELLATION_INTERVAL),
             cancellation_timeout: (!timeout.is_zero()).then_some(timeout),
             exception_history_size: configuration.get(&options::web::EXCEPTION_HISTORY_SIZE) as usize,
+            attempts_history_size: configuration.get(&options::jobmanager::ATTEMPTS_HISTORY_SIZE) as usize,
+            restart: RestartSettings::from_configuration(&configuration),
             ..SchedulerSettings::default()
         })
     }

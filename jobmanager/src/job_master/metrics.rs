@@ -1,6 +1,6 @@
 //! What workers measure: totals per attempt, and rates between two reports.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use pelton_proto as proto;
 use pelton_runtime_core::id::ExecutionAttemptId;
@@ -36,6 +36,12 @@ impl AttemptMetrics {
             let view = view(task, before, moment, now);
             self.attempts.insert(attempt, (moment, view));
         }
+    }
+
+    /// Forgets all attempts but these.
+    pub fn keep(&mut self, attempts: impl Iterator<Item = ExecutionAttemptId>) {
+        let kept: BTreeSet<ExecutionAttemptId> = attempts.collect();
+        self.attempts.retain(|attempt, _| kept.contains(attempt));
     }
 
     /// What an attempt has done, as far as it was reported.

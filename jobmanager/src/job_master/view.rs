@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use pelton_runtime_core::config::options;
+use pelton_runtime_core::failure::FailureCause;
 use pelton_runtime_core::scheduler::job::{Execution, JobScheduler, RecordedFailure};
 
 use super::JobDescription;
@@ -29,8 +31,8 @@ pub(super) fn of(scheduler: &JobScheduler, job: &JobDescription, metrics: &Attem
         vertices: vertices.collect(),
         exceptions: history.iter().map(exception).collect(),
         exceptions_truncated: history.truncated(),
-        restarts: 0,
-        restart_strategy: scheduler.restart_strategy(),
+        restarts: scheduler.restarts(),
+        restart_strategy: restart_strategy(scheduler, job),
         configuration: job.graph.configuration.clone(),
         arguments: job.arguments.clone(),
     }
@@ -51,10 +53,32 @@ fn attempt(execution: &Execution, metrics: &AttemptMetrics) -> AttemptView {
     }
 }
 
+/// The strategy in Flink's words, which name its figures only when the job brought them along.
+fn restart_strategy(scheduler: &JobScheduler, job: &JobDescription) -> String {
+    let own = [options::restart_strategy::TYPE.key(), "restart-strategy"];
+    if own.iter().any(|key| job.graph.configuration.contains_key(*key)) {
+        scheduler.settings().restart.describe()
+    } else {
+        "Cluster level default restart strategy".to_owned()
+    }
+}
+
+/// The cause as it is shown. That of a job's end says first, as Flink does, why the job was not restarted.
+fn shown(failure: &RecordedFailure) -> FailureCause {
+    let mut cause = failure.cause.clone();
+    if let Some(suppressed) = &failure.suppressed {
+        cause.message = format!("{suppressed}\nCaused by: {cause}");
+        cause.subtask = None;
+        cause.host = None;
+        cause.stderr_tail.clear();
+    }
+    cause
+}
+
 fn exception(failure: &RecordedFailure) -> ExceptionView {
     let task = failure.cause.subtask.as_ref();
     ExceptionView {
-        cause: failure.cause.clone(),
+        cause: shown(failure),
         task_name: task.map(|task| format!("{task} - execution #{}", failure.attempt.unwrap_or(0))),
         endpoint: failure.data_address.clone().or_else(|| failure.cause.host.clone()),
         labels: Default::default(),

@@ -72,6 +72,7 @@ pub(super) const fn name(cause: &FailureCause) -> &'static str {
         FailureClass::Corrupt => "CorruptData",
         FailureClass::Transient => "TransientFailure",
         FailureClass::Lost => "ProcessLost",
+        FailureClass::Unrecoverable => "UnrecoverableFailure",
     }
 }
 

@@ -155,6 +155,17 @@ impl Configuration {
             );
             errors.push(ConfigError::Conflict { reason });
         }
+        let initial = self.get(&options::restart_strategy::EXPONENTIAL_DELAY_INITIAL_BACKOFF);
+        let max = self.get(&options::restart_strategy::EXPONENTIAL_DELAY_MAX_BACKOFF);
+        if initial > max {
+            let reason = format!(
+                "`restart-strategy.exponential-delay.initial-backoff` ({}) must not be longer than \
+                 `restart-strategy.exponential-delay.max-backoff` ({})",
+                format_duration(initial),
+                format_duration(max)
+            );
+            errors.push(ConfigError::Conflict { reason });
+        }
         if let Err(error) = memory::MemoryBudget::derive(self) {
             errors.push(ConfigError::Conflict { reason: error.to_string() });
         }

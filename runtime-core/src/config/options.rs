@@ -16,13 +16,14 @@ pub mod log;
 pub mod memory;
 pub mod pipeline;
 pub mod rest;
+pub mod restart_strategy;
 pub mod slot;
 pub mod task;
 pub mod taskmanager;
 pub mod web;
 
 /// All areas, in the order of the documentation page.
-pub static SECTIONS: [&Section; 15] = [
+pub static SECTIONS: [&Section; 16] = [
     &jobmanager::SECTION,
     &taskmanager::SECTION,
     &memory::SECTION,
@@ -38,6 +39,7 @@ pub static SECTIONS: [&Section; 15] = [
     &log::SECTION,
     &pipeline::SECTION,
     &execution::SECTION,
+    &restart_strategy::SECTION,
 ];
 
 /// All options, in the order of the documentation page.

@@ -45,6 +45,9 @@ value!(bool, "Boolean", "`true` or `false`", parse_bool);
 value!(u16, "Port", "a port between 0 and 65535", parse_number);
 value!(u32, "Integer", "a whole number", parse_number);
 value!(u64, "Long", "a whole number", parse_number);
+value!(f64, "Double", "a number such as `1.5`", |text: &str| {
+    text.trim().parse().ok().filter(|number: &f64| number.is_finite())
+});
 value!(Duration, "Duration", "a duration such as `10 s`, `1 min`, `PT5S` or a number of milliseconds", parse_duration);
 value!(ByteSize, "MemorySize", "a memory size such as `1728m`, `4 gb` or a number of bytes", parse_from_str);
 value!(PortRange, "Ports", "a port, a range such as `8081-8090`, or a list such as `8081,9000-9010`", parse_from_str);
@@ -161,6 +164,32 @@ pub enum RuntimeMode {
 }
 
 named_values!(RuntimeMode, "`STREAMING` (`BATCH` and `AUTOMATIC` are not supported yet)", Streaming = "STREAMING");
+
+/// What happens when a job fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RestartStrategyType {
+    /// It stays failed.
+    None,
+    /// It is tried again so many times.
+    FixedDelay,
+    /// It is tried again unless failures come too fast.
+    FailureRate,
+    /// It is tried again after pauses that grow.
+    ExponentialDelay,
+}
+
+value!(
+    RestartStrategyType,
+    "Enum",
+    "one of `none` (also `off`, `disable`), `fixed-delay`, `failure-rate` and `exponential-delay`",
+    |text: &str| match text.trim().to_ascii_lowercase().replace(['-', '_'], "").as_str() {
+        "none" | "off" | "disable" | "disabled" => Some(Self::None),
+        "fixeddelay" => Some(Self::FixedDelay),
+        "failurerate" => Some(Self::FailureRate),
+        "exponentialdelay" => Some(Self::ExponentialDelay),
+        _ => None,
+    }
+);
 
 /// The least important messages that are logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,14 +5,19 @@
 //! Knows no clock, channel or process: every fact comes with the time, every wish leaves as an [`Action`].
 //!
 //! ```text
-//!  CREATED ─► RUNNING ─────────────────────────► FINISHED
+//!                  ┌─► RESTARTING ─┐
+//!  CREATED ─► RUNNING ◄────────────┘ ──────────► FINISHED
 //!                │  └─► FAILING ────────────────► FAILED
 //!                └────────┴─► CANCELLING ───────► CANCELED        any ─► SUSPENDED
 //! ```
 //!
+//! What restarts is the region that failed (`region`), on the workers that survived (`seats`); the job is `RESTARTING`
+//! while tasks of a region are being cancelled or its pause lasts, and `RUNNING` again from then on.
+//!
 //! Invariants: a task is deployed at most once per execution; a fact about an execution or worker that is not the
-//! current one changes nothing; a job that is `FAILING` or `CANCELLING` becomes terminal as soon as its last task
-//! has ended or its last worker is gone; [`Action::Settled`] comes once, after which nothing follows.
+//! current one changes nothing; a region that waits has asked for all its slots, or for workers that will attach, end
+//! or be given up; a job that is `FAILING` or `CANCELLING` becomes terminal as soon as its last task has ended or its
+//! last worker is gone; [`Action::Settled`] comes once, after which nothing follows.
 
 mod action;
 mod deployment;
@@ -21,6 +26,9 @@ mod execution;
 mod fact;
 mod failover;
 mod history;
+mod region;
+mod restarting;
+mod seats;
 mod worker;
 
 #[cfg(test)]
@@ -38,8 +46,10 @@ pub use self::action::{Action, AttachRefused, Deployment, Location};
 pub use self::execution::{Execution, Place, Subtask, TaskIndex};
 pub use self::fact::{Attach, Fact, SlotOffer, Timer, WorkerExit};
 pub use self::history::{ExceptionHistory, RecordedFailure};
+use self::region::{Region, RegionIndex};
+use self::seats::Seat;
 use self::worker::Worker;
-use super::restart::RestartStrategy;
+use super::restart::{RestartSettings, RestartStrategy};
 use super::slots::SlotSupply;
 use super::status::{ExecutionState, JobStatus, StatusTimestamps};
 use crate::failure::FailedSubtask;
@@ -64,6 +74,10 @@ pub struct SchedulerSettings {
     pub stop_grace: Duration,
     /// How many failures are remembered.
     pub exception_history_size: usize,
+    /// How many earlier executions of a subtask are remembered.
+    pub attempts_history_size: usize,
+    /// Whether and when the job is restarted.
+    pub restart: RestartSettings,
 }
 
 impl Default for SchedulerSettings {
@@ -76,6 +90,8 @@ impl Default for SchedulerSettings {
             wind_down_wait: Duration::from_secs(2),
             stop_grace: Duration::from_secs(5),
             exception_history_size: 16,
+            attempts_history_size: 16,
+            restart: RestartSettings::default(),
         }
     }
 }
@@ -99,11 +115,21 @@ pub struct JobScheduler {
     finished: usize,
     workers: BTreeMap<WorkerId, Worker>,
     workers_made: u32,
+    regions: Vec<Region>,
+    /// By vertex and index.
+    region_of: Vec<Vec<RegionIndex>>,
+    seats: Vec<Option<Seat>>,
+    /// The seat of each vertex's first subtask.
+    first_seat: Vec<usize>,
     /// The slots that were asked for and have not been granted.
     waiting_for: u32,
+    /// Whether a region can do nothing but wait for slots.
+    awaits_slots: bool,
     supply: Option<SlotSupply>,
-    /// Failures that are rather consequences of something that will be heard of soon.
-    suspicions: Vec<RecordedFailure>,
+    /// Whether something changed for regions that wait to be deployed.
+    replan: bool,
+    /// How often something was restarted.
+    restarts: u64,
     /// Whether a verdict is due.
     investigating: bool,
     history: ExceptionHistory,
@@ -138,6 +164,9 @@ impl JobScheduler {
                     .collect(),
             );
         }
+        let (first_seat, seats) = seats::seats_of(&graph);
+        let seat_of = |task: TaskIndex| first_seat[task.vertex] + task.subtask as usize;
+        let (regions, region_of) = region::regions_of(&graph, seat_of);
         let mut timestamps = StatusTimestamps::default();
         timestamps.enter(JobStatus::Initializing, now);
         timestamps.enter(JobStatus::Created, now);
@@ -157,9 +186,15 @@ impl JobScheduler {
             finished: 0,
             workers: BTreeMap::new(),
             workers_made: 0,
+            regions,
+            region_of,
+            seats: vec![None; seats],
+            first_seat,
             waiting_for: 0,
+            awaits_slots: false,
             supply: None,
-            suspicions: Vec::new(),
+            replan: false,
+            restarts: 0,
             investigating: false,
             settled: false,
             now,
@@ -243,14 +278,30 @@ impl JobScheduler {
         &self.history
     }
 
-    /// The restart strategy in words.
-    pub fn restart_strategy(&self) -> String {
-        self.restart.describe()
+    /// What it goes by.
+    pub fn settings(&self) -> &SchedulerSettings {
+        &self.settings
+    }
+
+    /// How often something of it was restarted.
+    pub fn restarts(&self) -> u64 {
+        self.restarts
+    }
+
+    /// How many slots the job waits for and what the cluster has, once that is known to be too little.
+    pub fn waiting(&self) -> Option<(u32, SlotSupply)> {
+        self.supply.filter(|_| self.waiting_for > 0).map(|supply| (self.waiting_for, supply))
     }
 
     /// Whether the job has ended and none of its workers is left.
     pub fn is_settled(&self) -> bool {
         self.settled
+    }
+
+    /// The subtasks' current executions and the earlier ones that are remembered.
+    pub fn remembered(&self) -> impl Iterator<Item = ExecutionAttemptId> {
+        let earlier = self.subtasks.iter().flatten().flat_map(|subtask| &subtask.earlier);
+        self.attempts.keys().copied().chain(earlier.map(|execution| execution.attempt))
     }
 
     /// The subtask that runs as `attempt`, if that is still its current execution.
@@ -309,10 +360,27 @@ impl JobScheduler {
         if state == ExecutionState::Finished {
             self.finished += 1;
         }
+        let index = self.region_of(task);
+        let region = &mut self.regions[index];
+        region.open -= 1;
+        if region.open == 0 && region.phase.is_restarting() {
+            self.disarm(Timer::RestartCancellation { region: index });
+            self.replan = true;
+        }
+    }
+
+    /// Whether its tasks run, or will run again.
+    fn is_live(&self) -> bool {
+        matches!(self.status, JobStatus::Running | JobStatus::Restarting)
     }
 
     /// Moves the job on when its tasks and workers allow it.
     fn advance(&mut self) {
+        if self.is_live() && std::mem::take(&mut self.replan) {
+            self.renew_regions();
+            self.replan = false;
+            self.plan();
+        }
         match self.status {
             JobStatus::Running if self.finished == self.attempts.len() => self.end(JobStatus::Finished),
             JobStatus::Failing if self.open == 0 => self.end(JobStatus::Failed),
@@ -334,6 +402,8 @@ impl JobScheduler {
             Timer::CancelAgain => self.cancel_again(),
             Timer::Cancellation => self.kill_the_stuck(),
             Timer::WindDown => self.stop_the_rest(),
+            Timer::Restart { region } => self.pause_is_over(region),
+            Timer::RestartCancellation { region } => self.kill_the_stuck_of(region),
         }
     }
 }

@@ -18,6 +18,10 @@ options! {
     /// Address of the network interface the JobManager listens on. All interfaces if not set.
     BIND_HOST: Option<String> = "jobmanager.bind-host", shown "all interfaces";
 
+    /// How many earlier attempts of a subtask are remembered.
+    ATTEMPTS_HISTORY_SIZE: u32 = "jobmanager.execution.attempts-history-size", default "16",
+        fallback ["job-manager.max-attempts-history-size"];
+
     /// How long the JobManager remembers a job after its end, in seconds.
     JOB_STORE_EXPIRATION: Seconds = "jobstore.expiration-time", default "3600";
 

@@ -46,7 +46,8 @@ pub enum Action {
         worker: WorkerId,
         /// What it runs.
         tasks: Vec<Deployment>,
-        /// Where every subtask of the job runs.
+        /// Where every subtask runs that is deployed now, on this worker and on others; whom these tasks exchange data
+        /// with is among them.
         locations: Arc<[Location]>,
     },
     /// Ask a worker to cancel some of its tasks.

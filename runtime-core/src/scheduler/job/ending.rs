@@ -1,13 +1,12 @@
 //! How a job's tasks and workers come to their end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::JobScheduler;
 use super::action::Action;
 use super::execution::TaskIndex;
 use super::fact::Timer;
-use super::worker::Link;
 use crate::id::{ExecutionAttemptId, WorkerId};
 use crate::scheduler::status::{ExecutionState, JobStatus};
 
@@ -16,7 +15,7 @@ impl JobScheduler {
         match self.status {
             JobStatus::Initializing | JobStatus::Created | JobStatus::Running | JobStatus::Restarting => {
                 self.enter(JobStatus::Cancelling);
-                self.suspicions.clear();
+                self.regions.iter_mut().for_each(|region| region.suspicions.clear());
                 self.cancel_open_tasks();
             }
             // Its tasks are being cancelled already.
@@ -38,13 +37,27 @@ impl JobScheduler {
         self.stop_workers(reason);
     }
 
-    /// Every task that has not ended is cancelled, those that nobody was told about at once.
+    /// Every task that has not ended is cancelled.
     pub(super) fn cancel_open_tasks(&mut self) {
         self.withdraw();
         let open: Vec<TaskIndex> = self.open_tasks().collect();
+        self.cancel_tasks(&open);
+        if self.open > 0
+            && let Some(timeout) = self.settings.cancellation_timeout
+        {
+            self.arm(Timer::Cancellation, timeout);
+        }
+    }
+
+    /// Cancels those of `tasks` that have not ended, those that nobody was told about at once. Workers that nothing can
+    /// be told are killed, unless what they died of is still being found out for other tasks.
+    pub(super) fn cancel_tasks(&mut self, tasks: &[TaskIndex]) {
         let now = self.now;
-        for task in open {
+        for &task in tasks {
             let execution = self.execution(task);
+            if execution.state.is_terminal() {
+                continue;
+            }
             if execution.is_deployed() {
                 execution.enter(ExecutionState::Canceling, now);
             } else {
@@ -54,51 +67,59 @@ impl JobScheduler {
         let workers: Vec<WorkerId> = self.workers.keys().copied().collect();
         for worker in workers {
             let Some(known) = self.workers.get(&worker) else { continue };
-            if known.exit.is_some() {
-                self.workers.remove(&worker);
+            let (has_exited, is_unfit) = (known.exit.is_some(), known.is_unfit());
+            if !(has_exited || is_unfit) || self.harmed_in(worker).next().is_some() {
+                continue;
+            }
+            if has_exited {
+                self.forget(worker);
                 self.release_tasks(worker);
-            } else if matches!(known.link, Link::Detached(_)) {
+            } else {
                 self.stop(worker, Duration::ZERO, "its connection is lost");
             }
         }
-        self.send_cancellations();
-        if self.open > 0 {
+        let concerned: BTreeSet<TaskIndex> = tasks.iter().copied().collect();
+        if self.send_cancellations(|task| concerned.contains(&task)) {
             self.arm(Timer::CancelAgain, self.settings.cancellation_interval);
-            if let Some(timeout) = self.settings.cancellation_timeout {
-                self.arm(Timer::Cancellation, timeout);
-            }
         }
     }
 
-    fn send_cancellations(&mut self) {
+    /// Tells the workers of those tasks that are being cancelled and `wanted`; answers whether there are any.
+    fn send_cancellations(&mut self, wanted: impl Fn(TaskIndex) -> bool) -> bool {
         let mut by_worker: BTreeMap<WorkerId, Vec<ExecutionAttemptId>> = BTreeMap::new();
-        for (_, execution) in self.tasks() {
-            if let (ExecutionState::Canceling, Some(place)) = (execution.state, &execution.place) {
+        for (task, execution) in self.tasks() {
+            if let (ExecutionState::Canceling, Some(place)) = (execution.state, &execution.place)
+                && wanted(task)
+            {
                 by_worker.entry(place.worker).or_default().push(execution.attempt);
             }
         }
+        let any = !by_worker.is_empty();
         for (worker, attempts) in by_worker {
             if self.workers.get(&worker).is_some_and(|known| known.is_attached() && !known.stopping) {
                 self.push(Action::CancelTasks { worker, attempts });
             }
         }
+        any
     }
 
     pub(super) fn cancel_again(&mut self) {
-        if matches!(self.status, JobStatus::Failing | JobStatus::Cancelling) {
-            self.send_cancellations();
+        if !self.status.is_terminal() && self.send_cancellations(|_| true) {
             self.arm(Timer::CancelAgain, self.settings.cancellation_interval);
         }
     }
 
     /// Some tasks do not react to being cancelled: their workers are killed, and nothing else.
     pub(super) fn kill_the_stuck(&mut self) {
-        if !matches!(self.status, JobStatus::Failing | JobStatus::Cancelling) {
-            return;
+        if matches!(self.status, JobStatus::Failing | JobStatus::Cancelling) {
+            self.kill_the_stuck_among(|_, _| true);
         }
+    }
+
+    pub(super) fn kill_the_stuck_among(&mut self, wanted: impl Fn(&Self, TaskIndex) -> bool) {
         let workers: Vec<WorkerId> = self.workers.keys().copied().collect();
         for worker in workers {
-            let stuck: Vec<TaskIndex> = self.tasks_in(worker).collect();
+            let stuck: Vec<TaskIndex> = self.tasks_in(worker).filter(|&task| wanted(self, task)).collect();
             if !stuck.is_empty() {
                 let seconds = self.settings.cancellation_timeout.unwrap_or_default().as_secs_f64();
                 let reason = format!(
@@ -160,8 +181,15 @@ impl JobScheduler {
             self.push(Action::DeclareNeed { slots: 0 });
         }
         self.investigating = false;
+        self.awaits_slots = false;
         for timer in [Timer::SlotRequest, Timer::WorkerAttach, Timer::Verdict] {
             self.disarm(timer);
+        }
+        for region in 0..self.regions.len() {
+            if self.regions[region].phase.is_restarting() {
+                self.disarm(Timer::Restart { region });
+                self.disarm(Timer::RestartCancellation { region });
+            }
         }
     }
 

@@ -99,7 +99,7 @@ pub struct WorkerExit {
     pub crashed_task: Option<String>,
 }
 
-/// The alarms of a job; each exists once.
+/// The alarms of a job; each exists once, those of a region once per region.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Timer {
     /// `slot.request.timeout` is over.
@@ -114,6 +114,16 @@ pub enum Timer {
     Cancellation,
     /// The workers of an ended job had long enough to leave by themselves.
     WindDown,
+    /// The pause before a region is deployed again is over.
+    Restart {
+        /// Which region.
+        region: usize,
+    },
+    /// `task.cancellation.timeout` is over for a region that is to be deployed again.
+    RestartCancellation {
+        /// Which region.
+        region: usize,
+    },
 }
 
 /// A worker that wants to serve the job.

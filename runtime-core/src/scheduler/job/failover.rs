@@ -5,11 +5,15 @@
 //! ([`FailureClass::Lost`], a closed connection, an exit whose worker may have said more) waits for the other half,
 //! at most [`SchedulerSettings::verdict_wait`](super::SchedulerSettings).
 
+use std::collections::BTreeSet;
+use std::time::Duration;
+
 use super::JobScheduler;
 use super::action::Action;
 use super::execution::TaskIndex;
 use super::fact::{Timer, WorkerExit};
 use super::history::RecordedFailure;
+use super::region::RegionIndex;
 use super::worker::{Link, Worker};
 use crate::failure::{FailedSubtask, FailureCause, FailureClass};
 use crate::id::{TaskManagerId, WorkerId};
@@ -19,7 +23,7 @@ use crate::scheduler::status::{ExecutionState, JobStatus};
 /// How many tasks a message names before it counts the rest.
 const NAMED_TASKS: usize = 3;
 
-/// How many suspicions are kept.
+/// How many suspicions are kept per region.
 const MAX_SUSPICIONS: usize = 16;
 
 impl JobScheduler {
@@ -27,176 +31,231 @@ impl JobScheduler {
         let cause = self.completed(task, cause);
         self.execution(task).failure = Some(cause.clone());
         self.end_task(task, ExecutionState::Failed);
-        if self.status != JobStatus::Running {
+        let region = self.region_of(task);
+        if !self.is_live() || self.regions[region].phase.is_restarting() {
             self.note_beside(task, cause);
         } else if cause.class == FailureClass::Lost {
             let record = self.record(cause, Some(task));
-            if self.suspicions.len() < MAX_SUSPICIONS {
-                self.suspicions.push(record);
+            let suspicions = &mut self.regions[region].suspicions;
+            if suspicions.len() < MAX_SUSPICIONS {
+                suspicions.push(record);
             }
             self.await_the_other_half();
         } else {
-            self.fail(cause, Some(task));
+            self.fail(cause, Some(task), BTreeSet::from([region]));
         }
     }
 
     pub(super) fn worker_start_failed(&mut self, worker: WorkerId, message: &str) {
-        let Some(gone) = self.workers.remove(&worker) else { return };
+        let concerned = self.regions_of_worker(worker);
+        let Some(gone) = self.forget(worker) else { return };
+        if gone.stopping || concerned.is_empty() {
+            return self.release_tasks(worker);
+        }
         let message = format!("failed to start the worker: {message}");
         let cause = located(FailureCause::new(FailureClass::System, message, self.now), &gone);
         self.lose_tasks(worker, &cause);
-        self.fail(cause, None);
+        self.fail(cause, None, concerned);
     }
 
     pub(super) fn worker_fatal(&mut self, worker: WorkerId, cause: FailureCause) {
         let Some(known) = self.workers.get_mut(&worker) else { return };
         let cause = located(cause, known);
         known.fatal = Some(cause);
-        if self.status == JobStatus::Running {
+        if !self.is_live() {
+            return;
+        }
+        if self.harmed_in(worker).next().is_some() {
             self.await_the_other_half();
+        } else {
+            self.stop(worker, self.settings.stop_grace, "it cannot go on");
         }
     }
 
     pub(super) fn worker_detached(&mut self, worker: WorkerId, reason: String) {
         let Some(known) = self.workers.get_mut(&worker) else { return };
         known.link = Link::Detached(reason);
-        match self.status {
-            JobStatus::Running if known.exit.is_some() => self.worker_ended(worker),
-            JobStatus::Running => self.await_the_other_half(),
-            JobStatus::Failing | JobStatus::Cancelling => {
-                self.stop(worker, std::time::Duration::ZERO, "its connection closed while it was being cancelled");
-            }
-            _ => {}
+        let has_exited = known.exit.is_some();
+        if self.status.is_terminal() {
+            return;
+        }
+        if has_exited {
+            self.worker_ended(worker);
+        } else if self.is_live() && self.harmed_in(worker).next().is_some() {
+            self.await_the_other_half();
+        } else {
+            self.stop(worker, Duration::ZERO, "its connection closed while it was being cancelled");
         }
     }
 
     pub(super) fn worker_exited(&mut self, worker: WorkerId, exit: WorkerExit) {
         let Some(known) = self.workers.get_mut(&worker) else { return };
-        let wanted = exit.requested || known.stopping;
         let attached = known.is_attached();
         known.exit = Some(exit);
-        match self.status {
-            // Its connection may still bring the better story.
-            JobStatus::Running if attached => self.await_the_other_half(),
-            JobStatus::Running => self.worker_ended(worker),
-            JobStatus::Failing if !wanted => self.worker_ended(worker),
-            _ => {
-                self.workers.remove(&worker);
-                self.release_tasks(worker);
-            }
+        // Its connection may still bring the better story.
+        if self.is_live() && attached && self.harmed_in(worker).next().is_some() {
+            self.await_the_other_half();
+        } else {
+            self.worker_ended(worker);
         }
     }
 
     /// Everything about the end of this worker is known.
     fn worker_ended(&mut self, worker: WorkerId) {
-        let lost: Vec<TaskIndex> = self.tasks_in(worker).collect();
-        let Some(gone) = self.workers.remove(&worker) else { return };
-        if lost.is_empty() {
-            return;
+        let harmed: Vec<TaskIndex> = self.harmed_in(worker).collect();
+        let open = self.tasks_in(worker).next().is_some();
+        let mut concerned: BTreeSet<RegionIndex> = harmed.iter().map(|&task| self.region_of(task)).collect();
+        let Some(known) = self.workers.get(&worker) else { return };
+        let wanted = known.was_told_to_end();
+        if known.link == Link::Expected && !wanted && self.is_live() {
+            // It was started for them and never served anybody: without this, such workers would follow each other.
+            concerned.extend(self.returning_to(worker));
         }
-        let (cause, task) = self.cause_of_end(&gone, &lost);
-        if self.status == JobStatus::Running {
+        let Some(gone) = self.forget(worker) else { return };
+        if self.is_live() && !concerned.is_empty() {
+            let (cause, task) = self.cause_of_end(&gone, &harmed);
             self.lose_tasks(worker, &cause);
-            self.fail(cause, task);
-        } else {
-            self.release_tasks(worker);
+            return self.fail(cause, task, concerned);
+        }
+        if matches!(self.status, JobStatus::Failing | JobStatus::Restarting) && open && !wanted {
+            let tasks: Vec<TaskIndex> = self.tasks_in(worker).collect();
+            let (cause, task) = self.cause_of_end(&gone, &tasks);
             let record = self.record(cause, task);
             self.history.push_concurrent(record);
         }
+        self.release_tasks(worker);
     }
 
     pub(super) fn task_manager_lost(&mut self, task_manager: &TaskManagerId, reason: &str) {
         let there = self.workers.iter().filter(|(_, worker)| worker.task_manager == *task_manager);
         let lost: Vec<WorkerId> = there.map(|(&id, _)| id).collect();
-        let running = self.status == JobStatus::Running;
-        let mut root = None;
+        let mut harmed = Vec::new();
+        let mut lost_with = Vec::new();
         for worker in lost {
             // A worker whose end was already explained tells more than the loss of its host.
-            if running && self.workers.get(&worker).is_some_and(|known| known.exit.is_some()) {
+            if self.is_live() && self.workers.get(&worker).is_some_and(|known| known.exit.is_some()) {
                 self.worker_ended(worker);
                 continue;
             }
-            let tasks: Vec<TaskIndex> = self.tasks_in(worker).collect();
-            let Some(gone) = self.workers.remove(&worker) else { continue };
-            if !running {
-                self.release_tasks(worker);
-                continue;
-            }
-            let running = self.list(&tasks);
-            let message = format!("TaskManager {task_manager} was lost while it ran {running}: {reason}");
-            let mut cause = located(FailureCause::new(FailureClass::Lost, message, self.now), &gone);
-            let task = only(&tasks);
-            cause.subtask = task.map(|task| self.name(task));
-            self.lose_tasks(worker, &cause);
-            if !tasks.is_empty() {
-                root = root.or(Some((cause, task)));
+            harmed.extend(self.harmed_in(worker));
+            if let Some(gone) = self.forget(worker) {
+                lost_with.push((worker, gone));
             }
         }
-        if let Some((cause, task)) = root {
-            self.fail(cause, task);
-        }
+        let first = lost_with.first().filter(|_| self.is_live() && !harmed.is_empty());
+        let Some((_, gone)) = first else {
+            return lost_with.into_iter().for_each(|(worker, _)| self.release_tasks(worker));
+        };
+        let running = self.list(&harmed);
+        let message = format!("TaskManager {task_manager} was lost while it ran {running}: {reason}");
+        let mut cause = located(FailureCause::new(FailureClass::Lost, message, self.now), gone);
+        let task = only(&harmed);
+        cause.subtask = task.map(|task| self.name(task));
+        let concerned = harmed.iter().map(|&task| self.region_of(task)).collect();
+        lost_with.into_iter().for_each(|(worker, _)| self.lose_tasks(worker, &cause));
+        self.fail(cause, task, concerned);
     }
 
-    /// The other half did not come: decides with what is known.
+    /// The other half did not come: decides with what is known, about everything that is still unexplained.
     pub(super) fn give_verdict(&mut self) {
         self.investigating = false;
-        if self.status != JobStatus::Running {
-            return;
-        }
-        let find = |wanted: fn(&Worker) -> bool| {
-            let mut suspects = self.workers.iter().filter(|(_, worker)| wanted(worker)).map(|(&id, _)| id);
-            // One that has nothing left to do may leave without harm.
-            suspects.find(|&worker| self.tasks_in(worker).next().is_some())
-        };
-        let explained = find(|worker| worker.exit.is_some());
-        let spoken = find(|worker| worker.fatal.is_some());
-        let silent = find(|worker| matches!(worker.link, Link::Detached(_)));
-        if let Some(worker) = explained {
-            self.worker_ended(worker);
-        } else if let Some(worker) = spoken.or(silent) {
-            let tasks: Vec<TaskIndex> = self.tasks_in(worker).collect();
-            let Some(known) = self.workers.get(&worker) else { return };
-            let (cause, task) = self.cause_of_end(known, &tasks);
-            self.fail(cause, task);
-        } else if !self.suspicions.is_empty() {
-            let first = self.suspicions.remove(0);
-            self.fail_recorded(first);
+        while self.is_live() {
+            let find = |wanted: fn(&Worker) -> bool| {
+                let mut suspects = self.workers.iter().filter(|(_, worker)| wanted(worker)).map(|(&id, _)| id);
+                // One that has nothing left to do may leave without harm.
+                suspects.find(|&worker| self.harmed_in(worker).next().is_some())
+            };
+            let explained = find(|worker| worker.exit.is_some());
+            let spoken = find(|worker| worker.fatal.is_some());
+            let silent = find(|worker| matches!(worker.link, Link::Detached(_)));
+            let suspected = self.regions.iter().position(|region| !region.suspicions.is_empty());
+            if let Some(worker) = explained {
+                self.worker_ended(worker);
+            } else if let Some(worker) = spoken.or(silent) {
+                let tasks: Vec<TaskIndex> = self.harmed_in(worker).collect();
+                let Some(known) = self.workers.get(&worker) else { return };
+                let (cause, task) = self.cause_of_end(known, &tasks);
+                let concerned = tasks.iter().map(|&task| self.region_of(task)).collect();
+                self.fail(cause, task, concerned);
+                if self.is_live() {
+                    self.stop(worker, Duration::ZERO, "it cannot go on");
+                }
+            } else if let Some(region) = suspected {
+                let first = self.regions[region].suspicions.remove(0);
+                self.fail_recorded(first, BTreeSet::from([region]));
+            } else {
+                return;
+            }
         }
     }
 
-    /// Something failed, and this is why.
-    pub(super) fn fail(&mut self, cause: FailureCause, task: Option<TaskIndex>) {
+    /// Something failed that these regions need, and this is why.
+    pub(super) fn fail(&mut self, cause: FailureCause, task: Option<TaskIndex>, concerned: BTreeSet<RegionIndex>) {
         let record = self.record(cause, task);
-        self.fail_recorded(record);
+        self.fail_recorded(record, concerned);
     }
 
-    fn fail_recorded(&mut self, record: RecordedFailure) {
+    fn fail_recorded(&mut self, mut record: RecordedFailure, concerned: BTreeSet<RegionIndex>) {
         match self.status {
-            JobStatus::Running | JobStatus::Created => {}
+            JobStatus::Running | JobStatus::Restarting | JobStatus::Created => {}
             JobStatus::Failing => return self.history.push_concurrent(record),
             _ => return,
         }
         self.push(Action::ReportFailure(record.cause.clone()));
-        let decision = self.restart.on_failure(&record.cause, self.now);
+        let decision = match record.cause.class {
+            FailureClass::Unrecoverable => {
+                record.suppressed = Some("The failure is not recoverable".to_owned());
+                RestartDecision::Fail
+            }
+            _ => {
+                let decision = self.restart.on_failure(&record.cause, self.now);
+                if decision == RestartDecision::Fail {
+                    record.suppressed = Some(format!("Recovery is suppressed by {}", self.restart.name()));
+                }
+                decision
+            }
+        };
         self.history.push(record);
-        for suspicion in std::mem::take(&mut self.suspicions) {
-            self.history.push_concurrent(suspicion);
+        let ends = decision == RestartDecision::Fail;
+        for (index, region) in self.regions.iter_mut().enumerate() {
+            if ends || concerned.contains(&index) {
+                region.suspicions.drain(..).for_each(|suspicion| self.history.push_concurrent(suspicion));
+            }
         }
         match decision {
             RestartDecision::Fail => {
                 self.enter(JobStatus::Failing);
                 self.cancel_open_tasks();
             }
+            RestartDecision::Restart { delay } => self.restart_regions(&concerned, delay),
         }
     }
 
-    /// A task failed while the job was ending anyway.
+    /// A task failed while it was being cancelled anyway.
     pub(super) fn note_beside(&mut self, task: TaskIndex, cause: FailureCause) {
-        if self.status == JobStatus::Failing && cause.class != FailureClass::Lost {
+        let handled = matches!(self.status, JobStatus::Failing | JobStatus::Restarting);
+        if handled && cause.class != FailureClass::Lost {
             let cause = self.completed(task, cause);
             let record = self.record(cause, Some(task));
             self.history.push_concurrent(record);
         }
+    }
+
+    /// The open tasks of a worker that nobody has cancelled: when it ends, they fail. What waits to be deployed is not
+    /// harmed when the worker was meant to end.
+    pub(super) fn harmed_in(&self, worker: WorkerId) -> impl Iterator<Item = TaskIndex> {
+        let wanted = self.workers.get(&worker).is_some_and(Worker::was_told_to_end);
+        self.tasks_in(worker).filter(move |task| {
+            let state = self.subtasks[task.vertex][task.subtask as usize].current.state;
+            state != ExecutionState::Canceling && !(wanted && state == ExecutionState::Scheduled)
+        })
+    }
+
+    /// The regions that need this worker, now or after their pause.
+    pub(super) fn regions_of_worker(&self, worker: WorkerId) -> BTreeSet<RegionIndex> {
+        let mut regions = self.returning_to(worker);
+        regions.extend(self.harmed_in(worker).map(|task| self.region_of(task)));
+        regions
     }
 
     fn await_the_other_half(&mut self) {
@@ -218,6 +277,7 @@ impl JobScheduler {
             attempt: execution.map(|execution| execution.number),
             data_address,
             cause,
+            suppressed: None,
             concurrent: Vec::new(),
         }
     }
@@ -287,23 +347,31 @@ impl JobScheduler {
         if text.is_empty() { "no task".to_owned() } else { text.join(", ") }
     }
 
-    /// The open tasks of a worker that is gone failed with it.
+    /// The running tasks of a worker that is gone failed with it.
     fn lose_tasks(&mut self, worker: WorkerId, cause: &FailureCause) {
         let tasks: Vec<TaskIndex> = self.tasks_in(worker).collect();
         for task in tasks {
-            if self.execution(task).is_deployed() {
-                self.execution(task).failure = Some(cause.clone());
+            let execution = self.execution(task);
+            if execution.is_deployed() && execution.state != ExecutionState::Canceling {
+                execution.failure = Some(cause.clone());
                 self.end_task(task, ExecutionState::Failed);
+            }
+        }
+        self.release_tasks(worker);
+    }
+
+    /// The open tasks of a worker that is gone need not be cancelled any more; those that wait to be deployed wait on.
+    pub(super) fn release_tasks(&mut self, worker: WorkerId) {
+        let tasks: Vec<TaskIndex> = self.tasks_in(worker).collect();
+        let live = self.is_live();
+        for task in tasks {
+            let execution = self.execution(task);
+            if live && execution.state == ExecutionState::Scheduled {
+                execution.place = None;
             } else {
                 self.end_task(task, ExecutionState::Canceled);
             }
         }
-    }
-
-    /// The open tasks of a worker that is gone need not be cancelled any more.
-    pub(super) fn release_tasks(&mut self, worker: WorkerId) {
-        let tasks: Vec<TaskIndex> = self.tasks_in(worker).collect();
-        tasks.into_iter().for_each(|task| self.end_task(task, ExecutionState::Canceled));
     }
 }
 

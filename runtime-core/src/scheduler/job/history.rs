@@ -17,6 +17,8 @@ pub struct RecordedFailure {
     pub attempt: Option<AttemptNumber>,
     /// Where the exchange of the worker listened, when one is concerned.
     pub data_address: Option<String>,
+    /// Why the job was not restarted, in Flink's words; none when it was, or when this was no root cause.
+    pub suppressed: Option<String>,
     /// Failures that came while this one was handled.
     pub concurrent: Vec<RecordedFailure>,
 }

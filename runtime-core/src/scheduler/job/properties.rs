@@ -1,17 +1,21 @@
-//! Whatever happens in whatever order: once everything has been heard, the job is over and nothing of it is left.
+//! Whatever happens in whatever order: once everything has been heard, the job is over and nothing of it is left, or
+//! all of its tasks run.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
-use super::tests::{graph, scheduler};
+use super::tests::{chain, graph, scheduler};
 use super::*;
 use crate::failure::{FailureCause, FailureClass};
+use crate::graph::Partitioner;
 use crate::id::TaskManagerId;
+use crate::scheduler::restart::FixedDelaySettings;
 
 /// What a worker process does and has been told, told apart from what the scheduler knows of it.
 struct Process {
     task_manager: TaskManagerId,
+    slots: u32,
     attached: bool,
     connected: bool,
     tasks: BTreeMap<ExecutionAttemptId, bool>,
@@ -30,9 +34,13 @@ struct World {
 }
 
 impl World {
-    fn new() -> Self {
+    fn new(graph: Arc<JobGraph>, restarts: u32, delay: Duration) -> Self {
+        let restart = match restarts {
+            0 => RestartSettings::None,
+            attempts => RestartSettings::FixedDelay(FixedDelaySettings { attempts, delay }),
+        };
         Self {
-            scheduler: scheduler(graph(&[(3, "default"), (2, "default"), (1, "other")])),
+            scheduler: scheduler(graph, restart),
             need: 0,
             processes: BTreeMap::new(),
             timers: BTreeSet::new(),
@@ -51,13 +59,16 @@ impl World {
     fn perform(&mut self, actions: Vec<Action>) {
         for action in actions {
             assert_eq!(self.settled, 0, "{action:?} after the job had settled");
+            self.check_counts();
             match action {
                 Action::DeclareNeed { slots } => self.need = slots,
                 Action::ReturnSlots { slots, .. } => self.granted -= slots,
                 Action::StartWorker { worker, task_manager, slots } => {
-                    assert!(slots <= self.granted);
+                    let filled: u32 = self.processes.values().map(|process| process.slots).sum();
+                    assert!(filled + slots <= self.granted, "a slot is filled once");
                     let process = Process {
                         task_manager,
+                        slots,
                         attached: false,
                         connected: false,
                         tasks: BTreeMap::new(),
@@ -90,6 +101,15 @@ impl World {
                 Action::StatusChanged(_) | Action::ReportFailure(_) | Action::ReportWaiting { .. } => {}
             }
         }
+    }
+
+    /// What is counted along is what counting anew gives.
+    fn check_counts(&self) {
+        let ended = |state: ExecutionState| self.scheduler.tasks().filter(move |(_, e)| e.state == state).count();
+        let open = self.scheduler.tasks().filter(|(_, execution)| !execution.state.is_terminal()).count();
+        assert_eq!(self.scheduler.open, open);
+        assert_eq!(self.scheduler.regions.iter().map(|region| region.open).sum::<usize>(), open);
+        assert_eq!(self.scheduler.finished, ended(ExecutionState::Finished));
     }
 
     fn grant(&mut self, split: u32) {
@@ -139,6 +159,7 @@ impl World {
     /// The process ends; both halves of the story are on their way.
     fn die(&mut self, worker: WorkerId) {
         let Some(process) = self.processes.remove(&worker) else { return };
+        self.granted -= process.slots;
         let exit = WorkerExit { exit_code: Some(1), requested: process.told_to_leave, ..WorkerExit::default() };
         self.late.push(Fact::WorkerExited { worker, exit });
         if process.connected {
@@ -148,6 +169,8 @@ impl World {
 
     fn lose(&mut self, number: usize) {
         let task_manager = TaskManagerId(format!("t{}", number % 2));
+        let gone = self.processes.values().filter(|process| process.task_manager == task_manager);
+        self.granted -= gone.map(|process| process.slots).sum::<u32>();
         self.processes.retain(|_, process| process.task_manager != task_manager);
         self.tell(Fact::TaskManagerLost { task_manager, reason: "gone".into() });
     }
@@ -181,7 +204,7 @@ impl World {
             }
             15 => {
                 if let Some(worker) = self.pick(pick, |process| !process.attached) {
-                    self.processes.remove(&worker);
+                    self.granted -= self.processes.remove(&worker).map_or(0, |process| process.slots);
                     self.tell(Fact::WorkerStartFailed { worker, message: "no".into() });
                 }
             }
@@ -203,9 +226,9 @@ impl World {
         self.tell(Fact::TimerFired(timer));
     }
 
-    /// Everybody does what is asked of them, until nothing more happens.
-    fn settle(&mut self) {
-        for _ in 0..200 {
+    /// Everybody does what is asked of them, and tasks that nobody cancels come to `end`, until nothing more happens.
+    fn settle(&mut self, end: ExecutionState) {
+        for _ in 0..400 {
             for fact in std::mem::take(&mut self.late) {
                 self.tell(fact);
             }
@@ -225,41 +248,78 @@ impl World {
                 .flat_map(|(&worker, process)| process.tasks.iter().map(move |(&a, &canceled)| (worker, a, canceled)))
                 .collect();
             for (worker, attempt, canceled) in reports {
-                if let Some(process) = self.processes.get_mut(&worker) {
+                let state = if canceled { ExecutionState::Canceled } else { end };
+                if let Some(process) = self.processes.get_mut(&worker).filter(|_| state.is_terminal()) {
                     process.tasks.remove(&attempt);
                 }
-                let state = if canceled { ExecutionState::Canceled } else { ExecutionState::Finished };
                 self.tell(Fact::TaskStateChanged { worker, attempt, state, failure: None });
             }
-            for timer in [Timer::Verdict, Timer::Cancellation, Timer::WindDown] {
+            // Those that are not the end of somebody's patience.
+            let patience =
+                |timer: &Timer| matches!(timer, Timer::SlotRequest | Timer::WorkerAttach | Timer::CancelAgain);
+            for timer in self.timers.clone().into_iter().filter(|timer| !patience(timer)) {
                 if self.timers.contains(&timer) {
                     self.fire(timer);
                 }
             }
+            let runs =
+                |execution: &Execution| matches!(execution.state, ExecutionState::Running | ExecutionState::Finished);
+            let all_run = self.scheduler.tasks().all(|(_, execution)| runs(execution));
+            if end == ExecutionState::Running && all_run && self.scheduler.status() == JobStatus::Running {
+                return;
+            }
         }
-        let open: Vec<_> = self.scheduler.tasks().filter(|(_, e)| !e.state.is_terminal()).collect();
-        panic!("stuck as {}: {open:?}, {} processes", self.scheduler.status(), self.processes.len());
+        let tasks = self.scheduler.tasks().map(|(task, e)| format!("{}.{} {}", task.vertex, task.subtask, e.state));
+        let phases = self.scheduler.regions.iter().map(|region| format!("{:?} {}", region.phase, region.open));
+        panic!(
+            "stuck as {}: {:?}, {:?}, {:?}, {} processes",
+            self.scheduler.status(),
+            tasks.collect::<Vec<_>>(),
+            phases.collect::<Vec<_>>(),
+            self.timers,
+            self.processes.len()
+        );
     }
 }
 
+/// A job, how often it may restart, and after which pause.
+fn jobs() -> impl Strategy<Value = (Arc<JobGraph>, u32, Duration)> {
+    let vertices = [(3, "default"), (2, "default"), (1, "other")];
+    let even = [(3, "default"), (3, "default")];
+    let graphs = [
+        graph(&vertices),
+        chain(&vertices, Partitioner::Rebalance),
+        chain(&vertices, Partitioner::Rescale),
+        chain(&even, Partitioner::Forward),
+    ];
+    let delays = [Duration::ZERO, Duration::from_secs(1)];
+    (
+        prop::sample::select(graphs.to_vec()),
+        prop::sample::select(vec![0, 1, 3, 1000]),
+        prop::sample::select(delays.to_vec()),
+    )
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
 
     #[test]
     fn a_job_is_over_once_everything_has_been_heard(
-        steps in prop::collection::vec((0..18u8, 0..64usize), 0..60),
+        (graph, restarts, delay) in jobs(),
+        steps in prop::collection::vec((0..18u8, 0..64usize), 0..80),
     ) {
-        let mut world = World::new();
+        let mut world = World::new(graph, restarts, delay);
         world.tell(Fact::Started);
         for (kind, pick) in steps {
             world.happens(kind, pick);
         }
-        world.settle();
+        world.settle(ExecutionState::Finished);
         prop_assert!(world.scheduler.status().is_terminal());
         prop_assert!(world.scheduler.is_settled());
         prop_assert!(world.scheduler.tasks().all(|(_, execution)| execution.state.is_terminal()));
         if world.scheduler.status() == JobStatus::Failed {
-            prop_assert!(world.scheduler.history().newest().is_some(), "a failed job has a cause");
+            let root = world.scheduler.history().newest().expect("a failed job has a cause");
+            prop_assert!(root.suppressed.is_some(), "and says why it was not restarted");
         }
         if world.scheduler.status() == JobStatus::Finished {
             let finished = |execution: &Execution| execution.state == ExecutionState::Finished;
@@ -267,6 +327,28 @@ proptest! {
         }
         // What comes late changes nothing.
         prop_assert_eq!(world.scheduler.handle(2, Fact::CancelRequested), vec![]);
-        prop_assert_eq!(world.scheduler.handle(2, Fact::TimerFired(Timer::Verdict)), vec![]);
+        for timer in [Timer::Verdict, Timer::Restart { region: 0 }, Timer::RestartCancellation { region: 0 }] {
+            prop_assert_eq!(world.scheduler.handle(2, Fact::TimerFired(timer)), vec![]);
+        }
+    }
+
+    #[test]
+    fn a_job_that_may_restart_runs_again_once_everything_has_been_heard(
+        (graph, _, delay) in jobs(),
+        // Neither cancelled nor suspended.
+        steps in prop::collection::vec((0..17u8, 0..64usize), 0..80),
+    ) {
+        let mut world = World::new(graph, u32::MAX, delay);
+        world.tell(Fact::Started);
+        for (kind, pick) in steps {
+            world.happens(if kind == 13 { 9 } else { kind }, pick);
+        }
+        world.settle(ExecutionState::Running);
+        let status = world.scheduler.status();
+        prop_assert!(matches!(status, JobStatus::Running | JobStatus::Finished), "{}", status);
+        for subtask in world.scheduler.subtasks().iter().flatten() {
+            let mut before = subtask.earlier.iter();
+            prop_assert!(before.all(|execution| execution.number < subtask.current.number && execution.state.is_terminal()));
+        }
     }
 }

@@ -4,7 +4,7 @@
 //! fact               -> action, action
 //! ```
 //!
-//! Timers are left out of the expected actions. Tasks are called by vertex letter and index (`A0`), workers `w0`,
+//! Timers are left out of the expected actions. Regions are numbered in the order of the graph. Tasks are called by vertex letter and index (`A0`), workers `w0`,
 //! `w1` in the order in which they were started, TaskManagers `t0`, `t1`.
 
 use std::collections::BTreeMap;
@@ -13,8 +13,9 @@ use std::sync::Arc;
 use super::*;
 use crate::failure::{FailureCause, FailureClass};
 use crate::graph::{DEFAULT_SLOT_SHARING_GROUP, JobVertex, OperatorNode, OperatorRole};
+use crate::graph::{JobEdge, Partitioner};
 use crate::id::{JobVertexId, OperatorId, TaskManagerId};
-use crate::scheduler::restart::NoRestart;
+use crate::scheduler::restart::{FixedDelaySettings, RestartSettings};
 
 /// A graph of unconnected sources `A`, `B`, … of these parallelisms and slot sharing groups.
 pub(super) fn graph(vertices: &[(u32, &str)]) -> Arc<JobGraph> {
@@ -47,8 +48,29 @@ fn job() -> JobId {
     ordered.next().expect("half of them")
 }
 
-pub(super) fn scheduler(graph: Arc<JobGraph>) -> JobScheduler {
-    JobScheduler::new(job(), Epoch(1), graph, SchedulerSettings::default(), Box::new(NoRestart), 0)
+/// The same with an edge from each vertex to the next.
+pub(super) fn chain(vertices: &[(u32, &str)], partitioner: Partitioner) -> Arc<JobGraph> {
+    let mut chained = (*graph(vertices)).clone();
+    let edge = |source| JobEdge {
+        source,
+        source_operator: 0,
+        source_port: Default::default(),
+        target: source + 1,
+        target_input: Default::default(),
+        partitioner: partitioner.clone(),
+    };
+    chained.edges = (0..vertices.len() - 1).map(edge).collect();
+    Arc::new(chained)
+}
+
+pub(super) fn scheduler(graph: Arc<JobGraph>, restart: RestartSettings) -> JobScheduler {
+    let settings = SchedulerSettings { restart, attempts_history_size: 2, ..SchedulerSettings::default() };
+    JobScheduler::new(job(), Epoch(1), graph, settings, restart.strategy(0), 0)
+}
+
+/// Restarts so many times after a second each.
+fn restarts(attempts: u32) -> RestartSettings {
+    RestartSettings::FixedDelay(FixedDelaySettings { attempts, delay: Duration::from_secs(1) })
 }
 
 struct Script {
@@ -160,6 +182,8 @@ impl Script {
                     "again" => Timer::CancelAgain,
                     "stuck" => Timer::Cancellation,
                     "wind-down" => Timer::WindDown,
+                    "restart" => Timer::Restart { region: rest[1].parse().expect("a region") },
+                    "restart-stuck" => Timer::RestartCancellation { region: rest[1].parse().expect("a region") },
                     other => panic!("no timer {other}"),
                 };
                 self.tell(Fact::TimerFired(timer))
@@ -204,9 +228,15 @@ impl Script {
                 format!("worker {task_manager}:{slots}")
             }
             Action::Deploy { worker, tasks, locations } => {
-                assert_eq!(locations.len(), self.scheduler.attempts.len());
-                let tasks: Vec<_> =
-                    tasks.iter().map(|task| format!("{}@{}", self.task_name(task.attempt), task.slot)).collect();
+                assert!(locations.iter().all(|location| location.data_address.starts_with("data-w")));
+                let named = |task: &Deployment| {
+                    assert!(locations.iter().any(|location| location.attempt == task.attempt));
+                    // Executions after the first show their number.
+                    let number =
+                        if task.attempt_number > 0 { format!("#{}", task.attempt_number) } else { String::new() };
+                    format!("{}{number}@{}", self.task_name(task.attempt), task.slot)
+                };
+                let tasks: Vec<_> = tasks.iter().map(named).collect();
                 format!("deploy {} {}", self.worker_name(worker), tasks.join(" "))
             }
             Action::CancelTasks { worker, attempts } => {
@@ -229,11 +259,11 @@ impl Script {
 /// Runs a script over vertices of these parallelisms, all in one slot sharing group.
 fn check(parallelisms: &[u32], script: &str) -> JobScheduler {
     let vertices: Vec<_> = parallelisms.iter().map(|&n| (n, DEFAULT_SLOT_SHARING_GROUP)).collect();
-    check_graph(graph(&vertices), script)
+    check_graph(graph(&vertices), RestartSettings::None, script)
 }
 
-fn check_graph(graph: Arc<JobGraph>, script: &str) -> JobScheduler {
-    let mut state = Script { scheduler: scheduler(graph), workers: Vec::new(), now: 0 };
+fn check_graph(graph: Arc<JobGraph>, restart: RestartSettings, script: &str) -> JobScheduler {
+    let mut state = Script { scheduler: scheduler(graph, restart), workers: Vec::new(), now: 0 };
     for line in script.lines().map(str::trim).filter(|line| !line.is_empty()) {
         let (fact, expected) = line.split_once("->").expect("fact -> actions");
         let actions = state.happens(fact);
@@ -249,8 +279,8 @@ fn a_job_runs_to_its_end_and_its_workers_leave() {
         "
         start                       -> RUNNING, need 2
         grant t0:1 t1:1             -> worker t0:1, worker t1:1
-        attach w0                   ->
-        attach w1                   -> deploy w0 A0@0 B0@0, deploy w1 A1@0 B1@0
+        attach w0                   -> deploy w0 A0@0 B0@0
+        attach w1                   -> deploy w1 A1@0 B1@0
         running A0 A1 B0 B1         ->
         finished A0 A1 B0           ->
         finished B1                 -> FINISHED, shutdown w0, shutdown w1
@@ -267,6 +297,7 @@ fn a_job_runs_to_its_end_and_its_workers_leave() {
 fn slot_sharing_groups_have_their_own_slots() {
     check_graph(
         graph(&[(2, "default"), (1, "other"), (2, "default")]),
+        RestartSettings::None,
         "
         start               -> RUNNING, need 3
         grant t0:3          -> worker t0:3
@@ -306,8 +337,9 @@ fn cancelling_before_slots_came_ends_at_once() {
 
 #[test]
 fn cancelling_before_all_workers_attached_deploys_nothing() {
-    check(
-        &[2],
+    check_graph(
+        chain(&[(2, "a"), (2, "a")], Partitioner::Rebalance),
+        RestartSettings::None,
         "
         start           -> RUNNING, need 2
         grant t0:1 t1:1 -> worker t0:1, worker t1:1
@@ -346,8 +378,8 @@ fn only_the_worker_with_a_stuck_task_is_killed() {
         "
         start           -> RUNNING, need 2
         grant t0:1 t1:1 -> worker t0:1, worker t1:1
-        attach w0       ->
-        attach w1       -> deploy w0 A0@0, deploy w1 A1@0
+        attach w0       -> deploy w0 A0@0
+        attach w1       -> deploy w1 A1@0
         running A0 A1   ->
         cancel          -> CANCELLING, cancel w0 A0, cancel w1 A1
         canceled A1     ->
@@ -389,8 +421,8 @@ fn a_crash_is_one_cause_from_both_halves_of_the_story() {
                 "
                 start           -> RUNNING, need 2
                 grant t0:1 t1:1 -> worker t0:1, worker t1:1
-                attach w0       ->
-                attach w1       -> deploy w0 A0@0, deploy w1 A1@0
+                attach w0       -> deploy w0 A0@0
+                attach w1       -> deploy w1 A1@0
                 running A0 A1   ->
                 {first}         ->
                 {second}        -> {cause}
@@ -409,8 +441,8 @@ fn a_neighbour_that_lost_its_peer_is_not_the_root_cause() {
         "
         start           -> RUNNING, need 2
         grant t0:1 t1:1 -> worker t0:1, worker t1:1
-        attach w0       ->
-        attach w1       -> deploy w0 A0@0, deploy w1 A1@0
+        attach w0       -> deploy w0 A0@0
+        attach w1       -> deploy w1 A1@0
         running A0 A1   ->
         peer-lost A1 connection closed by A (1/2) ->
         detach w0       ->
@@ -555,8 +587,8 @@ fn a_lost_task_manager_takes_its_workers_with_it() {
         "
         start           -> RUNNING, need 3
         grant t0:2 t1:1 -> worker t0:2, worker t1:1
-        attach w0       ->
-        attach w1       -> deploy w0 A0@0 A1@1, deploy w1 A2@0
+        attach w0       -> deploy w0 A0@0 A1@1
+        attach w1       -> deploy w1 A2@0
         detach w0       ->
         lost t0         -> because [on host-t0: TaskManager t0 was lost while it ran A (1/3), A (2/3): no heartbeat], \
          FAILING, cancel w1 A2
@@ -612,4 +644,306 @@ fn suspending_stops_every_worker() {
         exit-requested w0 -> settled
         ",
     );
+}
+
+#[test]
+fn a_failed_region_comes_back_on_the_same_worker_after_a_pause() {
+    let scheduler = check_graph(
+        chain(&[(2, "a"), (2, "a")], Partitioner::Rebalance),
+        restarts(1),
+        "
+        start           -> RUNNING, need 2
+        grant t0:2      -> worker t0:2
+        attach w0       -> deploy w0 A0@0 A1@1 B0@0 B1@1
+        running A0 A1 B0 B1 ->
+        finished A1     ->
+        failed B0 bad record -> because [B (1/2) on host-t0: bad record], RESTARTING, cancel w0 A0 B1
+        canceled A0     ->
+        timer restart 0 ->
+        failed B1 me too -> RUNNING, deploy w0 A0#1@0 A1#1@1 B0#1@0 B1#1@1
+        running A0 A1 B0 B1 ->
+        finished A0 A1 B0 ->
+        finished B1     -> FINISHED, shutdown w0
+        exit w0 0       -> settled
+        ",
+    );
+    assert_eq!(scheduler.restarts(), 1);
+    let subtask = &scheduler.subtasks()[1][0];
+    assert_eq!((subtask.current.number, subtask.earlier.len()), (1, 1));
+    assert_eq!(subtask.earlier[0].state, ExecutionState::Failed);
+    let root = scheduler.history().newest().expect("a failure");
+    assert_eq!((root.attempt, root.concurrent.len(), root.suppressed.as_deref()), (Some(0), 1, None));
+}
+
+#[test]
+fn only_the_region_that_failed_restarts() {
+    check_graph(
+        chain(&[(2, "a"), (2, "a")], Partitioner::Forward),
+        restarts(1),
+        "
+        start           -> RUNNING, need 2
+        grant t0:2      -> worker t0:2
+        attach w0       -> deploy w0 A0@0 A1@1 B0@0 B1@1
+        running A0 A1 B0 B1 ->
+        failed B1 bad   -> because [B (2/2) on host-t0: bad], RESTARTING, cancel w0 A1
+        finished A0 B0  ->
+        timer restart 1 ->
+        canceled A1     -> RUNNING, deploy w0 A1#1@1 B1#1@1
+        finished A1 B1  -> FINISHED, shutdown w0
+        exit w0 0       -> settled
+        ",
+    );
+}
+
+#[test]
+fn a_job_whose_restarts_are_used_up_fails_and_says_by_whom() {
+    let scheduler = check_graph(
+        graph(&[(1, "a")]),
+        restarts(1),
+        "
+        start           -> RUNNING, need 1
+        grant t0:1      -> worker t0:1
+        attach w0       -> deploy w0 A0@0
+        failed A0 bad   -> because [A (1/1) on host-t0: bad], RESTARTING
+        timer restart 0 -> RUNNING, deploy w0 A0#1@0
+        failed A0 bad   -> because [A (1/1) on host-t0: bad], FAILING, FAILED, shutdown w0
+        exit w0 0       -> settled
+        ",
+    );
+    let failures: Vec<_> = scheduler.history().iter().map(|failure| failure.suppressed.clone()).collect();
+    let suppressed = "Recovery is suppressed by FixedDelayRestartBackoffTimeStrategy(maxNumberRestartAttempts=1, \
+                      backoffTimeMS=1000)";
+    assert_eq!(failures, [Some(suppressed.to_owned()), None]);
+}
+
+#[test]
+fn a_worker_that_died_gets_a_successor_while_the_job_pauses() {
+    check_graph(
+        chain(&[(2, "a"), (2, "a")], Partitioner::Rebalance),
+        restarts(1),
+        "
+        start           -> RUNNING, need 2
+        grant t0:1 t1:1 -> worker t0:1, worker t1:1
+        attach w0       ->
+        attach w1       -> deploy w0 A0@0 B0@0, deploy w1 A1@0 B1@0
+        running A0 A1 B0 B1 ->
+        detach w0       ->
+        peer-lost A1 connection reset ->
+        signal w0 SIGKILL -> because [on host-t0: the worker process was ended by SIGKILL while it ran A (1/2), B (1/2) \
+         / last lines of standard error: /   last words], RESTARTING, cancel w1 B1, need 1
+        grant t0:1      -> worker t0:1
+        attach w2       ->
+        canceled B1     ->
+        timer restart 0 -> RUNNING, deploy w2 A0#1@0 B0#1@0, deploy w1 A1#1@0 B1#1@0
+        ",
+    );
+}
+
+#[test]
+fn a_lost_task_manager_is_one_failure_and_its_slots_are_asked_for_anew() {
+    let scheduler = check_graph(
+        chain(&[(3, "a"), (3, "a")], Partitioner::Forward),
+        restarts(1),
+        "
+        start           -> RUNNING, need 3
+        grant t0:2 t1:1 -> worker t0:2, worker t1:1
+        attach w0       -> deploy w0 A0@0 A1@1 B0@0 B1@1
+        attach w1       -> deploy w1 A2@0 B2@0
+        detach w0       ->
+        lost t0         -> because [on host-t0: TaskManager t0 was lost while it ran A (1/3), A (2/3), B (1/3), 1 more: \
+         no heartbeat], RESTARTING, need 2
+        missing 1 0     -> waiting 2 of 0/1
+        timer restart 0 ->
+        timer restart 1 -> RUNNING
+        grant t2:2      -> worker t2:2
+        attach w2       -> deploy w2 A0#1@0 A1#1@1 B0#1@0 B1#1@1
+        ",
+    );
+    assert_eq!(scheduler.restarts(), 1);
+}
+
+#[test]
+fn slots_that_do_not_come_after_a_restart_are_a_failure_of_their_own() {
+    check_graph(
+        graph(&[(1, "a")]),
+        restarts(2),
+        "
+        start           -> RUNNING, need 1
+        grant t0:1      -> worker t0:1
+        attach w0       -> deploy w0 A0@0
+        lost t0         -> because [A (1/1) on host-t0: TaskManager t0 was lost while it ran A (1/1): no heartbeat], \
+         RESTARTING, need 1
+        timer slots     ->
+        timer restart 0 -> RUNNING
+        timer slots     -> because [not enough slots: the job needs 1, the cluster has 0 of which 0 are free; gave up \
+         after 300 s (`slot.request.timeout`): start more TaskManagers, give them more slots \
+         (`taskmanager.numberOfTaskSlots`), or lower the job's parallelism], RESTARTING
+        grant t1:1      -> worker t1:1
+        attach w1       ->
+        timer restart 0 -> RUNNING, deploy w1 A0#2@0
+        ",
+    );
+}
+
+#[test]
+fn a_silent_worker_is_killed_and_its_slots_are_asked_for_when_it_is_gone() {
+    check_graph(
+        graph(&[(1, "a")]),
+        restarts(1),
+        "
+        start           -> RUNNING, need 1
+        grant t0:1      -> worker t0:1
+        attach w0       -> deploy w0 A0@0
+        detach w0       ->
+        timer verdict   -> because [A (1/1) on host-t0: lost the connection with the worker while it ran A (1/1): \
+         connection reset], RESTARTING, kill w0 (its connection is lost)
+        timer restart 0 ->
+        exit-requested w0 -> RUNNING, need 1
+        grant t0:1      -> worker t0:1
+        attach w1       -> deploy w1 A0#1@0
+        ",
+    );
+}
+
+#[test]
+fn workers_that_never_come_up_use_up_the_restarts() {
+    check_graph(
+        graph(&[(1, "a")]),
+        restarts(2),
+        "
+        start           -> RUNNING, need 1
+        grant t0:1      -> worker t0:1
+        attach w0       -> deploy w0 A0@0
+        detach w0       ->
+        exit w0 3       -> because [A (1/1) on host-t0: the worker process exited with code 3 while it ran A (1/1) / \
+         last lines of standard error: /   last words], RESTARTING, need 1
+        grant t0:1      -> worker t0:1
+        exit w1 4       -> because [on host-t0: the worker process exited with code 4 before it registered with its \
+         JobMaster / last lines of standard error: /   last words], need 1
+        grant t0:1      -> worker t0:1
+        timer restart 0 -> RUNNING
+        start-failed w2 no memory -> because [on host-t0: failed to start the worker: no memory], FAILING, FAILED, \
+         settled
+        ",
+    );
+}
+
+#[test]
+fn only_the_worker_with_a_task_that_holds_up_a_restart_is_killed() {
+    check_graph(
+        chain(&[(2, "a"), (2, "a")], Partitioner::Rebalance),
+        restarts(1),
+        "
+        start           -> RUNNING, need 2
+        grant t0:1 t1:1 -> worker t0:1, worker t1:1
+        attach w0       ->
+        attach w1       -> deploy w0 A0@0 B0@0, deploy w1 A1@0 B1@0
+        failed B0 bad   -> because [B (1/2) on host-t0: bad], RESTARTING, cancel w0 A0, cancel w1 A1 B1
+        canceled A0 B1  ->
+        timer restart 0 ->
+        timer again     -> cancel w1 A1
+        timer restart-stuck 0 -> kill w1 (A (2/2) did not end within 180 s of being cancelled \
+         (`task.cancellation.timeout`))
+        exit-requested w1 -> RUNNING, need 1
+        grant t0:1      -> worker t0:1
+        attach w2       -> deploy w2 A1#1@0 B1#1@0, deploy w0 A0#1@0 B0#1@0
+        ",
+    );
+}
+
+#[test]
+fn cancelling_while_restarting_ends_the_job() {
+    check_graph(
+        chain(&[(2, "a"), (2, "a")], Partitioner::Rebalance),
+        restarts(1),
+        "
+        start           -> RUNNING, need 2
+        grant t0:2      -> worker t0:2
+        attach w0       -> deploy w0 A0@0 A1@1 B0@0 B1@1
+        failed B0 bad   -> because [B (1/2) on host-t0: bad], RESTARTING, cancel w0 A0 A1 B1
+        cancel          -> CANCELLING, cancel w0 A0 A1 B1
+        canceled A0 A1  ->
+        timer restart 0 ->
+        canceled B1     -> CANCELED, shutdown w0
+        exit w0 0       -> settled
+        ",
+    );
+    check_graph(
+        graph(&[(1, "a")]),
+        restarts(1),
+        "
+        start           -> RUNNING, need 1
+        grant t0:1      -> worker t0:1
+        attach w0       -> deploy w0 A0@0
+        lost t0         -> because [A (1/1) on host-t0: TaskManager t0 was lost while it ran A (1/1): no heartbeat], \
+         RESTARTING, need 1
+        cancel          -> CANCELLING, need 0, CANCELED, settled
+        ",
+    );
+}
+
+#[test]
+fn what_an_earlier_execution_says_changes_nothing() {
+    let mut scheduler = check_graph(
+        graph(&[(1, "a")]),
+        restarts(9),
+        "
+        start           -> RUNNING, need 1
+        grant t0:1      -> worker t0:1
+        attach w0       -> deploy w0 A0@0
+        failed A0 bad   -> because [A (1/1) on host-t0: bad], RESTARTING
+        timer restart 0 -> RUNNING, deploy w0 A0#1@0
+        failed A0 bad   -> because [A (1/1) on host-t0: bad], RESTARTING
+        timer restart 0 -> RUNNING, deploy w0 A0#2@0
+        failed A0 bad   -> because [A (1/1) on host-t0: bad], RESTARTING
+        timer restart 0 -> RUNNING, deploy w0 A0#3@0
+        timer restart 0 ->
+        ",
+    );
+    let subtask = scheduler.subtasks()[0][0].clone();
+    let numbers: Vec<_> = subtask.earlier.iter().map(|execution| execution.number).collect();
+    assert_eq!(numbers, [1, 2], "older ones are forgotten");
+    let worker = subtask.current.place.expect("a place").worker;
+    for earlier in &subtask.earlier {
+        for state in [ExecutionState::Failed, ExecutionState::Finished, ExecutionState::Running] {
+            let attempt = earlier.attempt;
+            let fact = Fact::TaskStateChanged { worker, attempt, state, failure: None };
+            assert_eq!(scheduler.handle(99, fact), []);
+        }
+    }
+    assert_eq!(scheduler.remembered().count(), 3);
+    assert_eq!(scheduler.subtasks()[0][0].current.state, ExecutionState::Deploying);
+}
+
+#[test]
+fn a_failure_that_no_attempt_can_avoid_is_not_retried() {
+    let mut scheduler = check_graph(
+        graph(&[(1, "a")]),
+        restarts(9),
+        "
+        start           -> RUNNING, need 1
+        grant t0:1      -> worker t0:1
+        attach-other w0 ->
+        ",
+    );
+    let worker = worker_id(scheduler.job(), scheduler.epoch(), 0);
+    let exit = WorkerExit { exit_code: Some(1), ..WorkerExit::default() };
+    scheduler.handle(9, Fact::WorkerExited { worker, exit });
+    assert_eq!(scheduler.status(), JobStatus::Failed);
+    let root = scheduler.history().newest().expect("a failure");
+    assert_eq!(root.suppressed.as_deref(), Some("The failure is not recoverable"));
+}
+
+#[test]
+fn regions_are_what_exchanges_data() {
+    let regions = |parallelisms: [u32; 2], partitioner| {
+        let graph = chain(&parallelisms.map(|n| (n, "a")), partitioner);
+        let scheduler = scheduler(graph, RestartSettings::None);
+        scheduler.regions.iter().map(|region| region.tasks.len()).collect::<Vec<_>>()
+    };
+    assert_eq!(regions([3, 3], Partitioner::Forward), [2, 2, 2]);
+    assert_eq!(regions([3, 3], Partitioner::Rebalance), [6]);
+    assert_eq!(regions([3, 2], Partitioner::Rescale), [3, 2]);
+    assert_eq!(regions([2, 4], Partitioner::Rescale), [3, 3]);
+    assert_eq!(regions([4, 2], Partitioner::Rescale), [3, 3]);
 }

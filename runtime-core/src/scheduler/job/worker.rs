@@ -37,6 +37,21 @@ impl Worker {
         Self { task_manager, host, link: Link::Expected, exit: None, fatal: None, stopping: false }
     }
 
+    /// Whether new tasks may be sent to it.
+    pub fn can_take_tasks(&self) -> bool {
+        self.is_attached() && !self.stopping && self.exit.is_none() && self.fatal.is_none()
+    }
+
+    /// Whether it lives as far as is known, and will never take tasks again.
+    pub fn is_unfit(&self) -> bool {
+        matches!(self.link, Link::Detached(_)) || self.fatal.is_some()
+    }
+
+    /// Whether somebody wants it to end.
+    pub fn was_told_to_end(&self) -> bool {
+        self.stopping || self.exit.as_ref().is_some_and(|exit| exit.requested)
+    }
+
     pub fn is_attached(&self) -> bool {
         matches!(self.link, Link::Attached { .. })
     }
