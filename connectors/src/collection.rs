@@ -1,15 +1,17 @@
-//! Batches that the program brings along.
+//! Batches that the program brings along. A checkpoint holds which rows are left, by number: the program brings the same
+//! again.
 
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
-use pelton_runtime_core::element::StreamBatch;
+use pelton_runtime_core::checkpoint::snapshot::{OperatorSnapshot, RestoredState};
+use pelton_runtime_core::element::{CheckpointId, StreamBatch};
 use pelton_runtime_core::operator::{OperatorError, OperatorResult, OperatorRuntime, TARGET_BATCH_ROWS};
 use pelton_runtime_core::source::{Boundedness, SourceFactory, SourcePoll, SourceReader};
 use pelton_runtime_core::time::EpochMillis;
 
-use crate::range::share;
+use crate::range::{RangeOrder, Ranges};
 
 /// The rows of given batches, shared among the readers in contiguous parts.
 #[derive(Debug, Clone)]
@@ -47,42 +49,54 @@ impl SourceFactory for Collection {
     }
 
     fn create(&self, runtime: &OperatorRuntime) -> OperatorResult<Box<dyn SourceReader>> {
-        let total = self.batches.iter().map(|batch| batch.num_rows() as u64).sum();
-        let part = share(total, runtime.subtask, runtime.parallelism);
+        let ends: Vec<u64> = self
+            .batches
+            .iter()
+            .scan(0, |end, batch| {
+                *end += batch.num_rows() as u64;
+                Some(*end)
+            })
+            .collect();
         Ok(Box::new(CollectionReader {
             batches: Arc::clone(&self.batches),
-            batch: 0,
-            // Both are smaller than what is in memory.
-            row: part.start as usize,
-            left: (part.end - part.start) as usize,
+            left: Ranges::share(ends.last().copied().unwrap_or(0), RangeOrder::Ascending, runtime),
+            ends,
+            runtime: runtime.clone(),
         }))
     }
 }
 
 struct CollectionReader {
     batches: Arc<[RecordBatch]>,
-    batch: usize,
-    /// The next row of the batch; beyond its end before the reader's first.
-    row: usize,
-    left: usize,
+    /// The number of the row after each batch.
+    ends: Vec<u64>,
+    left: Ranges,
+    runtime: OperatorRuntime,
 }
 
 impl SourceReader for CollectionReader {
     fn poll(&mut self, _now: EpochMillis) -> OperatorResult<SourcePoll> {
-        while self.left > 0 {
-            let batch = &self.batches[self.batch];
-            if self.row >= batch.num_rows() {
-                self.row -= batch.num_rows();
-                self.batch += 1;
-                continue;
-            }
-            let rows = self.left.min(batch.num_rows() - self.row).min(TARGET_BATCH_ROWS);
-            let part = batch.slice(self.row, rows);
-            self.row += rows;
-            self.left -= rows;
-            return Ok(SourcePoll::Batch(StreamBatch::new(part)));
-        }
-        Ok(SourcePoll::End)
+        let Some(first) = self.left.first() else {
+            return Ok(SourcePoll::End);
+        };
+        // What is left lies below the last end, or it would not have been taken back.
+        let index = self.ends.partition_point(|end| *end <= first);
+        let batch = &self.batches[index];
+        let in_batch = self.ends[index] - first;
+        let Some(rows) = self.left.take(in_batch.min(TARGET_BATCH_ROWS as u64)) else {
+            return Ok(SourcePoll::End);
+        };
+        // Both are at most the batch's number of rows.
+        let part = batch.slice(batch.num_rows() - in_batch as usize, (rows.end - rows.start) as usize);
+        Ok(SourcePoll::Batch(StreamBatch::new(part)))
+    }
+
+    fn snapshot(&mut self, _checkpoint: CheckpointId) -> OperatorResult<OperatorSnapshot> {
+        self.left.snapshot()
+    }
+
+    fn restore(&mut self, state: RestoredState) -> OperatorResult {
+        self.left.restore(state, &self.runtime)
     }
 }
 
@@ -92,7 +106,7 @@ mod tests {
     use arrow::datatypes::Int32Type;
 
     use super::*;
-    use crate::testing::{place, rows_of};
+    use crate::testing::{check_restarts, place, rows_of};
 
     #[tokio::test(flavor = "multi_thread")]
     async fn every_row_comes_once_at_any_parallelism() {
@@ -109,5 +123,18 @@ mod tests {
                 .collect();
             assert_eq!(found, (0..10_001).collect::<Vec<_>>());
         }
+    }
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_collection_goes_on_at_another_parallelism() {
+        let batch = |from: i32, to: i32| {
+            let column: ArrayRef = Arc::new(Int32Array::from_iter_values(from..to));
+            RecordBatch::try_from_iter([("n", column)]).expect("one column")
+        };
+        let batches = vec![batch(0, 3), batch(3, 3), batch(3, 40_000), batch(40_000, 40_001)];
+        let collection = Collection::new(batches[0].schema(), batches).expect("one schema");
+        let found = check_restarts(&collection, &[(2, 1), (3, 2), (1, 1), (5, 99)], |batch| {
+            batch.column(0).as_primitive::<Int32Type>().values().to_vec()
+        });
+        assert_eq!(found, (0..40_001).collect::<Vec<_>>());
     }
 }

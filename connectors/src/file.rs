@@ -6,6 +6,10 @@
 //!
 //! Each reader has one thread that lists, reads, decompresses and decodes, and a queue bounded in bytes between that
 //! thread and its task. All readers of a source list for themselves; files must not change while they are read.
+//!
+//! A checkpoint holds the splits that are left and where the one that was begun stands. Whoever restarts from it lists
+//! nothing: all readers get the splits of all and take theirs, so that a job goes on at any parallelism with the files
+//! that it began with.
 
 mod bad_rows;
 mod compression;
@@ -16,6 +20,7 @@ mod json;
 mod lines;
 mod listing;
 mod parquet;
+mod positions;
 mod source;
 mod split;
 mod text;

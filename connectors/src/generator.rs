@@ -1,20 +1,24 @@
 //! A source of generated data, as fast as possible or at a given rate.
+//!
+//! A checkpoint holds the numbers of the rows that are left, so what a generator makes must follow from their numbers.
+//! The rate begins anew after a restart: rows that were not made while the job was down are not made up for.
 
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use pelton_runtime_core::element::StreamBatch;
+use pelton_runtime_core::checkpoint::snapshot::{OperatorSnapshot, RestoredState};
+use pelton_runtime_core::element::{CheckpointId, StreamBatch};
 use pelton_runtime_core::operator::{OperatorError, OperatorResult, OperatorRuntime, TARGET_BATCH_ROWS};
 use pelton_runtime_core::source::{Boundedness, SourceFactory, SourcePoll, SourceReader};
 use pelton_runtime_core::time::EpochMillis;
 
 use crate::pacer::Pacer;
-use crate::range::share;
+use crate::range::{RangeOrder, Ranges};
 
 /// Makes rows out of their numbers.
 pub trait BatchGenerator: Send {
-    /// The rows numbered `first_index..first_index + rows`. Indexes of one reader ascend without gaps; those of
-    /// different readers never meet.
+    /// The rows numbered `first_index..first_index + rows`. No row is asked for twice, except after a restart
+    /// from a checkpoint. Indexes of one reader ascend without gaps, unless the parallelism changed at a restart.
     ///
     /// # Errors
     ///
@@ -90,11 +94,12 @@ impl SourceFactory for DataGenerator {
     fn create(&self, runtime: &OperatorRuntime) -> OperatorResult<Box<dyn SourceReader>> {
         self.validate()?;
         // Without a count, each reader has its part of all numbers there are, which nobody lives to see end.
-        let part = share(self.count.unwrap_or(i64::MAX as u64), runtime.subtask, runtime.parallelism);
+        let (total, order) =
+            self.count.map_or((i64::MAX as u64, RangeOrder::InTurn), |count| (count, RangeOrder::Ascending));
         Ok(Box::new(GeneratorReader {
             generator: (self.generator)(runtime)?,
-            next: part.start,
-            end: part.end,
+            left: Ranges::share(total, order, runtime),
+            runtime: runtime.clone(),
             pacer: self.rows_per_second.map(|rate| Pacer::new(rate, runtime.subtask, runtime.parallelism)),
         }))
     }
@@ -102,31 +107,40 @@ impl SourceFactory for DataGenerator {
 
 struct GeneratorReader {
     generator: Box<dyn BatchGenerator>,
-    next: u64,
-    end: u64,
+    left: Ranges,
+    runtime: OperatorRuntime,
     pacer: Option<Pacer>,
 }
 
 impl SourceReader for GeneratorReader {
     fn poll(&mut self, now: EpochMillis) -> OperatorResult<SourcePoll> {
-        let left = self.end - self.next;
-        if left == 0 {
+        if self.left.is_empty() {
             return Ok(SourcePoll::End);
         }
-        let due = self.pacer.as_mut().map_or(left, |pacer| pacer.due(now));
-        let rows = left.min(due).min(TARGET_BATCH_ROWS as u64);
-        if rows == 0 {
+        let due = self.pacer.as_mut().map_or(u64::MAX, |pacer| pacer.due(now));
+        if due == 0 {
             return Ok(SourcePoll::Pending(self.pacer.as_ref().map(Pacer::next_due)));
         }
-        let batch = self.generator.generate(self.next, rows as usize)?;
+        let Some(indexes) = self.left.take(due.min(TARGET_BATCH_ROWS as u64)) else {
+            return Ok(SourcePoll::End);
+        };
+        let rows = indexes.end - indexes.start;
+        let batch = self.generator.generate(indexes.start, rows as usize)?;
         if batch.num_rows() as u64 != rows {
             return Err(OperatorError::data(format!("the generator made {} rows, not {rows}", batch.num_rows())));
         }
-        self.next += rows;
         if let Some(pacer) = &mut self.pacer {
             pacer.made(rows);
         }
         Ok(SourcePoll::Batch(StreamBatch::new(batch)))
+    }
+
+    fn snapshot(&mut self, _checkpoint: CheckpointId) -> OperatorResult<OperatorSnapshot> {
+        self.left.snapshot()
+    }
+
+    fn restore(&mut self, state: RestoredState) -> OperatorResult {
+        self.left.restore(state, &self.runtime)
     }
 }
 
@@ -177,6 +191,23 @@ mod tests {
             }
         }
         assert!((19_980..=20_001).contains(&rows), "{rows}");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_restored_reader_keeps_the_rate_and_goes_on_with_the_next_row() {
+        let generator = indexes().rows_per_second(1000.0);
+        let mut reader = generator.create(&place(0, 1)).expect("valid");
+        for now in 0..50 {
+            assert!(matches!(reader.poll(now).expect("generated"), SourcePoll::Batch(batch) if batch.num_rows() == 1));
+        }
+        let state = reader.snapshot(CheckpointId(1)).expect("a position");
+        let mut reader = generator.create(&place(0, 1)).expect("valid");
+        reader.restore(RestoredState::assign(&[state], place(0, 1).key_groups(), 0, 1)).expect("its own");
+        for (index, now) in (60_000..60_050).enumerate() {
+            let SourcePoll::Batch(batch) = reader.poll(now).expect("generated") else { panic!("a row is due") };
+            let made = batch.records().column(0).as_primitive::<UInt64Type>().values().to_vec();
+            assert_eq!(made, [50 + index as u64], "one row per millisecond, none is made up for");
+        }
     }
 
     #[test]

@@ -17,7 +17,7 @@ mod handover;
 pub mod location;
 mod pacer;
 pub mod print;
-mod range;
+pub mod range;
 pub mod row_format;
 pub mod sequence;
 pub mod socket;
@@ -32,6 +32,7 @@ pub use file::{CsvOptions, FileFormat, FileSource, JsonOptions, OnBadRow, Parque
 pub use file_sink::{FileSink, FileSinkFormat, RollingPolicy};
 pub use generator::{BatchGenerator, DataGenerator};
 pub use print::{PrintSink, PrintTarget};
+pub use range::{RangeOrder, Ranges};
 pub use row_format::RowFormatter;
 pub use sequence::NumberSequence;
 pub use socket::{Retries, SocketSource};

@@ -1,5 +1,8 @@
 //! Text from a TCP server, cut at a delimiter.
 //!
+//! A server cannot be asked for what it sent before, so a socket has no position: what arrived since the last checkpoint
+//! is lost when the job restarts from it, as with Flink's.
+//!
 //! Only the first subtask connects; the others end at once. A future reads and cuts; when the task is slower than the
 //! server, the queue fills, the future stops reading and TCP holds the server back.
 

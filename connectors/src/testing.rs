@@ -2,15 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use parking_lot::{Condvar, Mutex};
-use pelton_runtime_core::element::StreamElement;
+use pelton_runtime_core::checkpoint::snapshot::{OperatorSnapshot, RestoredState};
+use pelton_runtime_core::element::{CheckpointId, StreamElement};
 use pelton_runtime_core::env::Env;
 use pelton_runtime_core::id::{JobId, OperatorId};
 use pelton_runtime_core::operator::{OperatorContext, OperatorResult, OperatorRuntime, OutputPort, TaskWaker};
-use pelton_runtime_core::source::{SourceFactory, SourcePoll};
+use pelton_runtime_core::source::{SourceFactory, SourcePoll, SourceReader};
 use pelton_runtime_core::time::EpochMillis;
 
 /// How long a test waits for anything.
@@ -85,6 +87,97 @@ pub fn drive(source: &dyn SourceFactory, runtime: &OperatorRuntime) -> OperatorR
 /// All batches of one reader that does not fail.
 pub fn rows_of(source: &dyn SourceFactory, runtime: &OperatorRuntime) -> Vec<RecordBatch> {
     drive(source, runtime).expect("readable")
+}
+
+/// One reader, driven by hand.
+pub struct Driven {
+    reader: Box<dyn SourceReader>,
+    alarm: Alarm,
+    /// What was polled on the way to a snapshot, and comes after it.
+    ahead: Option<RecordBatch>,
+    env: Env,
+}
+
+impl Driven {
+    /// The reader of this place, with its part of `snapshots` where there are some.
+    pub fn open(source: &dyn SourceFactory, runtime: OperatorRuntime, snapshots: Option<&[OperatorSnapshot]>) -> Self {
+        let alarm = Alarm::default();
+        let runtime = OperatorRuntime { waker: alarm.waker(), ..runtime };
+        let mut reader = source.create(&runtime).expect("valid");
+        if let Some(snapshots) = snapshots {
+            let OperatorRuntime { subtask, parallelism, .. } = runtime;
+            let state = RestoredState::assign(snapshots, runtime.key_groups(), subtask, parallelism);
+            reader.restore(state).expect("its own");
+        }
+        reader.open(&runtime).expect("opened");
+        Self { reader, alarm, ahead: None, env: runtime.env }
+    }
+
+    /// The next batch, `None` at the end.
+    pub fn next(&mut self) -> Option<RecordBatch> {
+        if let Some(batch) = self.ahead.take() {
+            return Some(batch);
+        }
+        loop {
+            match self.reader.poll(self.env.wall_clock()).expect("readable") {
+                SourcePoll::Batch(batch) => return Some(batch.records().clone()),
+                SourcePoll::Watermark(_) => {}
+                SourcePoll::Pending(_) => assert!(self.alarm.wait(DEADLINE), "the reader was not woken in time"),
+                SourcePoll::End => return None,
+            }
+        }
+    }
+
+    /// Why reading ends.
+    pub fn error(&mut self) -> String {
+        loop {
+            match self.reader.poll(self.env.wall_clock()) {
+                Ok(SourcePoll::Pending(_)) => assert!(self.alarm.wait(DEADLINE), "the reader was not woken in time"),
+                Ok(SourcePoll::End) => panic!("it does not fail"),
+                Ok(_) => {}
+                Err(error) => return error.to_string(),
+            }
+        }
+    }
+
+    /// Where the reader is.
+    pub fn snapshot(&mut self) -> OperatorSnapshot {
+        let checkpoint = CheckpointId(1);
+        let mut snapshot = self.reader.snapshot(checkpoint).expect("a position");
+        loop {
+            match self.reader.poll_snapshot(checkpoint).expect("a position") {
+                Poll::Ready(rest) => {
+                    snapshot.operator.extend(rest.operator);
+                    return snapshot;
+                }
+                Poll::Pending => {
+                    assert!(self.ahead.is_none(), "a reader that has brought something knows its position");
+                    self.ahead = self.next();
+                }
+            }
+        }
+    }
+}
+
+/// Reads a source through restarts: so many readers bring so many batches each, then a checkpoint is taken and others
+/// go on. Answers with everything they brought, sorted.
+pub fn check_restarts<T: Ord>(
+    source: &dyn SourceFactory,
+    runs: &[(u32, usize)],
+    values: impl Fn(&RecordBatch) -> Vec<T>,
+) -> Vec<T> {
+    let mut found = Vec::new();
+    let mut snapshots: Option<Vec<OperatorSnapshot>> = None;
+    for (parallelism, batches) in runs {
+        let next = (0..*parallelism).map(|subtask| {
+            let mut reader = Driven::open(source, place(subtask, *parallelism), snapshots.as_deref());
+            (0..*batches).map_while(|_| reader.next()).for_each(|batch| found.extend(values(&batch)));
+            reader.snapshot()
+        });
+        snapshots = Some(next.collect());
+    }
+    found.sort();
+    found
 }
 
 /// The first column's strings; nulls as `null`.

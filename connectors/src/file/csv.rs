@@ -18,7 +18,6 @@ use self::columns::{ColumnMap, Columns};
 use self::records::Records;
 use super::bad_rows::NUM_RECORDS_IN_ERRORS;
 use super::error::{Halt, ReadError};
-use super::lines::LineBlocks;
 use super::source::{Output, SplitContext};
 use super::split::Part;
 
@@ -30,11 +29,11 @@ pub(super) fn read(options: &CsvOptions, split: &SplitContext<'_>, output: &mut 
         columns: Columns::new(options, path, output.counter(NUM_RECORDS_IN_ERRORS)),
         records: Records::new(options, path),
         map: None,
-        first_offset: 0,
+        first_offset: split.position().unwrap_or(0),
         options,
         split,
     };
-    let at_start = !matches!(split.part(), Part::Lines { start, .. } if start > 0);
+    let at_start = split.position().is_none() && !matches!(split.part(), Part::Lines { start, .. } if start > 0);
     file.map = match (options.has_header(), at_start) {
         (false, _) => Some(ColumnMap::by_position(options)),
         // The file's first row will tell.
@@ -42,7 +41,7 @@ pub(super) fn read(options: &CsvOptions, split: &SplitContext<'_>, output: &mut 
         (true, false) => header_at_start(options, split)?,
     };
     if let Part::Lines { .. } = split.part() {
-        let mut blocks = LineBlocks::new(split.open_lines()?, path, split.part());
+        let mut blocks = split.line_blocks()?;
         let mut first = true;
         while let Some(block) = blocks.next_block()? {
             if std::mem::take(&mut first) {
@@ -51,7 +50,7 @@ pub(super) fn read(options: &CsvOptions, split: &SplitContext<'_>, output: &mut 
             file.feed(block.bytes, output)?;
         }
     } else {
-        let mut input = split.open_lines()?;
+        let mut input = split.open_at(split.position().unwrap_or(0))?;
         let mut buffer = vec![0; READ_BYTES];
         loop {
             match input.read(&mut buffer) {
@@ -71,7 +70,7 @@ pub(super) fn read(options: &CsvOptions, split: &SplitContext<'_>, output: &mut 
 fn header_at_start(options: &CsvOptions, split: &SplitContext<'_>) -> Result<Option<ColumnMap>, ReadError> {
     let path = &split.file().name;
     let mut records = Records::new(options, path);
-    let mut input = split.open_start()?;
+    let mut input = split.open_at(0)?;
     let mut buffer = vec![0; 4096];
     loop {
         let read = match input.read(&mut buffer) {
@@ -131,6 +130,6 @@ impl CsvFile<'_> {
             }
         };
         self.records.clear();
-        output.emit(batch)
+        output.emit(batch, self.first_offset + self.records.consumed())
     }
 }

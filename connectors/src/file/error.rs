@@ -10,6 +10,12 @@ use crate::location::LocationError;
 /// Why a file, or a row in it, cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
+    /// A file that a restored reader must go on in, and cannot.
+    #[error("`{path}` cannot be read again from where the checkpoint was: it is no regular file")]
+    NotRepeatable {
+        /// The path.
+        path: String,
+    },
     /// The location cannot be used.
     #[error(transparent)]
     Location(#[from] LocationError),

@@ -11,6 +11,7 @@ use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt};
 use pelton_runtime_core::env::{AbortOnDrop, Env};
 use tokio::sync::mpsc;
 
+use super::compression::Compression;
 use super::error::ReadError;
 use super::listing::FileEntry;
 use crate::location::Place;
@@ -34,9 +35,22 @@ pub(super) fn open(file: &FileEntry, offset: u64, env: &Env) -> Result<Box<dyn R
     }
 }
 
-/// How many lines end before `offset`. For error messages, so its cost does not matter.
+/// The plain bytes of `file` from the plain byte `offset` on; what is compressed is decompressed up to there.
+pub(super) fn open_plain(file: &FileEntry, offset: u64, env: &Env) -> Result<Box<dyn Read + Send>, ReadError> {
+    let failed = |source| ReadError::io(&file.name, source);
+    match Compression::of(&file.name)? {
+        Compression::None => open(file, offset, env),
+        compression => {
+            let mut plain = compression.decoder(open(file, 0, env)?).map_err(failed)?;
+            io::copy(&mut plain.by_ref().take(offset), &mut io::sink()).map_err(failed)?;
+            Ok(plain)
+        }
+    }
+}
+
+/// How many lines end before the plain byte `offset`. For error messages, so its cost does not matter.
 pub(super) fn lines_before(file: &FileEntry, offset: u64, env: &Env) -> Result<u64, ReadError> {
-    let mut input = open(file, 0, env)?.take(offset);
+    let mut input = open_plain(file, 0, env)?.take(offset);
     let mut buffer = vec![0; 1 << 16];
     let mut lines = 0;
     loop {

@@ -15,7 +15,6 @@ use pelton_runtime_core::operator::{OperatorError, OperatorResult, TARGET_BATCH_
 
 use super::bad_rows::{NUM_RECORDS_IN_ERRORS, OnBadRow};
 use super::error::{Halt, ReadError, RowProblem};
-use super::lines::LineBlocks;
 use super::source::{Output, SplitContext};
 use super::text::LineIter;
 
@@ -60,16 +59,20 @@ impl JsonOptions {
 
 pub(super) fn read(options: &JsonOptions, split: &SplitContext<'_>, output: &mut Output<'_>) -> Result<(), Halt> {
     let path = &split.file().name;
-    let mut blocks = LineBlocks::new(split.open_lines()?, path, split.part());
+    let mut blocks = split.line_blocks()?;
     let lines = JsonLines { options, errors: output.counter(NUM_RECORDS_IN_ERRORS) };
     let mut first_offset = None;
     let mut lines_below = 0;
     while let Some(block) = blocks.next_block()? {
         let first_offset = *first_offset.get_or_insert(block.offset);
-        let all: Vec<&[u8]> = LineIter::new(block.bytes).collect();
-        for chunk in all.chunks(TARGET_BATCH_ROWS) {
-            match lines.decode(chunk, lines_below) {
-                Ok(Some(batch)) => output.emit(batch)?,
+        let mut in_block = LineIter::new(block.bytes);
+        loop {
+            let chunk: Vec<&[u8]> = in_block.by_ref().take(TARGET_BATCH_ROWS).collect();
+            if chunk.is_empty() {
+                break;
+            }
+            match lines.decode(&chunk, lines_below) {
+                Ok(Some(batch)) => output.emit(batch, block.offset + in_block.consumed() as u64)?,
                 Ok(None) => {}
                 Err(Failure::Arrow(source)) => return Err(ReadError::arrow(path, source).into()),
                 Err(Failure::Row { lines_below, problem }) => {

@@ -57,6 +57,14 @@ impl<R: Read> LineBlocks<R> {
         Self::with_buffer(input, path, part, BUFFER_BYTES)
     }
 
+    /// The lines of `part` from `offset` on, where one starts; `input` starts there.
+    pub(super) fn resume(input: R, path: &str, part: Part, offset: u64) -> Self {
+        let mut blocks = Self::with_buffer(input, path, part, BUFFER_BYTES);
+        blocks.offset = offset;
+        blocks.stage = if offset < blocks.end { Stage::Reading } else { Stage::Done };
+        blocks
+    }
+
     fn with_buffer(input: R, path: &str, part: Part, buffer_bytes: usize) -> Self {
         let (stage, end) = match part {
             Part::Lines { start: 0, end } => (Stage::Reading, end),
@@ -168,7 +176,14 @@ mod tests {
 
     fn lines_of(data: &[u8], part: Part, buffer_bytes: usize) -> Vec<(u64, Vec<u8>)> {
         let input = &data[first_byte(part) as usize..];
-        let mut blocks = LineBlocks::with_buffer(input, "test", part, buffer_bytes);
+        all(LineBlocks::with_buffer(input, "test", part, buffer_bytes))
+    }
+
+    fn rest_of(data: &[u8], part: Part, offset: u64) -> Vec<(u64, Vec<u8>)> {
+        all(LineBlocks::resume(&data[offset as usize..], "test", part, offset))
+    }
+
+    fn all(mut blocks: LineBlocks<&[u8]>) -> Vec<(u64, Vec<u8>)> {
         let mut lines = Vec::new();
         while let Some(block) = blocks.next_block().expect("readable") {
             let mut offset = block.offset;
@@ -196,6 +211,13 @@ mod tests {
                 let part = Part::Lines { start, end };
                 let lines = lines_of(data, part, buffer_bytes);
                 prop_assert!(lines.iter().all(|(at, _)| (start..end).contains(at)), "{lines:?} in {part:?}");
+                for (at, (offset, _)) in lines.iter().enumerate() {
+                    let rest = rest_of(data, part, *offset);
+                    prop_assert_eq!(&rest, &lines[at..], "from {} of {:?}", offset, part);
+                }
+                if let Some((offset, last)) = lines.last() {
+                    prop_assert!(rest_of(data, part, offset + last.len() as u64).is_empty());
+                }
                 found.extend(lines);
                 start = end;
             }

@@ -78,15 +78,19 @@ pub(super) fn read(options: &ParquetOptions, split: &SplitContext<'_>, output: &
         .filter(|(_, field)| options.schema.column_with_name(field.name()).is_some())
         .map(|(index, _)| index);
     let mask = ProjectionMask::roots(builder.parquet_schema(), wanted);
+    let mut position = split.position().unwrap_or(0);
+    let skipped = usize::try_from(position).map_err(|error| failed(ParquetError::External(error.into())))?;
     let batches = builder
         .with_projection(mask)
         .with_row_groups(row_groups)
+        .with_offset(skipped)
         .with_batch_size(TARGET_BATCH_ROWS)
         .build()
         .map_err(failed)?;
     for batch in batches {
         let batch = batch.map_err(|source| ReadError::arrow(path, source))?;
-        output.emit(arrange(&options.schema, &batch, path)?)?;
+        position += batch.num_rows() as u64;
+        output.emit(arrange(&options.schema, &batch, path)?, position)?;
     }
     Ok(())
 }

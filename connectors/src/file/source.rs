@@ -1,24 +1,27 @@
 //! The source of rows from files: the reader that a task polls, and the thread behind it.
 
+use std::collections::BTreeSet;
 use std::io::Read;
 use std::sync::Arc;
+use std::task::Poll;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
-use pelton_runtime_core::element::StreamBatch;
+use pelton_runtime_core::checkpoint::snapshot::{OperatorSnapshot, RestoredState};
+use pelton_runtime_core::element::{CheckpointId, StreamBatch};
 use pelton_runtime_core::env::Env;
 use pelton_runtime_core::metrics::Counter;
 use pelton_runtime_core::operator::{OperatorError, OperatorResult, OperatorRuntime};
 use pelton_runtime_core::source::{Boundedness, SourceFactory, SourcePoll, SourceReader};
 use pelton_runtime_core::time::EpochMillis;
 
-use super::compression::Compression;
 use super::csv::{self, CsvOptions};
 use super::error::{Halt, ReadError};
 use super::json::{self, JsonOptions};
-use super::lines;
-use super::listing::{self, FileEntry};
+use super::lines::{self, LineBlocks};
+use super::listing;
 use super::parquet::{self, ParquetOptions};
+use super::positions::{self, SplitState};
 use super::split::{self, Part, Split, Splittable};
 use super::text::{self, TextOptions};
 use super::{input, listing::list};
@@ -110,15 +113,39 @@ impl SourceFactory for FileSource {
         Boundedness::Bounded
     }
 
-    fn create(&self, _runtime: &OperatorRuntime) -> OperatorResult<Box<dyn SourceReader>> {
+    fn create(&self, runtime: &OperatorRuntime) -> OperatorResult<Box<dyn SourceReader>> {
         self.validate()?;
-        Ok(Box::new(FileReader { source: self.clone(), stage: Stage::New }))
+        Ok(Box::new(FileReader {
+            source: self.clone(),
+            stage: Stage::New,
+            splits: Splits::Unlisted(BTreeSet::new()),
+            restored: None,
+            runtime: runtime.clone(),
+        }))
     }
 }
 
+/// Reads the splits of one subtask. Its position is what the task has taken, however far the thread is ahead.
 struct FileReader {
     source: FileSource,
     stage: Stage,
+    splits: Splits,
+    /// What a checkpoint says is left for this reader; absent: it lists the files.
+    restored: Option<Vec<SplitState>>,
+    runtime: OperatorRuntime,
+}
+
+/// What there is to read for this reader.
+enum Splits {
+    /// The thread has not listed the files yet, and these checkpoints wait for it.
+    Unlisted(BTreeSet<CheckpointId>),
+    Listed {
+        /// By the number that the thread gives them; read to the end: none.
+        left: Vec<Option<SplitState>>,
+        /// Checkpoints that came before the first record, and their state.
+        at_start: BTreeSet<CheckpointId>,
+        start: OperatorSnapshot,
+    },
 }
 
 enum Stage {
@@ -128,7 +155,16 @@ enum Stage {
 }
 
 enum Message {
-    Batch(RecordBatch),
+    /// What there is to read; comes first.
+    Splits(Vec<SplitState>),
+    /// Rows of a split, and where it stands after them.
+    Batch {
+        batch: RecordBatch,
+        split: usize,
+        position: u64,
+    },
+    /// A split was read to its end.
+    Done(usize),
     Failed(ReadError),
     /// Everything was read. A queue that ends without it belonged to a thread that died.
     Complete,
@@ -139,11 +175,12 @@ impl SourceReader for FileReader {
         let (sender, receiver) = handover(PREFETCH_BYTES);
         receiver.wake_on_items(runtime.waker.clone());
         let source = self.source.clone();
+        let restored = self.restored.take();
         let worker = runtime.clone();
         runtime
             .env
             .spawn_thread(format!("files-{}", runtime.subtask), move || {
-                let last = match run(&source, &worker, &sender) {
+                let last = match run(&source, restored, &worker, &sender) {
                     Ok(()) => Message::Complete,
                     Err(Halt::Failed(error)) => Message::Failed(error),
                     Err(Halt::Cancelled) => return,
@@ -160,25 +197,65 @@ impl SourceReader for FileReader {
         let Stage::Reading(receiver) = &self.stage else {
             return Ok(SourcePoll::End);
         };
-        match receiver.try_recv() {
-            Received::Item(Message::Batch(batch)) => Ok(SourcePoll::Batch(StreamBatch::new(batch))),
-            Received::Empty => Ok(SourcePoll::Pending(None)),
-            Received::Item(Message::Complete) => {
-                self.stage = Stage::Ended;
-                Ok(SourcePoll::End)
-            }
-            Received::Item(Message::Failed(error)) => {
-                self.stage = Stage::Ended;
-                Err(error.into())
-            }
-            Received::End => {
-                self.stage = Stage::Ended;
-                Err(OperatorError::external(
-                    format!("reading `{}` ended early", self.source.location),
-                    pelton_runtime_core::env::Stopped,
-                ))
+        loop {
+            match receiver.try_recv() {
+                Received::Item(Message::Splits(splits)) => self.splits.listed(splits)?,
+                Received::Item(Message::Done(split)) => self.splits.done(split),
+                Received::Item(Message::Batch { batch, split, position }) => {
+                    self.splits.advance(split, position);
+                    return Ok(SourcePoll::Batch(StreamBatch::new(batch)));
+                }
+                Received::Empty => return Ok(SourcePoll::Pending(None)),
+                Received::Item(Message::Complete) => {
+                    self.stage = Stage::Ended;
+                    return Ok(SourcePoll::End);
+                }
+                Received::Item(Message::Failed(error)) => {
+                    self.stage = Stage::Ended;
+                    return Err(error.into());
+                }
+                Received::End => {
+                    self.stage = Stage::Ended;
+                    return Err(OperatorError::external(
+                        format!("reading `{}` ended early", self.source.location),
+                        pelton_runtime_core::env::Stopped,
+                    ));
+                }
             }
         }
+    }
+
+    fn snapshot(&mut self, checkpoint: CheckpointId) -> OperatorResult<OperatorSnapshot> {
+        match &mut self.splits {
+            Splits::Listed { left, .. } => positions::snapshot(left.iter().flatten()),
+            Splits::Unlisted(waiting) => {
+                waiting.insert(checkpoint);
+                Ok(OperatorSnapshot::default())
+            }
+        }
+    }
+
+    fn poll_snapshot(&mut self, checkpoint: CheckpointId) -> OperatorResult<Poll<OperatorSnapshot>> {
+        Ok(match &mut self.splits {
+            Splits::Unlisted(_) => Poll::Pending,
+            Splits::Listed { at_start, start, .. } => match at_start.remove(&checkpoint) {
+                true => Poll::Ready(start.clone()),
+                false => Poll::Ready(OperatorSnapshot::default()),
+            },
+        })
+    }
+
+    fn restore(&mut self, state: RestoredState) -> OperatorResult {
+        let splits = positions::restore(state, &self.runtime)?;
+        if let Some(other) = splits.iter().find(|state| !self.source.splittable().reads(state.split.part)) {
+            return Err(OperatorError::data(format!(
+                "the checkpoint has a part of `{}` that a source of this format cannot go on with",
+                other.split.file.name
+            )));
+        }
+        self.splits.listed(splits.clone())?;
+        self.restored = Some(splits);
+        Ok(())
     }
 
     fn close(&mut self) {
@@ -186,19 +263,59 @@ impl SourceReader for FileReader {
     }
 }
 
-fn run(source: &FileSource, runtime: &OperatorRuntime, sender: &Sender<Message>) -> Result<(), Halt> {
-    let location = Location::parse(&source.location, &runtime.configuration).map_err(ReadError::from)?;
-    let files = list(&location, &runtime.env)?;
-    let splits = split::plan(files, source.splittable(), source.split_bytes, runtime.parallelism)?;
-    let mut output = Output { sender, runtime };
-    for split in split::of_reader(splits, runtime.subtask, runtime.parallelism) {
-        let split = SplitContext { split, env: &runtime.env };
+impl Splits {
+    fn listed(&mut self, splits: Vec<SplitState>) -> OperatorResult {
+        if let Self::Unlisted(waiting) = self {
+            let start = positions::snapshot(&splits)?;
+            let left = splits.into_iter().map(Some).collect();
+            *self = Self::Listed { left, at_start: std::mem::take(waiting), start };
+        }
+        Ok(())
+    }
+
+    fn advance(&mut self, split: usize, position: u64) {
+        if let Self::Listed { left, .. } = self
+            && let Some(state) = &mut left[split]
+        {
+            state.position = Some(position);
+        }
+    }
+
+    fn done(&mut self, split: usize) {
+        if let Self::Listed { left, .. } = self {
+            left[split] = None;
+        }
+    }
+}
+
+fn run(
+    source: &FileSource,
+    restored: Option<Vec<SplitState>>,
+    runtime: &OperatorRuntime,
+    sender: &Sender<Message>,
+) -> Result<(), Halt> {
+    let splits = match restored {
+        Some(splits) => splits,
+        None => {
+            let location = Location::parse(&source.location, &runtime.configuration).map_err(ReadError::from)?;
+            let files = list(&location, &runtime.env)?;
+            let splits = split::plan(files, source.splittable(), source.split_bytes, runtime.parallelism)?;
+            let own = split::of_reader(splits, runtime.subtask, runtime.parallelism);
+            let own: Vec<_> = own.map(|split| SplitState::new(&source.location, split)).collect();
+            sender.push(Message::Splits(own.clone()), 0).map_err(|_| Halt::Cancelled)?;
+            own
+        }
+    };
+    for (index, SplitState { split, position, .. }) in splits.into_iter().enumerate() {
+        let mut output = Output { sender, runtime, split: index };
+        let split = SplitContext { split, position, env: &runtime.env };
         match &source.format {
             FileFormat::Text(options) => text::read(options, &split, &mut output)?,
             FileFormat::Csv(options) => csv::read(options, &split, &mut output)?,
             FileFormat::Json(options) => json::read(options, &split, &mut output)?,
             FileFormat::Parquet(options) => parquet::read(options, &split, &mut output)?,
         }
+        sender.push(Message::Done(index), 0).map_err(|_| Halt::Cancelled)?;
     }
     Ok(())
 }
@@ -207,16 +324,20 @@ fn run(source: &FileSource, runtime: &OperatorRuntime, sender: &Sender<Message>)
 pub(super) struct Output<'a> {
     sender: &'a Sender<Message>,
     runtime: &'a OperatorRuntime,
+    /// The split that is being read, by its number.
+    split: usize,
 }
 
 impl Output<'_> {
-    /// Hands a batch to the task; waits for room.
-    pub(super) fn emit(&mut self, batch: RecordBatch) -> Result<(), Halt> {
+    /// Hands a batch to the task; waits for room. A reader that starts at `position` goes on right after it: a byte of
+    /// the plain content, in Parquet a row of the split.
+    pub(super) fn emit(&mut self, batch: RecordBatch, position: u64) -> Result<(), Halt> {
         if batch.num_rows() == 0 {
             return Ok(());
         }
         let bytes = batch.get_array_memory_size();
-        self.sender.send_blocking(Message::Batch(batch), bytes).map_err(|_| Halt::Cancelled)
+        let message = Message::Batch { batch, split: self.split, position };
+        self.sender.send_blocking(message, bytes).map_err(|_| Halt::Cancelled)
     }
 
     /// The operator's counter of this name.
@@ -228,6 +349,8 @@ impl Output<'_> {
 /// The split that a format reads.
 pub(super) struct SplitContext<'a> {
     split: Split,
+    /// Where to go on, when it was begun before.
+    position: Option<u64>,
     env: &'a Env,
 }
 
@@ -244,27 +367,28 @@ impl SplitContext<'_> {
         self.env
     }
 
-    /// The plain bytes from where a reader of lines must begin.
-    pub(super) fn open_lines(&self) -> Result<Box<dyn Read + Send>, ReadError> {
-        open_plain(self.file(), lines::first_byte(self.part()), self.env)
+    /// Where to go on; absent: at the beginning.
+    pub(super) fn position(&self) -> Option<u64> {
+        self.position
     }
 
-    /// The plain bytes from the file's start.
-    pub(super) fn open_start(&self) -> Result<Box<dyn Read + Send>, ReadError> {
-        open_plain(self.file(), 0, self.env)
+    /// The lines of the split that are left.
+    pub(super) fn line_blocks(&self) -> Result<LineBlocks<Box<dyn Read + Send>>, ReadError> {
+        let name = &self.file().name;
+        Ok(match self.position {
+            None => LineBlocks::new(self.open_at(lines::first_byte(self.part()))?, name, self.part()),
+            Some(position) => LineBlocks::resume(self.open_at(position)?, name, self.part(), position),
+        })
+    }
+
+    /// The plain bytes from this one on.
+    pub(super) fn open_at(&self, offset: u64) -> Result<Box<dyn Read + Send>, ReadError> {
+        input::open_plain(self.file(), offset, self.env)
     }
 
     /// The number, starting at 1, of the line that begins at `offset` of the file or is `lines` below it.
     pub(super) fn line_number(&self, offset: u64, lines: u64) -> Result<u64, ReadError> {
-        Ok(1 + lines
-            + match self.part() {
-                Part::Lines { start, .. } if start > 0 => input::lines_before(self.file(), offset, self.env)?,
-                _ => 0,
-            })
+        let above = if offset > 0 { input::lines_before(self.file(), offset, self.env)? } else { 0 };
+        Ok(1 + lines + above)
     }
-}
-
-fn open_plain(file: &FileEntry, offset: u64, env: &Env) -> Result<Box<dyn Read + Send>, ReadError> {
-    let raw = input::open(file, offset, env)?;
-    Compression::of(&file.name)?.decoder(raw).map_err(|source| ReadError::io(&file.name, source))
 }

@@ -47,6 +47,17 @@ pub(super) enum Splittable {
     ByRowGroups,
 }
 
+impl Splittable {
+    /// Whether a source that allows this can read such a part.
+    pub(super) fn reads(self, part: Part) -> bool {
+        match part {
+            Part::Whole => true,
+            Part::Lines { .. } => self == Self::ByLines,
+            Part::RowGroups { .. } => self == Self::ByRowGroups,
+        }
+    }
+}
+
 /// The largest part of a file that is read in one go.
 const MAX_SPLIT_BYTES: u64 = 64 << 20;
 

@@ -17,7 +17,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::print::write_lines;
-use crate::testing::{drive, place, rows_of, strings_of};
+use crate::testing::{Driven, check_restarts, drive, place, rows_of, strings_of};
 
 fn directory() -> (TempDir, String) {
     let directory = TempDir::new().expect("a directory");
@@ -349,6 +349,111 @@ fn settings_that_cannot_be_are_refused() {
         let message = options.validate().expect_err(expected).to_string();
         assert!(message.contains(expected), "{message}");
     }
+}
+
+/// The first column's numbers.
+fn firsts(batch: &RecordBatch) -> Vec<i64> {
+    let column = arrow::compute::cast(batch.column(0), &DataType::Int64).expect("numbers");
+    column.as_primitive::<arrow::datatypes::Int64Type>().values().to_vec()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_format_goes_on_from_a_checkpoint_at_another_parallelism() {
+    use std::io::Write as _;
+    const ROWS: i64 = 60_000;
+    let runs = [(2, 2), (3, 1), (1, 2), (2, 0), (2, 99)];
+    let (guard, _) = directory();
+    let columns = schema(&[("n", DataType::Int64, false), ("text", DataType::Utf8, true)]);
+    let lines: String = (0..ROWS).map(|n| format!("{n}\n")).collect();
+    let csv = |text: &str| {
+        let rows = (0..ROWS).map(|n| format!("{n},\"{text}{n}\"\r\n"));
+        std::iter::once("n,text\r\n".to_owned()).chain(rows).collect::<String>()
+    };
+    let json: String = (0..ROWS).map(|n| format!("{{\"n\":{n},\"text\":\"a\"}}\n")).collect();
+    let gz = |content: &str| {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(content.as_bytes()).expect("compressed");
+        encoder.finish().expect("compressed")
+    };
+    let parquet_file = guard.path().join("in.parquet");
+    let properties =
+        ::parquet::file::properties::WriterProperties::builder().set_max_row_group_row_count(Some(9_000)).build();
+    let file = fs::File::create(&parquet_file).expect("a file");
+    let mut writer =
+        ::parquet::arrow::ArrowWriter::try_new(file, Arc::clone(&columns), Some(properties)).expect("a writer");
+    let n = arrow::array::Int64Array::from_iter_values(0..ROWS);
+    let text = arrow::array::StringArray::from_iter_values((0..ROWS).map(|n| n.to_string()));
+    let batch = RecordBatch::try_new(Arc::clone(&columns), vec![Arc::new(n), Arc::new(text)]).expect("columns");
+    writer.write(&batch).expect("written");
+    writer.close().expect("written");
+
+    let with_header = || CsvOptions::new(Arc::clone(&columns)).with_header();
+    let json_options = || FileFormat::Json(JsonOptions::new(Arc::clone(&columns)));
+    let sources = [
+        ("text", FileSource::text(write(guard.path(), "in.txt", &lines)).split_bytes(100_000)),
+        ("whole text", FileSource::text(write(guard.path(), "whole.txt", &lines))),
+        ("gz text", FileSource::text(write(guard.path(), "in.txt.gz", gz(&lines)))),
+        ("csv", FileSource::new(write(guard.path(), "in.csv", csv("a\nb")), FileFormat::Csv(with_header()))),
+        ("csv gz", FileSource::new(write(guard.path(), "in.csv.gz", gz(&csv("\"\""))), FileFormat::Csv(with_header()))),
+        (
+            "csv of lines",
+            FileSource::new(
+                write(guard.path(), "lines.csv", csv("a")),
+                FileFormat::Csv(with_header().single_line_records()),
+            )
+            .split_bytes(200_000),
+        ),
+        ("json", FileSource::new(write(guard.path(), "in.json", &json), json_options()).split_bytes(300_000)),
+        ("json gz", FileSource::new(write(guard.path(), "in.json.gz", gz(&json)), json_options())),
+        (
+            "parquet",
+            FileSource::new(
+                parquet_file.to_str().expect("UTF-8"),
+                FileFormat::Parquet(ParquetOptions::new(Arc::clone(&columns))),
+            ),
+        ),
+    ];
+    for (what, source) in sources {
+        let found = match what.contains("text") {
+            true => check_restarts(&source, &runs, |batch| {
+                strings_of(std::slice::from_ref(batch)).iter().map(|line| line.parse().expect("a number")).collect()
+            }),
+            false => check_restarts(&source, &runs, firsts),
+        };
+        assert!(found == (0..ROWS).collect::<Vec<_>>(), "{what}: {} rows", found.len());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restored_job_goes_on_with_the_files_it_began_with() {
+    let (guard, name) = directory();
+    write(guard.path(), "a.txt", "1\n2\n");
+    let source = FileSource::text(&name);
+    let mut first = Driven::open(&source, place(0, 1), None);
+    let unlisted = [first.snapshot()];
+    assert_eq!(strings_of(&[first.next().expect("a batch")]), ["1", "2"]);
+    let begun = [first.snapshot()];
+    assert!(first.next().is_none());
+    let ended = [first.snapshot()];
+    write(guard.path(), "b.txt", "3\n");
+    for (state, expected) in [(&unlisted, &["1", "2"][..]), (&begun, &[]), (&ended, &[])] {
+        let mut again = Driven::open(&source, place(0, 1), Some(state));
+        let found: Vec<_> = std::iter::from_fn(|| again.next()).collect();
+        assert_eq!(strings_of(&found), expected);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_line_number_after_a_restart_counts_from_the_start_of_the_file() {
+    let (guard, _) = directory();
+    let columns = schema(&[("n", DataType::Int64, false)]);
+    let path = write(guard.path(), "in.csv", (0..10_000).map(|n| format!("{n}\n")).collect::<String>() + "bad\n");
+    let source = FileSource::new(path, FileFormat::Csv(CsvOptions::new(columns)));
+    let mut first = Driven::open(&source, place(0, 1), None);
+    first.next().expect("a batch");
+    let state = [first.snapshot()];
+    let message = Driven::open(&source, place(0, 1), Some(&state)).error();
+    assert!(message.contains("line 10001: column `n`: `bad`"), "{message}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

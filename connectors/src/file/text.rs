@@ -12,7 +12,6 @@ use pelton_runtime_core::metrics::Counter;
 use pelton_runtime_core::operator::TARGET_BATCH_ROWS;
 
 use super::error::Halt;
-use super::lines::LineBlocks;
 use super::source::{Output, SplitContext};
 
 /// Name of the counter of lines in which bytes that are not UTF-8 were replaced.
@@ -53,18 +52,21 @@ impl TextOptions {
 }
 
 pub(super) fn read(options: &TextOptions, split: &SplitContext<'_>, output: &mut Output<'_>) -> Result<(), Halt> {
-    let mut blocks = LineBlocks::new(split.open_lines()?, &split.file().name, split.part());
+    let mut blocks = split.line_blocks()?;
+    let mut end = 0;
     let mut lines = LineBatch::new(options.schema(), output.counter(NUM_LINES_WITH_REPLACED_BYTES));
     while let Some(block) = blocks.next_block()? {
-        for line in LineIter::new(block.bytes) {
+        let mut in_block = LineIter::new(block.bytes);
+        while let Some(line) = in_block.next() {
             lines.push(line);
             if lines.is_full() {
-                output.emit(lines.take())?;
+                output.emit(lines.take(), block.offset + in_block.consumed() as u64)?;
             }
         }
+        end = block.offset + block.bytes.len() as u64;
     }
     if !lines.is_empty() {
-        output.emit(lines.take())?;
+        output.emit(lines.take(), end)?;
     }
     Ok(())
 }
@@ -79,6 +81,11 @@ pub(super) struct LineIter<'a> {
 impl<'a> LineIter<'a> {
     pub(super) fn new(block: &'a [u8]) -> Self {
         Self { rest: block, ends: memchr::memchr_iter(b'\n', block), start: 0 }
+    }
+
+    /// Bytes of the lines so far, with their ends.
+    pub(super) fn consumed(&self) -> usize {
+        self.start
     }
 }
 

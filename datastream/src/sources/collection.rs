@@ -1,9 +1,10 @@
 //! Records that the program brings along.
 
-use std::ops::Range;
 use std::sync::Arc;
 
-use pelton_runtime_core::element::StreamBatch;
+use pelton_connectors::{RangeOrder, Ranges};
+use pelton_runtime_core::checkpoint::snapshot::{OperatorSnapshot, RestoredState};
+use pelton_runtime_core::element::{CheckpointId, StreamBatch};
 use pelton_runtime_core::operator::{OperatorResult, OperatorRuntime, TARGET_BATCH_ROWS};
 use pelton_runtime_core::source::{Boundedness, SourceFactory, SourcePoll, SourceReader};
 use pelton_runtime_core::time::EpochMillis;
@@ -39,32 +40,40 @@ impl<T: Record> SourceFactory for CollectionSource<T> {
     }
 
     fn create(&self, runtime: &OperatorRuntime) -> OperatorResult<Box<dyn SourceReader>> {
-        // Counts and indexes fit together: a subtask's index is less than the parallelism.
-        let bound = |subtask: u32| {
-            (self.records.len() as u128 * u128::from(subtask) / u128::from(runtime.parallelism)) as usize
-        };
-        let left = bound(runtime.subtask)..bound(runtime.subtask + 1);
-        Ok(Box::new(CollectionReader { records: self.records.clone(), left, builder: RecordBuilder::new() }))
+        Ok(Box::new(CollectionReader {
+            records: self.records.clone(),
+            left: Ranges::share(self.records.len() as u64, RangeOrder::Ascending, runtime),
+            builder: RecordBuilder::new(),
+            runtime: runtime.clone(),
+        }))
     }
 }
 
 struct CollectionReader<T: Record> {
     records: Arc<[T]>,
-    left: Range<usize>,
+    left: Ranges,
     builder: RecordBuilder<T>,
+    runtime: OperatorRuntime,
 }
 
 impl<T: Record> SourceReader for CollectionReader<T> {
     fn poll(&mut self, _: EpochMillis) -> OperatorResult<SourcePoll> {
-        if self.left.is_empty() {
+        let Some(rows) = self.left.take(TARGET_BATCH_ROWS as u64) else {
             return Ok(SourcePoll::End);
-        }
-        let end = self.left.end.min(self.left.start + TARGET_BATCH_ROWS);
-        for record in &self.records[self.left.start..end] {
+        };
+        // They are indexes of what is in memory.
+        for record in &self.records[rows.start as usize..rows.end as usize] {
             self.builder.append(record);
         }
-        self.left.start = end;
         Ok(SourcePoll::Batch(StreamBatch::new(self.builder.finish()?)))
+    }
+
+    fn snapshot(&mut self, _: CheckpointId) -> OperatorResult<OperatorSnapshot> {
+        self.left.snapshot()
+    }
+
+    fn restore(&mut self, state: RestoredState) -> OperatorResult {
+        self.left.restore(state, &self.runtime)
     }
 }
 
@@ -84,6 +93,24 @@ mod tests {
             found.extend(RecordReader::<i64>::open(batch.records()).unwrap().iter());
         }
         found
+    }
+
+    #[test]
+    fn records_that_are_left_come_at_another_parallelism() {
+        let source = CollectionSource::new((0..20_000i64).collect());
+        let mut first = source.create(&OperatorHarness::runtime()).unwrap();
+        assert!(matches!(first.poll(0).unwrap(), SourcePoll::Batch(_)));
+        let state = [first.snapshot(CheckpointId(1)).unwrap()];
+        let mut found = 0;
+        for subtask in 0..3 {
+            let runtime = OperatorRuntime { subtask, parallelism: 3, ..OperatorHarness::runtime() };
+            let mut reader = source.create(&runtime).unwrap();
+            reader.restore(RestoredState::assign(&state, runtime.key_groups(), subtask, 3)).unwrap();
+            while let SourcePoll::Batch(batch) = reader.poll(0).unwrap() {
+                found += batch.num_rows();
+            }
+        }
+        assert_eq!(found, 20_000 - TARGET_BATCH_ROWS);
     }
 
     #[test]

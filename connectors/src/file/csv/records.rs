@@ -92,6 +92,11 @@ impl Records {
         Ok(())
     }
 
+    /// Bytes of the input so far, with those of a row in the making.
+    pub(super) fn consumed(&self) -> u64 {
+        self.consumed
+    }
+
     /// Number of rows.
     pub(super) fn rows(&self) -> usize {
         self.rows.len()
