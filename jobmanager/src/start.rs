@@ -7,6 +7,7 @@ use std::time::Duration;
 use pelton_runtime_core::config::{Configuration, Environment, PortRange, options, temporary_directories};
 use pelton_runtime_core::env::Env;
 use pelton_runtime_core::id::Epoch;
+use pelton_runtime_core::wire::address::{any_interface_for, authority, bare_host};
 use tokio::sync::watch;
 use tracing::{info, warn};
 
@@ -174,7 +175,7 @@ impl JobManager {
 
 fn rest_address(configuration: &Configuration) -> BindTo {
     BindTo {
-        host: configuration.get(&options::rest::BIND_ADDRESS),
+        host: bind_host(configuration, configuration.get(&options::rest::BIND_ADDRESS)),
         host_key: "rest.bind-address",
         ports: configuration.get(&options::rest::BIND_PORT),
         port_key: if configuration.entries().any(|(key, _)| key == "rest.bind-port") {
@@ -189,10 +190,19 @@ fn rpc_address(configuration: &Configuration) -> BindTo {
     let port = configuration.get(&options::jobmanager::RPC_PORT);
     let bound = configuration.get(&options::jobmanager::RPC_BIND_PORT);
     BindTo {
-        host: configuration.get(&options::jobmanager::BIND_HOST),
+        host: bind_host(configuration, configuration.get(&options::jobmanager::BIND_HOST)),
         host_key: "jobmanager.bind-host",
         ports: PortRange::single(bound.unwrap_or(port)),
         port_key: if bound.is_some() { "jobmanager.rpc.bind-port" } else { "jobmanager.rpc.port" },
+    }
+}
+
+/// The host to listen on, none for all interfaces of IPv4.
+fn bind_host(configuration: &Configuration, configured: Option<String>) -> Option<String> {
+    let reached_under = configuration.get(&options::jobmanager::RPC_ADDRESS);
+    match configured {
+        Some(host) => Some(bare_host(&host).to_owned()),
+        None => any_interface_for(&reached_under).map(ToOwned::to_owned),
     }
 }
 
@@ -203,7 +213,7 @@ fn reached_under(configuration: &Configuration, bound: u16) -> String {
         0 => bound,
         port => port,
     };
-    format!("{host}:{port}")
+    authority(&host, port)
 }
 
 fn blob_folder(configuration: &Configuration, environment: &Environment) -> std::path::PathBuf {

@@ -8,6 +8,7 @@ use std::fmt::Write;
 use pelton_process::flags::Settings;
 use pelton_process::log_files::user_name;
 use pelton_runtime_core::config::{log_directory, options};
+use pelton_runtime_core::wire::address::url_host;
 
 /// The lines to evaluate.
 pub fn render(settings: &Settings) -> String {
@@ -28,7 +29,7 @@ pub fn render(settings: &Settings) -> String {
         ("log_max", configuration.get(&options::env::LOG_MAX).to_string()),
         ("pid_dir", pid_dir),
         ("rest_port_set", configuration.is_set(&options::rest::PORT).to_string()),
-        ("rest_url", format!("http://{rest_host}:{rest_ports}")),
+        ("rest_url", format!("http://{}:{rest_ports}", url_host(&rest_host))),
         ("shutdown_seconds", configuration.get(&options::cluster::SHUTDOWN_TIMEOUT).as_secs().to_string()),
         ("user", user_name(environment)),
     ];

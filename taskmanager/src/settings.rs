@@ -7,6 +7,8 @@ use pelton_process::flags::environment;
 use pelton_runtime_core::config::{
     Configuration, MemoryBudget, MemoryConflict, PortRange, options, temporary_directories,
 };
+pub(crate) use pelton_runtime_core::wire::address::authority;
+use pelton_runtime_core::wire::address::{any_interface_for, bare_host};
 
 /// The settings of one TaskManager.
 #[derive(Debug, Clone)]
@@ -45,11 +47,15 @@ pub(crate) struct Times {
 impl Settings {
     pub(crate) fn read(configuration: &Configuration) -> Result<Self, MemoryConflict> {
         use options::{blob, cluster, heartbeat, jobmanager, taskmanager};
+        let bare = |host: String| bare_host(&host).to_owned();
+        let job_manager_host = bare(configuration.get(&jobmanager::RPC_ADDRESS));
+        let host = configuration.get(&taskmanager::HOST).map(bare);
+        let any = any_interface_for(host.as_ref().unwrap_or(&job_manager_host));
         Ok(Self {
-            job_manager_host: configuration.get(&jobmanager::RPC_ADDRESS),
+            bind_host: configuration.get(&taskmanager::BIND_HOST).map(bare).or_else(|| any.map(ToOwned::to_owned)),
+            job_manager_host,
             job_manager_port: configuration.get(&jobmanager::RPC_PORT),
-            host: configuration.get(&taskmanager::HOST),
-            bind_host: configuration.get(&taskmanager::BIND_HOST),
+            host,
             rpc_port: configuration.get(&taskmanager::RPC_PORT),
             data_port: configuration.get(&taskmanager::DATA_PORT),
             resource_id: configuration.get(&taskmanager::RESOURCE_ID),
@@ -71,13 +77,5 @@ impl Settings {
     /// Where the JobManager is, as people write it.
     pub(crate) fn job_manager(&self) -> String {
         authority(&self.job_manager_host, self.job_manager_port)
-    }
-}
-
-/// `host:port`, with the brackets that an IPv6 address needs.
-pub(crate) fn authority(host: &str, port: u16) -> String {
-    match host.contains(':') && !host.starts_with('[') {
-        true => format!("[{host}]:{port}"),
-        false => format!("{host}:{port}"),
     }
 }

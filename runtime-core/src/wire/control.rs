@@ -2,6 +2,7 @@
 
 use pelton_proto as proto;
 
+use super::address::{authority, split_authority};
 use super::{BadMessage, id};
 use crate::graph::JobGraph;
 use crate::id::ExecutionAttemptId;
@@ -49,14 +50,14 @@ fn index(index: usize) -> u32 {
 ///
 /// When the worker id is none, or the address is no `host:port`.
 pub fn attach(worker_id: &[u8], message: proto::RegisterWorker) -> Result<Attach, BadMessage> {
-    let port = message.data_address.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok());
-    if port.is_none() {
+    let Some((host, port)) = split_authority(&message.data_address) else {
         return Err(BadMessage::Unknown { field: "data_address", value: message.data_address });
-    }
+    };
+    let data_address = authority(host, port);
     Ok(Attach {
         worker: id(worker_id, "worker_id")?,
         fingerprint: message.fingerprint,
-        data_address: message.data_address,
+        data_address,
         process_id: message.process_id,
     })
 }

@@ -14,6 +14,7 @@ use pelton_runtime_core::exchange::server::ExchangeServer;
 use pelton_runtime_core::exchange::settings::ExchangeSettings;
 use pelton_runtime_core::failure::error_chain;
 use pelton_runtime_core::id::{ExecutionAttemptId, WorkerId};
+use pelton_runtime_core::wire::address::authority;
 use tokio::sync::mpsc;
 
 use super::setup::WorkerSetup;
@@ -61,7 +62,7 @@ impl Peers {
             );
             match bound.await {
                 Ok(server) => {
-                    let data_address = format!("{}:{}", setup.host, server.local_addr().port());
+                    let data_address = authority(&setup.host, server.local_addr().port());
                     let client = ExchangeClient::new(env.clone(), network, identity, settings, on_lost);
                     return Ok(Self { server, client, data_address, lost: Some(lost) });
                 }
