@@ -6,13 +6,15 @@ use std::time::Duration;
 use pelton_proto::dispatcher_client::DispatcherClient;
 use pelton_proto::{
     ArtifactChunk, AwaitJobReply, AwaitJobRequest, CancelJobRequest, HasArtifactRequest, JobSummary, ListJobsRequest,
-    SubmitJobRequest,
+    SlotsWait, SubmitJobRequest, WatchSlotsRequest,
 };
 use pelton_runtime_core::config::{Configuration, options};
 use pelton_runtime_core::id::JobId;
+use pelton_runtime_core::wire::address::{authority, split_authority};
 use tokio::io::AsyncReadExt;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
+use tonic::Streaming;
 use tonic::transport::{Channel, Endpoint};
 
 /// Bytes of an artifact that travel in one message.
@@ -82,11 +84,9 @@ impl Cluster {
     pub async fn connect(address: Option<&str>, configuration: &Configuration) -> Result<Self, ClusterError> {
         let address = address.map_or_else(|| configured_address(configuration), ToOwned::to_owned);
         let bad_address = || ClusterError::BadAddress { address: address.clone() };
-        let (host, port) = address.rsplit_once(':').ok_or_else(bad_address)?;
-        if host.is_empty() || port.parse::<u16>().is_err() {
-            return Err(bad_address());
-        }
-        let endpoint = Endpoint::from_shared(format!("http://{address}")).map_err(|_| bad_address())?;
+        let (host, port) = split_authority(&address).ok_or_else(bad_address)?;
+        let url = format!("http://{}", authority(host, port));
+        let endpoint = Endpoint::from_shared(url).map_err(|_| bad_address())?;
         let channel = endpoint
             .connect_timeout(configuration.get(&options::rest::CONNECTION_TIMEOUT))
             .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
@@ -168,6 +168,16 @@ impl Cluster {
         Ok(reply.map_err(|status| refused("waiting for the job", &status))?.into_inner())
     }
 
+    /// What a job waits for, now and whenever that changes, to the job's end.
+    ///
+    /// # Errors
+    ///
+    /// When the JobManager does not know the job, or goes away.
+    pub async fn slots_waits(&mut self, job: JobId) -> Result<Streaming<SlotsWait>, ClusterError> {
+        let reply = self.dispatcher.watch_slots(WatchSlotsRequest { job_id: job.to_wire() }).await;
+        Ok(reply.map_err(|status| refused("watching the job", &status))?.into_inner())
+    }
+
     /// Cancels a job.
     ///
     /// # Errors
@@ -196,7 +206,7 @@ fn configured_address(configuration: &Configuration) -> String {
     } else {
         configuration.get(&options::jobmanager::RPC_ADDRESS)
     };
-    format!("{host}:{}", configuration.get(&options::rest::PORT))
+    authority(&host, configuration.get(&options::rest::PORT))
 }
 
 fn refused(action: &str, status: &tonic::Status) -> ClusterError {

@@ -4,6 +4,7 @@ mod cancel;
 mod info;
 mod list;
 mod run;
+mod slots_wait;
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;

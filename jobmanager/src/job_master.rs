@@ -2,14 +2,17 @@
 //!
 //! ```text
 //!  worker ─ Attach stream ─► reports ─┐                    ┌─► commands to workers
-//!  ResourceManager ─────────► facts ──┼─► JobScheduler ────┼─► needs, starts, stops
+//!  ResourceManager ─────────► news ───┼─► JobScheduler ────┼─► needs, starts, stops
 //!  timers, cancel, views ─────────────┘                    └─► status, log lines
 //! ```
 //!
-//! Keeps what workers measure, per attempt. Ends when its job has settled, after it has handed its last view on.
+//! Keeps what workers measure, per attempt. Ends when its job has settled, or when the ResourceManager has given it up
+//! and nobody would tell how its workers end; after it has handed its last view on.
 
 mod actor;
 mod metrics;
+#[cfg(test)]
+mod tests;
 mod view;
 
 use std::sync::Arc;
@@ -18,11 +21,12 @@ use pelton_proto as proto;
 use pelton_runtime_core::env::{Env, Stopped};
 use pelton_runtime_core::graph::JobGraph;
 use pelton_runtime_core::id::{Epoch, JobId, WorkerId};
-use pelton_runtime_core::scheduler::job::{Attach, AttachRefused, Fact, SchedulerSettings};
+use pelton_runtime_core::scheduler::job::{Attach, AttachRefused, SchedulerSettings};
+use pelton_runtime_core::scheduler::slots::SlotSupply;
 use pelton_runtime_core::scheduler::status::JobStatus;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::resource_manager::{FACTS_CAPACITY, HeartbeatSettings, ResourceManagerHandle};
+use crate::resource_manager::{HeartbeatSettings, NEWS_CAPACITY, ResourceManagerHandle};
 use crate::view::JobView;
 
 /// Messages that wait for the actor; workers that report faster are slowed down.
@@ -58,6 +62,15 @@ pub struct JobMasterSettings {
     pub address: String,
     /// What it signs its messages with.
     pub epoch: Epoch,
+}
+
+/// The cluster has too few slots for a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SlotsWait {
+    /// How many it waits for.
+    pub needed: u32,
+    /// What there is.
+    pub supply: SlotSupply,
 }
 
 /// Why a worker was not let in.
@@ -98,6 +111,7 @@ enum Message {
 pub struct JobMasterHandle {
     mailbox: mpsc::Sender<Message>,
     status: watch::Receiver<JobStatus>,
+    waiting: watch::Receiver<Option<SlotsWait>>,
     fingerprint: Arc<str>,
 }
 
@@ -114,19 +128,20 @@ pub async fn spawn(
     settled: mpsc::Sender<Arc<JobView>>,
 ) -> Result<JobMasterHandle, Stopped> {
     let (mailbox, mut messages) = mpsc::channel(MAILBOX_CAPACITY);
-    let (facts_in, facts) = mpsc::channel::<Fact>(FACTS_CAPACITY);
+    let (news_in, news) = mpsc::channel(NEWS_CAPACITY);
+    let (waiting_in, waiting) = watch::channel(None);
     let (status_in, status) = watch::channel(JobStatus::Created);
     let fingerprint = job.graph.fingerprint().into();
-    resource_manager.open_job(job.id, facts_in).await?;
-    let actor = actor::JobMaster::new(env.clone(), job, settings, resource_manager, status_in);
+    resource_manager.open_job(job.id, news_in).await?;
+    let actor = actor::JobMaster::new(env.clone(), job, settings, resource_manager, status_in, waiting_in);
     env.spawn("job-master", async move {
-        let last = actor.run(&mut messages, facts).await;
+        let last = actor.run(&mut messages, news).await;
         // The dispatcher may be gone; then nobody asks any more.
         drop(settled.send(last).await);
         // Only now does the mailbox close: who finds it closed finds the job's end at the dispatcher.
         drop(messages);
     });
-    Ok(JobMasterHandle { mailbox, status, fingerprint })
+    Ok(JobMasterHandle { mailbox, status, waiting, fingerprint })
 }
 
 impl JobMasterHandle {
@@ -175,6 +190,11 @@ impl JobMasterHandle {
     /// Where the job is in its life; the last value stays when the JobMaster has ended.
     pub fn status(&self) -> watch::Receiver<JobStatus> {
         self.status.clone()
+    }
+
+    /// The slots that the job waits for, none while it waits for none; ends with the JobMaster.
+    pub fn waiting(&self) -> watch::Receiver<Option<SlotsWait>> {
+        self.waiting.clone()
     }
 
     /// The graph's fingerprint.

@@ -5,19 +5,22 @@
 //!              ◄─ start/stop worker ─┘  ▲── needs, starts, stops ──────┘
 //! ```
 //!
-//! A slot is free again when the process that filled it is gone, not when it was told to go. A TaskManager whose
+//! A TaskManager's slots count from its first report: before, it may have given up on the answer to its registration
+//! and be about to register again. A slot is free again when the process that filled it is gone, not when it was told to go. A TaskManager whose
 //! stream ends or that is silent for `heartbeat.timeout` is lost, and its workers with it; when it comes back, the
 //! workers that it still has belong to nobody and are stopped.
 
 mod actor;
 mod record;
+#[cfg(test)]
+mod tests;
 
 use std::time::Duration;
 
 use pelton_proto as proto;
 use pelton_runtime_core::env::{Env, Stopped};
 use pelton_runtime_core::id::{JobId, TaskManagerId, WorkerId};
-use pelton_runtime_core::scheduler::job::Fact;
+use pelton_runtime_core::scheduler::job::{Fact, SlotOffer};
 use tokio::sync::{mpsc, oneshot};
 
 pub use self::record::{Registration, WorkerOrder};
@@ -29,8 +32,8 @@ const MAILBOX_CAPACITY: usize = 4096;
 /// Commands that wait for a TaskManager; one that reads slower than this is lost.
 pub const COMMANDS_CAPACITY: usize = 4096;
 
-/// Facts that wait for a JobMaster: a few per worker.
-pub const FACTS_CAPACITY: usize = 65_536;
+/// News that wait for a JobMaster: a few per worker.
+pub const NEWS_CAPACITY: usize = 65_536;
 
 /// How patient the ResourceManager is.
 #[derive(Debug, Clone, Copy)]
@@ -41,21 +44,39 @@ pub struct HeartbeatSettings {
     pub timeout: Duration,
 }
 
-/// One connection of a TaskManager.
+/// One connection of a TaskManager; what is meant for an earlier one does not reach the next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ConnectionId(pub u64);
 
 /// Commands on their way to a TaskManager.
 pub type Commands = mpsc::Sender<Result<proto::TaskManagerCommand, tonic::Status>>;
 
+/// What a JobMaster is told.
+#[derive(Debug)]
+pub enum News {
+    /// Something happened to its workers, or it waits.
+    Fact(Fact),
+    /// All the slots that it had declared to need.
+    SlotsGranted(Vec<GrantedOffer>),
+}
+
+/// Slots that were granted, and the connection for which they were.
+#[derive(Debug)]
+pub struct GrantedOffer {
+    /// The slots.
+    pub offer: SlotOffer,
+    /// Whoever fills or returns them names it.
+    pub connection: ConnectionId,
+}
+
 enum Message {
     Register { registration: Registration, commands: Commands, reply: oneshot::Sender<ConnectionId> },
     Report { id: TaskManagerId, connection: ConnectionId, report: proto::task_manager_report::Report },
     Disconnected { id: TaskManagerId, connection: ConnectionId, reason: String },
-    OpenJob { job: JobId, facts: mpsc::Sender<Fact> },
+    OpenJob { job: JobId, news: mpsc::Sender<News> },
     CloseJob(JobId),
     DeclareNeed { job: JobId, slots: u32 },
-    ReturnSlots { job: JobId, task_manager: TaskManagerId, slots: u32 },
+    ReturnSlots { job: JobId, task_manager: TaskManagerId, connection: ConnectionId, slots: u32 },
     StartWorker(WorkerOrder),
     StopWorker { worker: WorkerId, task_manager: TaskManagerId, grace: Duration, reason: String },
     View(oneshot::Sender<Vec<TaskManagerView>>),
@@ -105,9 +126,9 @@ impl ResourceManagerHandle {
         self.tell(Message::Disconnected { id, connection, reason }).await
     }
 
-    /// A job begins; what happens to its slots and workers goes to `facts`.
-    pub async fn open_job(&self, job: JobId, facts: mpsc::Sender<Fact>) -> Result<(), Stopped> {
-        self.tell(Message::OpenJob { job, facts }).await
+    /// A job begins; what happens to its slots and workers goes to `news`.
+    pub async fn open_job(&self, job: JobId, news: mpsc::Sender<News>) -> Result<(), Stopped> {
+        self.tell(Message::OpenJob { job, news }).await
     }
 
     /// A job is over; whatever it still has is taken back.
@@ -121,8 +142,14 @@ impl ResourceManagerHandle {
     }
 
     /// Slots that were granted and never filled.
-    pub async fn return_slots(&self, job: JobId, task_manager: TaskManagerId, slots: u32) -> Result<(), Stopped> {
-        self.tell(Message::ReturnSlots { job, task_manager, slots }).await
+    pub async fn return_slots(
+        &self,
+        job: JobId,
+        task_manager: TaskManagerId,
+        connection: ConnectionId,
+        slots: u32,
+    ) -> Result<(), Stopped> {
+        self.tell(Message::ReturnSlots { job, task_manager, connection, slots }).await
     }
 
     /// Fills granted slots with a worker.

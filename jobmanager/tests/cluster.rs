@@ -55,6 +55,56 @@ async fn a_waiting_job_gets_the_slots_that_another_leaves() {
 }
 
 #[tokio::test]
+async fn a_job_that_waits_for_slots_says_for_how_many_and_is_shown_as_scheduled() {
+    let mut cluster = Cluster::start(&[]).await;
+    let _small = cluster.task_manager("tm-1", 1).await;
+    let job = cluster.submit(graph(3), None).await.expect("taken");
+    let mut waits = cluster.watch_slots(&job).await;
+    let wait = in_time(async {
+        loop {
+            let wait = waits.message().await.expect("sound").expect("open");
+            if wait.needed > 0 {
+                return wait;
+            }
+        }
+    });
+    assert_eq!(wait.await, proto::SlotsWait { needed: 3, total: 1, free: 1 });
+
+    let id: String = job.iter().map(|byte| format!("{byte:02x}")).collect();
+    let shown = cluster.rest(&format!("/v1/jobs/{id}")).await;
+    // To Flink, a vertex whose subtasks are all SCHEDULED is CREATED.
+    let vertex = &shown["vertices"][0];
+    assert_eq!((&shown["state"], &vertex["status"]), (&"RUNNING".into(), &"CREATED".into()));
+    assert_eq!((&shown["status-counts"]["CREATED"], &vertex["tasks"]["SCHEDULED"]), (&1.into(), &3.into()));
+    let overview = cluster.rest("/v1/jobs/overview").await;
+    assert_eq!(overview["jobs"][0]["tasks"]["scheduled"], 3);
+
+    let _large = cluster.task_manager("tm-2", 2).await;
+    let wait = in_time(async {
+        loop {
+            let wait = waits.message().await.expect("sound").expect("open");
+            if wait.needed == 0 {
+                return wait;
+            }
+        }
+    });
+    wait.await;
+    cluster.stop().await;
+}
+
+#[tokio::test]
+async fn workers_find_a_job_manager_with_an_ipv6_address() {
+    for host in ["::1", "[::1]"] {
+        let mut cluster = Cluster::start(&[("jobmanager.rpc.address", host)]).await;
+        let mut task_manager = cluster.task_manager("tm-1", 1).await;
+        cluster.submit(graph(1), None).await.expect("taken");
+        let start = task_manager.start_worker().await;
+        assert_eq!(start.job_master_address, format!("[::1]:{}", cluster.rpc_port()));
+        cluster.stop().await;
+    }
+}
+
+#[tokio::test]
 async fn a_job_without_slots_fails_naming_need_and_supply() {
     let mut cluster = Cluster::start(&[("slot.request.timeout", "100 ms")]).await;
     let _task_manager = cluster.task_manager("tm-1", 1).await;

@@ -6,6 +6,7 @@
 //!
 //! No clock, channel or I/O: callers bring the time and perform the actions.
 
+pub mod heartbeat;
 pub mod job;
 pub mod restart;
 pub mod slots;

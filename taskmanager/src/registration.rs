@@ -18,6 +18,7 @@ use pelton_proto::task_manager_command::Command as Wire;
 use pelton_proto::task_manager_report::Report as WireReport;
 use pelton_runtime_core::env::{Env, Stopped, TimedOut};
 use pelton_runtime_core::failure::error_chain;
+use pelton_runtime_core::scheduler::heartbeat;
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
@@ -191,6 +192,7 @@ impl Connection {
         let mut next_heartbeat = heard;
         loop {
             tokio::select! {
+                biased;
                 report = to_send.recv() => match report {
                     Some(report) => self.send(report.into())?,
                     None => return Err(Lost::Stuck),
@@ -200,9 +202,15 @@ impl Connection {
                     heard = env.moment();
                     follow(supervisor, command).await?;
                 }
+                // Before the silence is judged: a heartbeat that is late tells whose silence it was.
                 () = env.sleep_until(next_heartbeat) => {
-                    next_heartbeat = env.moment().after(self.interval);
-                    self.send(heartbeat(supervisor).await?)?;
+                    let now = env.moment();
+                    if let Some(pause) = heartbeat::pause(next_heartbeat, now, self.interval) {
+                        tracing::warn!(?pause, "this TaskManager was stopped for a while; its JobManager gets a fresh timeout");
+                        heard = now;
+                    }
+                    next_heartbeat = now.after(self.interval);
+                    self.send(sign_of_life(supervisor).await?)?;
                 }
                 () = env.sleep_until(heard.after(self.timeout)) => return Err(Lost::Silent(self.timeout)),
             }
@@ -238,7 +246,7 @@ fn ignore(error: &(dyn std::error::Error + 'static)) -> Result<(), Stopped> {
     Ok(())
 }
 
-async fn heartbeat(supervisor: &SupervisorHandle) -> Result<proto::TaskManagerReport, Stopped> {
+async fn sign_of_life(supervisor: &SupervisorHandle) -> Result<proto::TaskManagerReport, Stopped> {
     let usage = |(worker, process): (pelton_runtime_core::id::WorkerId, u32)| {
         // A worker that has just ended is no news here; its exit is reported for itself.
         let resident_bytes = resident_bytes(process).ok()?;

@@ -30,6 +30,7 @@ use pelton_runtime_core::failure::error_chain;
 use pelton_runtime_core::graph::JobGraph;
 use pelton_runtime_core::graph::program::Program;
 use pelton_runtime_core::id::ExecutionAttemptId;
+use pelton_runtime_core::scheduler::heartbeat;
 use pelton_runtime_core::task::driver::TaskControl;
 use pelton_runtime_core::time::Moment;
 use pelton_runtime_core::wire::{self, BadMessage};
@@ -217,8 +218,13 @@ impl Worker {
                     }
                 },
                 () = self.env.sleep_until(next_heartbeat) => {
-                    next_heartbeat = self.env.moment().after(self.heartbeat_interval);
-                    let silence = self.env.moment().since(self.last_heard);
+                    let now = self.env.moment();
+                    if let Some(pause) = heartbeat::pause(next_heartbeat, now, self.heartbeat_interval) {
+                        tracing::warn!(?pause, "this worker was stopped for a while; its JobMaster gets a fresh timeout");
+                        self.last_heard = now;
+                    }
+                    next_heartbeat = now.after(self.heartbeat_interval);
+                    let silence = now.since(self.last_heard);
                     if silence > self.heartbeat_timeout {
                         return Err(WorkerError::Silent { address: self.setup.job_master_address.clone(), silence });
                     }

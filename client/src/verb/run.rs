@@ -1,19 +1,23 @@
 //! `client run`.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::process::ExitCode;
 
 use pelton_process::flags::Settings;
-use pelton_proto::{AwaitJobReply, SubmitJobRequest};
+use pelton_proto::{AwaitJobReply, SlotsWait, SubmitJobRequest};
 use pelton_runtime_core::config::options;
 use pelton_runtime_core::env::Env;
 use pelton_runtime_core::failure::FailureCause;
 use pelton_runtime_core::id::JobId;
 use pelton_runtime_core::scheduler::status::JobStatus;
 
-use super::{VerbError, arguments, connect, planned};
+use tokio_stream::StreamExt;
+use tonic::Streaming;
+
+use super::{VerbError, arguments, connect, planned, slots_wait};
 use crate::artifact;
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, ClusterError};
 use crate::command::Run;
 
 pub(super) async fn run(
@@ -42,7 +46,7 @@ pub(super) async fn run(
     if verb.detached || !settings.configuration.get(&options::execution::ATTACHED) {
         return Ok(ExitCode::SUCCESS);
     }
-    attached(&mut cluster, job).await
+    attached(env, &mut cluster, job).await
 }
 
 fn refuse_what_is_missing(verb: &Run) -> Result<(), VerbError> {
@@ -60,9 +64,12 @@ fn refuse_what_is_missing(verb: &Run) -> Result<(), VerbError> {
 }
 
 /// Waits for the job's end. An interrupt ends the waiting, not the job.
-async fn attached(cluster: &mut Cluster, job: JobId) -> Result<ExitCode, VerbError> {
+async fn attached(env: &Env, cluster: &mut Cluster, job: JobId) -> Result<ExitCode, VerbError> {
+    let waits = cluster.slots_waits(job).await;
     let reply = tokio::select! {
+        biased;
         reply = cluster.await_job(job) => reply?,
+        never = say_what_it_waits_for(env, job, waits) => match never {},
         _ = tokio::signal::ctrl_c() => {
             eprintln!("Not waiting any longer. Job {job} goes on; `client cancel {job}` ends it.");
             return Ok(ExitCode::from(INTERRUPTED));
@@ -77,6 +84,15 @@ async fn attached(cluster: &mut Cluster, job: JobId) -> Result<ExitCode, VerbErr
         }
         _ => Err(VerbError::Job { job, outcome: outcome(reply) }),
     }
+}
+
+/// Tells people that their job waits for slots. That it cannot be told is no reason not to wait for the job.
+async fn say_what_it_waits_for(env: &Env, job: JobId, waits: Result<Streaming<SlotsWait>, ClusterError>) -> Infallible {
+    if let Ok(waits) = waits {
+        let sound = waits.map_while(Result::ok);
+        slots_wait::report(env, job, sound, |line| eprintln!("{line}")).await;
+    }
+    std::future::pending().await
 }
 
 /// What shells report for a process that SIGINT ended.

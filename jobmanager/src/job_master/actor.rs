@@ -6,7 +6,8 @@ use std::sync::Arc;
 use pelton_proto as proto;
 use pelton_runtime_core::env::Env;
 use pelton_runtime_core::failure::FailureCause;
-use pelton_runtime_core::id::{Epoch, JobId, WorkerId};
+use pelton_runtime_core::id::{Epoch, JobId, TaskManagerId, WorkerId};
+use pelton_runtime_core::scheduler::heartbeat;
 use pelton_runtime_core::scheduler::job::{Action, Attach, AttachRefused, Fact, JobScheduler, Timer};
 use pelton_runtime_core::scheduler::restart::NoRestart;
 use pelton_runtime_core::scheduler::status::JobStatus;
@@ -17,8 +18,8 @@ use tokio::sync::{mpsc, watch};
 use tracing::{debug, info, warn};
 
 use super::metrics::AttemptMetrics;
-use super::{AttachError, JobDescription, JobMasterSettings, Message, Report, WorkerCommands, view};
-use crate::resource_manager::{ResourceManagerHandle, WorkerOrder};
+use super::{AttachError, JobDescription, JobMasterSettings, Message, Report, SlotsWait, WorkerCommands, view};
+use crate::resource_manager::{ConnectionId, GrantedOffer, News, ResourceManagerHandle, WorkerOrder};
 use crate::view::JobView;
 
 pub(super) struct JobMaster {
@@ -27,9 +28,12 @@ pub(super) struct JobMaster {
     settings: JobMasterSettings,
     resource_manager: ResourceManagerHandle,
     status: watch::Sender<JobStatus>,
+    waiting: watch::Sender<Option<SlotsWait>>,
     scheduler: JobScheduler,
     metrics: AttemptMetrics,
     workers: BTreeMap<WorkerId, Link>,
+    /// The connections for which slots of TaskManagers were granted last.
+    granted: BTreeMap<TaskManagerId, ConnectionId>,
     timers: BTreeMap<Timer, Moment>,
     next_heartbeat: Moment,
 }
@@ -47,6 +51,7 @@ impl JobMaster {
         settings: JobMasterSettings,
         resource_manager: ResourceManagerHandle,
         status: watch::Sender<JobStatus>,
+        waiting: watch::Sender<Option<SlotsWait>>,
     ) -> Self {
         let scheduler = JobScheduler::new(
             job.id,
@@ -63,21 +68,20 @@ impl JobMaster {
             settings,
             resource_manager,
             status,
+            waiting,
             scheduler,
             metrics: AttemptMetrics::default(),
             workers: BTreeMap::new(),
+            granted: BTreeMap::new(),
             timers: BTreeMap::new(),
         }
     }
 
     /// Runs until the job has settled; answers with its last view.
-    pub async fn run(
-        mut self,
-        messages: &mut mpsc::Receiver<Message>,
-        mut facts: mpsc::Receiver<Fact>,
-    ) -> Arc<JobView> {
+    pub async fn run(mut self, messages: &mut mpsc::Receiver<Message>, mut news: mpsc::Receiver<News>) -> Arc<JobView> {
         info!(job = %self.id(), name = self.job.graph.name, "job submitted");
         self.tell(Fact::Started).await;
+        let mut has_handles = true;
         while !self.scheduler.is_settled() {
             let alarm = self.timers.values().copied().min().unwrap_or(Moment::NEVER);
             tokio::select! {
@@ -85,13 +89,20 @@ impl JobMaster {
                 () = self.env.sleep_until(alarm) => self.ring().await,
                 () = self.env.sleep_until(self.next_heartbeat) => self.beat().await,
                 // The ResourceManager's word comes first: it explains what the streams only show.
-                fact = facts.recv() => match fact {
-                    Some(fact) => self.tell(fact).await,
-                    None => self.tell(suspension("the ResourceManager has ended")).await,
+                news = news.recv() => match news {
+                    Some(news) => self.hear(news).await,
+                    None => {
+                        self.tell(suspension("the ResourceManager has given the job up")).await;
+                        // Nobody will tell how its workers end: they see their streams end.
+                        break;
+                    }
                 },
-                message = messages.recv() => match message {
+                message = messages.recv(), if has_handles => match message {
                     Some(message) => self.handle(message).await,
-                    None => self.tell(suspension("the JobManager has ended")).await,
+                    None => {
+                        has_handles = false;
+                        self.tell(suspension("the JobManager has ended")).await;
+                    }
                 },
             }
         }
@@ -103,6 +114,17 @@ impl JobMaster {
 
     fn id(&self) -> JobId {
         self.job.id
+    }
+
+    async fn hear(&mut self, news: News) {
+        match news {
+            News::Fact(fact) => self.tell(fact).await,
+            News::SlotsGranted(offers) => {
+                let connection = |granted: &GrantedOffer| (granted.offer.task_manager.clone(), granted.connection);
+                self.granted.extend(offers.iter().map(connection));
+                self.tell(Fact::SlotsGranted(offers.into_iter().map(|granted| granted.offer).collect())).await;
+            }
+        }
     }
 
     async fn handle(&mut self, message: Message) {
@@ -211,7 +233,12 @@ impl JobMaster {
 
     async fn beat(&mut self) {
         let now = self.env.moment();
-        self.next_heartbeat = now.after(self.settings.heartbeat.interval);
+        let interval = self.settings.heartbeat.interval;
+        if let Some(pause) = heartbeat::pause(self.next_heartbeat, now, interval) {
+            warn!(job = %self.id(), ?pause, "the JobMaster was stopped for a while; all workers get a fresh `heartbeat.timeout`");
+            self.workers.values_mut().for_each(|link| link.last_heard = now);
+        }
+        self.next_heartbeat = now.after(interval);
         let timeout = self.settings.heartbeat.timeout;
         let mut lost = Vec::new();
         for (&worker, link) in &self.workers {
@@ -229,6 +256,8 @@ impl JobMaster {
     /// Tells the scheduler, and does what it wants.
     async fn tell(&mut self, fact: Fact) {
         let actions = self.scheduler.handle(self.env.wall_clock(), fact);
+        let waiting = self.scheduler.waiting().map(|(needed, supply)| SlotsWait { needed, supply });
+        self.waiting.send_if_modified(|known| std::mem::replace(known, waiting) != waiting);
         self.perform(actions).await;
     }
 
@@ -253,14 +282,16 @@ impl JobMaster {
                 let _ = manager.declare_need(job, slots).await;
             }
             Action::ReturnSlots { task_manager, slots } => {
-                let _ = manager.return_slots(job, task_manager, slots).await;
+                let connection = self.connection_of(&task_manager);
+                let _ = manager.return_slots(job, task_manager, connection, slots).await;
             }
             Action::ReportWaiting { need, supply } => {
                 info!(%job, need, total = supply.total, free = supply.free, "job waits for slots");
             }
             Action::StartWorker { worker, task_manager, slots } => {
                 let command = self.start_worker(worker, slots);
-                let order = WorkerOrder { job, worker, task_manager, slots, command };
+                let connection = self.connection_of(&task_manager);
+                let order = WorkerOrder { job, worker, task_manager, connection, slots, command };
                 let _ = manager.start_worker(order).await;
             }
             Action::StopWorker { worker, task_manager, grace, reason } => {
@@ -292,6 +323,11 @@ impl JobMaster {
             Action::Settled => debug!(%job, "job settled"),
         }
         Ok(())
+    }
+
+    /// The connection for which slots of a TaskManager were granted.
+    fn connection_of(&self, task_manager: &TaskManagerId) -> ConnectionId {
+        *self.granted.get(task_manager).expect("the scheduler fills and returns only slots that were granted")
     }
 
     fn start_worker(&self, worker: WorkerId, slots: u32) -> proto::StartWorker {

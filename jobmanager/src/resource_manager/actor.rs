@@ -1,14 +1,16 @@
 //! The loop that owns the ResourceManager's state.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use pelton_proto as proto;
 use pelton_runtime_core::env::Env;
 use pelton_runtime_core::id::{JobId, ResourceManagerEpoch, TaskManagerId, WorkerId};
+use pelton_runtime_core::scheduler::heartbeat;
 use pelton_runtime_core::scheduler::job::{Fact, SlotOffer, WorkerExit};
-use pelton_runtime_core::scheduler::slots::SlotMatching;
+use pelton_runtime_core::scheduler::slots::{GrantedSlots, SlotMatching};
 use pelton_runtime_core::time::Moment;
 use pelton_runtime_core::wire;
+use pelton_runtime_core::wire::address::authority;
 use proto::task_manager_command::Command;
 use proto::task_manager_report::Report;
 use tokio::sync::mpsc;
@@ -16,7 +18,7 @@ use tokio::sync::mpsc::error::TrySendError;
 use tracing::{debug, error, info, warn};
 
 use super::record::{Registration, TaskManagerRecord, WorkerOrder, WorkerRecord};
-use super::{Commands, ConnectionId, HeartbeatSettings, Message};
+use super::{Commands, ConnectionId, GrantedOffer, HeartbeatSettings, Message, News};
 use crate::view::{AllocatedSlotView, ProcessMetricsView, TaskManagerView};
 
 /// Runs until the last handle is dropped.
@@ -53,7 +55,7 @@ struct ResourceManager {
     next_connection: u64,
     task_managers: BTreeMap<TaskManagerId, TaskManagerRecord>,
     workers: BTreeMap<WorkerId, WorkerRecord>,
-    jobs: BTreeMap<JobId, mpsc::Sender<Fact>>,
+    jobs: BTreeMap<JobId, mpsc::Sender<News>>,
     slots: SlotMatching,
 }
 
@@ -61,20 +63,28 @@ impl ResourceManager {
     fn handle(&mut self, message: Message) {
         match message {
             Message::Register { registration, commands, reply } => {
-                let connection = self.register(registration, commands);
-                // A caller that is gone closes its stream, which is noticed as such.
-                let _ = reply.send(connection);
+                // A TaskManager that has given up on the answer registers again, perhaps it has already.
+                if !reply.is_closed() {
+                    let connection = self.register(registration, commands);
+                    // A caller that leaves now closes its stream, which is noticed as such.
+                    let _ = reply.send(connection);
+                }
             }
             Message::Report { id, connection, report } => self.report(&id, connection, report),
             Message::Disconnected { id, connection, reason } => {
-                if self.task_managers.get(&id).is_some_and(|known| known.connection == connection) {
+                if self.is_connected(&id, connection) {
                     self.lose(&id, &reason);
                 }
             }
-            Message::OpenJob { job, facts } => drop(self.jobs.insert(job, facts)),
+            Message::OpenJob { job, news } => drop(self.jobs.insert(job, news)),
             Message::CloseJob(job) => self.close_job(job),
             Message::DeclareNeed { job, slots } => self.slots.declare(job, slots),
-            Message::ReturnSlots { job, task_manager, slots } => self.slots.release(job, &task_manager, slots),
+            Message::ReturnSlots { job, task_manager, connection, slots } => {
+                // Those of an earlier connection are gone with it.
+                if self.is_connected(&task_manager, connection) {
+                    self.slots.release(job, &task_manager, slots);
+                }
+            }
             Message::StartWorker(order) => self.start_worker(order),
             Message::StopWorker { worker, task_manager, grace, reason } => {
                 let grace_ms = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
@@ -85,7 +95,7 @@ impl ResourceManager {
             Message::RpcAddress { id, reply } => {
                 let address = self.task_managers.get(&id).map(|known| {
                     let Registration { host, rpc_port, .. } = &known.registration;
-                    format!("{host}:{rpc_port}")
+                    authority(host, *rpc_port)
                 });
                 drop(reply.send(address));
             }
@@ -101,13 +111,10 @@ impl ResourceManager {
         self.next_connection += 1;
         info!(task_manager = %id, host = registration.host, slots = registration.slots, "TaskManager registered");
         let survivors = registration.workers.clone();
-        let taken = survivors.iter().map(|survivor| (survivor.job, survivor.slots));
-        if let Err(taken) = self.slots.add(id.clone(), registration.slots, taken) {
-            error!(error = %taken, "slots of a TaskManager that was lost are still there");
-        }
         let record = TaskManagerRecord {
             registration,
             connection,
+            heard: false,
             commands,
             last_heard: self.env.moment(),
             last_heartbeat: self.env.wall_clock(),
@@ -138,6 +145,10 @@ impl ResourceManager {
         connection
     }
 
+    fn is_connected(&self, id: &TaskManagerId, connection: ConnectionId) -> bool {
+        self.task_managers.get(id).is_some_and(|known| known.connection == connection)
+    }
+
     fn report(&mut self, id: &TaskManagerId, connection: ConnectionId, report: Report) {
         let (moment, now) = (self.env.moment(), self.env.wall_clock());
         let Some(known) = self.task_managers.get_mut(id).filter(|known| known.connection == connection) else {
@@ -145,6 +156,12 @@ impl ResourceManager {
             return;
         };
         known.last_heard = moment;
+        if !std::mem::replace(&mut known.heard, true) {
+            let taken = known.registration.workers.iter().map(|survivor| (survivor.job, survivor.slots));
+            if let Err(taken) = self.slots.add(id.clone(), known.registration.slots, taken) {
+                error!(error = %taken, "slots of a TaskManager that was lost are still there");
+            }
+        }
         match report {
             Report::Register(_) => warn!(task_manager = %id, "ignoring a second registration on one stream"),
             Report::Heartbeat(heartbeat) => {
@@ -187,11 +204,11 @@ impl ResourceManager {
     fn lose(&mut self, id: &TaskManagerId, reason: &str) {
         let Some(lost) = self.task_managers.remove(id) else { return };
         warn!(task_manager = %id, host = lost.registration.host, reason, "TaskManager lost");
+        // Also who has not filled its slots yet: the order that is on its way will not be followed.
+        let granted = self.slots.granted_on(id).into_keys();
+        let filled = self.workers.values().filter(|record| record.task_manager == *id).map(|record| record.job);
+        let jobs: BTreeSet<JobId> = granted.chain(filled).collect();
         self.slots.remove(id);
-        let mut jobs: Vec<JobId> =
-            self.workers.values().filter(|record| record.task_manager == *id).map(|record| record.job).collect();
-        jobs.sort_unstable();
-        jobs.dedup();
         self.workers.retain(|_, record| record.task_manager != *id);
         for job in jobs {
             self.tell(job, Fact::TaskManagerLost { task_manager: id.clone(), reason: reason.to_owned() });
@@ -224,10 +241,10 @@ impl ResourceManager {
     }
 
     fn start_worker(&mut self, order: WorkerOrder) {
-        let WorkerOrder { job, worker, task_manager, slots, command } = order;
-        if !self.task_managers.contains_key(&task_manager) {
-            let reason = "it was lost before the worker was started".to_owned();
-            self.tell(job, Fact::TaskManagerLost { task_manager, reason });
+        let WorkerOrder { job, worker, task_manager, connection, slots, command } = order;
+        if !self.is_connected(&task_manager, connection) {
+            // The job was told of the loss when it happened.
+            debug!(%worker, %job, %task_manager, "not starting a worker on a TaskManager that was lost meanwhile");
             return;
         }
         self.workers.insert(worker, WorkerRecord { job, task_manager: task_manager.clone(), slots });
@@ -254,6 +271,10 @@ impl ResourceManager {
 
     fn beat(&mut self) {
         let now = self.env.moment();
+        if let Some(pause) = heartbeat::pause(self.next_heartbeat, now, self.heartbeat.interval) {
+            warn!(?pause, "the JobManager was stopped for a while; all TaskManagers get a fresh `heartbeat.timeout`");
+            self.task_managers.values_mut().for_each(|known| known.last_heard = now);
+        }
         self.next_heartbeat = now.after(self.heartbeat.interval);
         let ids: Vec<(TaskManagerId, bool)> = self
             .task_managers
@@ -274,16 +295,8 @@ impl ResourceManager {
     /// Gives slots to those who wait, and tells the others what there is.
     fn serve(&mut self) {
         for grant in self.slots.grant() {
-            let offers: Vec<SlotOffer> = grant
-                .slots
-                .iter()
-                .map(|granted| SlotOffer {
-                    task_manager: granted.task_manager.clone(),
-                    host: self.host_of(&granted.task_manager),
-                    slots: granted.slots,
-                })
-                .collect();
-            if !self.tell(grant.job, Fact::SlotsGranted(offers)) {
+            let offers = grant.slots.iter().filter_map(|granted| self.offer(granted)).collect();
+            if !self.send(grant.job, News::SlotsGranted(offers)) {
                 for granted in grant.slots {
                     self.slots.release(grant.job, &granted.task_manager, granted.slots);
                 }
@@ -296,14 +309,23 @@ impl ResourceManager {
         }
     }
 
-    fn host_of(&self, id: &TaskManagerId) -> String {
-        self.task_managers.get(id).map(|known| known.registration.host.clone()).unwrap_or_default()
+    /// Slots are only granted on TaskManagers that are there.
+    fn offer(&self, granted: &GrantedSlots) -> Option<GrantedOffer> {
+        let GrantedSlots { task_manager, slots } = granted.clone();
+        let known = self.task_managers.get(&task_manager)?;
+        let host = known.registration.host.clone();
+        Some(GrantedOffer { offer: SlotOffer { task_manager, host, slots }, connection: known.connection })
+    }
+
+    fn tell(&mut self, job: JobId, fact: Fact) {
+        // A job whose master is gone is over.
+        let _ = self.send(job, News::Fact(fact));
     }
 
     /// Whether the job's master will hear of it.
-    fn tell(&mut self, job: JobId, fact: Fact) -> bool {
-        let Some(facts) = self.jobs.get(&job) else { return false };
-        match facts.try_send(fact) {
+    fn send(&mut self, job: JobId, news: News) -> bool {
+        let Some(master) = self.jobs.get(&job) else { return false };
+        match master.try_send(news) {
             Ok(()) => true,
             Err(problem) => {
                 if matches!(problem, TrySendError::Full(_)) {
@@ -330,7 +352,7 @@ impl ResourceManager {
                 let registration = &known.registration;
                 TaskManagerView {
                     id: id.clone(),
-                    path: format!("{}:{}", registration.host, registration.rpc_port),
+                    path: authority(&registration.host, registration.rpc_port),
                     host: registration.host.clone(),
                     data_port: registration.data_port,
                     last_heartbeat: known.last_heartbeat,

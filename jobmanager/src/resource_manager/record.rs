@@ -91,6 +91,8 @@ impl TryFrom<proto::RegisterTaskManager> for Registration {
 pub(super) struct TaskManagerRecord {
     pub registration: Registration,
     pub connection: ConnectionId,
+    /// Whether it has reported anything, so that its slots count.
+    pub heard: bool,
     pub commands: Commands,
     pub last_heard: Moment,
     pub last_heartbeat: EpochMillis,
@@ -114,6 +116,8 @@ pub struct WorkerOrder {
     pub worker: WorkerId,
     /// Where.
     pub task_manager: TaskManagerId,
+    /// The connection for which its slots were granted.
+    pub connection: ConnectionId,
     /// How many slots it fills.
     pub slots: u32,
     /// What its supervisor is told.

@@ -1,23 +1,28 @@
 //! What clients ask for.
 
+use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures::StreamExt;
+use futures::{Stream, StreamExt};
 use pelton_proto as proto;
 use pelton_runtime_core::graph::JobGraph;
 use pelton_runtime_core::id::JobId;
 use pelton_runtime_core::scheduler::status::JobStatus;
 use pelton_runtime_core::wire::{id, required};
 use proto::dispatcher_server::Dispatcher;
+use tokio_stream::wrappers::WatchStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{Services, status};
-use crate::job_master::JobDescription;
+use crate::dispatcher::JobEntry;
+use crate::job_master::{JobDescription, SlotsWait};
 use crate::view::{CancelError, JobView};
 
 #[tonic::async_trait]
 impl Dispatcher for Services {
+    type WatchSlotsStream = Pin<Box<dyn Stream<Item = Result<proto::SlotsWait, Status>> + Send>>;
+
     async fn upload_artifact(
         &self,
         request: Request<Streaming<proto::ArtifactChunk>>,
@@ -36,6 +41,21 @@ impl Dispatcher for Services {
     ) -> Result<Response<proto::HasArtifactReply>, Status> {
         let present = self.blobs.contains(&request.into_inner().digest);
         Ok(Response::new(proto::HasArtifactReply { present }))
+    }
+
+    async fn watch_slots(
+        &self,
+        request: Request<proto::WatchSlotsRequest>,
+    ) -> Result<Response<Self::WatchSlotsStream>, Status> {
+        let job: JobId = id(&request.into_inner().job_id, "job_id").map_err(status::bad_message)?;
+        match self.dispatcher.entry(job).await.map_err(status::stopped)? {
+            Some(JobEntry::Running(master)) => {
+                let waits = WatchStream::new(master.waiting()).map(|wait| Ok(slots_wait(wait)));
+                Ok(Response::new(Box::pin(waits)))
+            }
+            Some(JobEntry::Ended(_)) => Ok(Response::new(Box::pin(futures::stream::empty()))),
+            None => Err(Status::not_found(format!("there is no job {job}"))),
+        }
     }
 
     async fn submit_job(
@@ -109,4 +129,12 @@ impl Dispatcher for Services {
             net_runtime_ms: view.duration_ms(self.env.wall_clock()),
         }))
     }
+}
+
+fn slots_wait(wait: Option<SlotsWait>) -> proto::SlotsWait {
+    wait.map_or_else(proto::SlotsWait::default, |SlotsWait { needed, supply }| proto::SlotsWait {
+        needed,
+        total: supply.total,
+        free: supply.free,
+    })
 }

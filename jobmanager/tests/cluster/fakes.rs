@@ -14,6 +14,8 @@ use proto::job_master_client::JobMasterClient;
 use proto::resource_manager_client::ResourceManagerClient;
 use proto::task_manager_command::Command;
 use proto::task_manager_report::Report;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
@@ -175,6 +177,39 @@ impl Cluster {
         in_time(reached).await;
     }
 
+    /// Its slots count.
+    async fn until_registered(&self, id: &str) {
+        let cluster = self.manager.cluster();
+        let reached = async {
+            loop {
+                let views = cluster.task_managers().await.expect("answered");
+                if views.iter().any(|view| view.id.0 == id && view.slots_total > 0) {
+                    return;
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        in_time(reached).await;
+    }
+
+    /// What a job waits for, whenever that changes.
+    pub async fn watch_slots(&mut self, job: &[u8]) -> Streaming<proto::SlotsWait> {
+        let request = proto::WatchSlotsRequest { job_id: job.to_vec() };
+        self.dispatcher.watch_slots(request).await.expect("known").into_inner()
+    }
+
+    /// What REST answers.
+    pub async fn rest(&self, path: &str) -> serde_json::Value {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.rest_port())).await.expect("connected");
+        let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.expect("sent");
+        let mut answer = String::new();
+        in_time(stream.read_to_string(&mut answer)).await.expect("read");
+        let (head, body) = answer.split_once("\r\n\r\n").expect("a body");
+        assert!(head.starts_with("HTTP/1.1 200"), "{answer}");
+        serde_json::from_str(body).expect("JSON")
+    }
+
     pub async fn task_manager(&mut self, id: &str, slots: u32) -> TaskManager {
         let (reports, stream) = mpsc::channel(64);
         let register = proto::RegisterTaskManager {
@@ -192,6 +227,10 @@ impl Cluster {
         let commands = self.resource_manager.register(ReceiverStream::new(stream)).await.expect("registered");
         let mut task_manager = TaskManager { reports, commands: commands.into_inner() };
         assert!(matches!(task_manager.command().await, Command::Registered(_)));
+        let heartbeat = Report::Heartbeat(proto::TaskManagerHeartbeat::default());
+        let first = proto::TaskManagerReport { report: Some(heartbeat) };
+        task_manager.reports.send(first).await.expect("open");
+        self.until_registered(id).await;
         task_manager
     }
 
@@ -282,7 +321,12 @@ impl Worker {
     }
 
     pub async fn task(&mut self, attempt_id: &[u8], state: &str, failure: Option<proto::FailureCause>) {
-        let change = proto::TaskStateChanged { attempt_id: attempt_id.to_vec(), state: state.to_owned(), failure, final_state: None };
+        let change = proto::TaskStateChanged {
+            attempt_id: attempt_id.to_vec(),
+            state: state.to_owned(),
+            failure,
+            final_state: None,
+        };
         let report = Some(proto::worker_report::Report::TaskState(change));
         self.reports.send(proto::WorkerReport { report, ..self.who.clone() }).await.expect("open");
     }
