@@ -221,11 +221,18 @@ fn a_lost_task_manager_takes_its_workers_along_and_its_jobs_say_so() {
 fn no_worker_survives_its_task_manager() {
     let _alone = alone();
     let mut cluster = Cluster::start(ClusterOptions::slots(2));
-    let stuck = cluster.submit(2, &program("test-job"), &["spin", "10"]);
+    let stuck = cluster.submit(2, &program("test-job"), &["offspring", "10"]);
     cluster.await_running(&stuck);
-    let worker = cluster.workers_of(&stuck)[0];
+    // The worker and what it has started, which has the worker's environment.
+    let processes = eventually("the worker starts a process", || {
+        let processes = cluster.workers_of(&stuck);
+        processes.iter().any(|&process| footprint::command(process).starts_with("sleep")).then_some(processes)
+    });
+    assert_eq!(processes.len(), 2);
     cluster.kill_task_manager(0);
-    within(Duration::from_secs(1), "the kernel ends the worker", || (!footprint::is_alive(worker)).then_some(()));
+    within(Duration::from_secs(1), "the worker and its offspring end", || {
+        (!processes.iter().any(|&process| footprint::is_alive(process))).then_some(())
+    });
     cluster.await_state(&stuck, &["FAILED"]);
     assert_eq!(left_running(cluster.folder()), Vec::<u32>::new());
 }

@@ -42,6 +42,8 @@ enum Job {
     Leak { at: i64 },
     /// Never returns from user code at the row with this number
     Spin { at: i64 },
+    /// Starts a process at the row with this number and never returns from user code
+    Offspring { at: i64 },
     /// Overflows the stack at the row with this number
     Overflow { at: i64 },
     /// A fast source in front of a sink that takes its time for every row
@@ -61,6 +63,9 @@ enum Job {
     /// Ends without `execute`
     NoExecute,
 }
+
+/// Longer than any test.
+const OFFSPRING_SECONDS: &str = "3600";
 
 /// A slow sink rests after so many rows, because the operating system cannot wait for microseconds.
 const ROWS_PER_PAUSE: i64 = 64;
@@ -111,10 +116,11 @@ fn main() -> anyhow::Result<()> {
                 hoard.push(vec![1u8; 1 << 20]);
             }
         }),
-        Job::Spin { at } => misbehave(&env, at, || {
-            loop {
-                std::hint::spin_loop();
-            }
+        Job::Spin { at } => misbehave(&env, at, || spin()),
+        Job::Offspring { at } => misbehave(&env, at, || {
+            let child = std::process::Command::new("sleep").arg(OFFSPRING_SECONDS).spawn();
+            assert!(child.is_ok(), "{child:?}");
+            spin()
         }),
         Job::Overflow { at } => misbehave(&env, at, || {
             assert!(deeper(1) > 0, "deep");
@@ -185,6 +191,12 @@ fn misbehave(env: &StreamExecutionEnvironment, at: i64, how: impl Fn() + Send + 
         *n
     });
     rows.name("Misbehave").discard();
+}
+
+fn spin() -> ! {
+    loop {
+        std::hint::spin_loop();
+    }
 }
 
 #[allow(clippy::disallowed_methods, reason = "a slow user function is what is tested")]
