@@ -9,7 +9,6 @@ use pelton_runtime_core::failure::FailureCause;
 use pelton_runtime_core::id::{Epoch, JobId, TaskManagerId, WorkerId};
 use pelton_runtime_core::scheduler::heartbeat;
 use pelton_runtime_core::scheduler::job::{Action, Attach, AttachRefused, Fact, JobScheduler, Timer};
-use pelton_runtime_core::scheduler::restart::NoRestart;
 use pelton_runtime_core::scheduler::status::JobStatus;
 use pelton_runtime_core::time::Moment;
 use pelton_runtime_core::wire::{self, BadMessage};
@@ -58,7 +57,7 @@ impl JobMaster {
             settings.epoch,
             Arc::clone(&job.graph),
             settings.scheduler.clone(),
-            Box::new(NoRestart),
+            settings.scheduler.restart.strategy(env.random_u64()),
             env.wall_clock(),
         );
         Self {
@@ -318,8 +317,11 @@ impl JobMaster {
             Action::StatusChanged(status) => {
                 info!(%job, name = self.job.graph.name, %status, "job status");
                 self.status.send_replace(status);
+                if status == JobStatus::Running && self.scheduler.restarts() > 0 {
+                    self.metrics.keep(self.scheduler.remembered());
+                }
             }
-            Action::ReportFailure(cause) => warn!(%job, name = self.job.graph.name, %cause, "job failed"),
+            Action::ReportFailure(cause) => warn!(%job, name = self.job.graph.name, %cause, "failure"),
             Action::Settled => debug!(%job, "job settled"),
         }
         Ok(())

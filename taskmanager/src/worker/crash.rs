@@ -6,8 +6,11 @@
 //! calls `exit` says so in the same way.
 
 use std::cell::Cell;
+use std::collections::BTreeSet;
 use std::mem::MaybeUninit;
 use std::sync::OnceLock;
+
+use parking_lot::Mutex;
 
 /// Begins the marker line: `pelton-crash: signal=SIGSEGV task=Map (2/4)`.
 pub const CRASH_MARKER: &str = "pelton-crash: ";
@@ -28,10 +31,15 @@ thread_local! {
 /// What handled the signals before, in the order of [`SIGNALS`].
 static PREVIOUS: OnceLock<[libc::sigaction; SIGNALS.len()]> = OnceLock::new();
 
+/// The names that were ever set: a subtask that is deployed again is called as before.
+static NAMES: Mutex<BTreeSet<&'static str>> = Mutex::new(BTreeSet::new());
+
 /// Names the task that the calling thread runs from now on. The name lives as long as the process.
 pub fn set_task(name: String) {
-    // A thread runs one task and a worker few, so what is leaked is bounded by what is deployed.
-    let name: &'static str = name.leak();
+    // A program has few subtasks, so what is leaked is bounded however often they are deployed.
+    let mut names = NAMES.lock();
+    let name = names.get(name.as_str()).copied().unwrap_or_else(|| name.leak());
+    names.insert(name);
     TASK.set((name.as_ptr(), name.len()));
 }
 
