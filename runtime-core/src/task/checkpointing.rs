@@ -62,6 +62,18 @@ pub enum DeclineReason {
     Aborted,
 }
 
+impl DeclineReason {
+    /// Whether `checkpoint` cannot complete because of it, which its coordinator must know. Not when the task is about
+    /// to finish or has, as its end is its part then, and not when it took this checkpoint already.
+    pub fn prevents(self, checkpoint: CheckpointId) -> bool {
+        match self {
+            Self::NotRunning | Self::Ending => false,
+            Self::Overtaken(by) => by != checkpoint,
+            Self::Aborted => true,
+        }
+    }
+}
+
 impl From<Late> for DeclineReason {
     fn from(late: Late) -> Self {
         match late {
@@ -122,6 +134,25 @@ impl PartialSnapshot {
             listener.finished(operators);
         } else {
             listener.snapshot(TaskSnapshot { operators, ..self.snapshot });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_no_report_will_make_up_for_prevents_a_checkpoint() {
+        let one = CheckpointId(1);
+        for (reason, prevents) in [
+            (DeclineReason::Ending, false),
+            (DeclineReason::NotRunning, false),
+            (DeclineReason::Overtaken(one), false),
+            (DeclineReason::Overtaken(CheckpointId(2)), true),
+            (DeclineReason::Aborted, true),
+        ] {
+            assert_eq!(reason.prevents(one), prevents, "{reason}");
         }
     }
 }
