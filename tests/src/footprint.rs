@@ -36,6 +36,12 @@ pub fn resident_bytes(process: u32) -> u64 {
     field(process, "VmRSS:").unwrap_or(0) * 1024
 }
 
+/// The process, the one that started it, and so on.
+pub fn ancestors(process: u32) -> Vec<u32> {
+    let parent = |&process: &u32| field(process, "PPid:").and_then(|parent| u32::try_from(parent).ok());
+    std::iter::successors(Some(process), parent).collect()
+}
+
 /// Number of threads.
 pub fn threads(process: u32) -> u64 {
     field(process, "Threads:").unwrap_or(0)

@@ -36,6 +36,9 @@ enum Job {
     Panic { at: i64 },
     /// Returns an error at the row with this number
     Error { at: i64 },
+    /// Writes the numbers from 1 to 1000 into files, and returns an error at the row with this number until there are so
+    /// many files in a folder, of which it makes one each time
+    Flaky { at: i64, times: usize, marks: String, output: String },
     /// Calls exit(3) at the row with this number
     Exit { at: i64 },
     /// Allocates without end from the row with this number on
@@ -105,6 +108,13 @@ fn main() -> anyhow::Result<()> {
                 .rebalance()
                 .try_map(move |n: &i64| if *n == at { Err("the moon is in the wrong phase") } else { Ok(*n) });
             rows.name("Misbehave").discard();
+        }
+        Job::Flaky { at, times, marks, output } => {
+            let numbers = env.from_sequence(1, 1000).rebalance().try_map(move |n: &i64| {
+                let fails = *n == at && (0..times).any(|mark| std::fs::File::create_new(format!("{marks}/{mark}")).is_ok());
+                if fails { Err("not yet") } else { Ok(*n) }
+            });
+            numbers.name("Flaky").sink_to(FileSink::text(output));
         }
         Job::Exit { at } => misbehave(&env, at, || {
             eprintln!("leaving now");
