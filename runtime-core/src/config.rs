@@ -40,6 +40,6 @@ pub use problem::{ConfigError, ConfigErrors, ConfigWarning};
 pub use sensitive::{HIDDEN, is_sensitive};
 pub use setting::Origin;
 pub use value::{
-    Fraction, LocalPath, LocalPaths, LogFormat, LogLevel, MaxParallelism, OptionValue, RestartStrategyType,
-    RuntimeMode, Seconds,
+    CheckpointRetention, CheckpointStorage, CheckpointingMode, Fraction, LocalPath, LocalPaths, LogFormat, LogLevel,
+    MaxParallelism, OptionValue, RestartStrategyType, RuntimeMode, Seconds, StateBackend,
 };

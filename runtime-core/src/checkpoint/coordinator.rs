@@ -33,6 +33,11 @@ mod retained;
 mod settings;
 mod tasks;
 
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -87,6 +92,8 @@ pub struct CheckpointCoordinator {
     tasks: Tasks,
     /// Whether a task has finished since the last checkpoint began.
     finished_since: bool,
+    /// Whether a task waits for a checkpoint that has not begun.
+    awaited: bool,
     next: CheckpointId,
     pending: BTreeMap<CheckpointId, Pending>,
     retained: Retained,
@@ -114,6 +121,7 @@ impl CheckpointCoordinator {
             tasks: Tasks::none(&graph),
             graph,
             finished_since: false,
+            awaited: false,
             next: CheckpointId(1),
             pending: BTreeMap::new(),
             retained: Retained::new(settings.retained),
@@ -147,6 +155,7 @@ impl CheckpointCoordinator {
             Fact::TasksDeployed(tasks) => self.tasks_deployed(&tasks),
             Fact::TaskRunning { attempt } => self.tasks.run(attempt),
             Fact::TaskFinished { attempt, state, last_barrier } => self.task_finished(attempt, state, last_barrier),
+            Fact::TaskWaits { attempt } => self.awaited |= self.tasks.is_running(attempt),
             Fact::TriggerRequested(request) => self.trigger_requested(request),
             Fact::Acknowledged { attempt, checkpoint, state, stats } => {
                 self.acknowledged(attempt, checkpoint, state, stats);
@@ -155,7 +164,7 @@ impl CheckpointCoordinator {
             Fact::RecordStored { checkpoint } => self.record_stored(checkpoint),
             Fact::RecordFailed { checkpoint, reason } => self.record_failed(checkpoint, reason),
             Fact::RecordAmbiguous { checkpoint } => self.record_ambiguous(checkpoint),
-            Fact::JobRestarting => self.job_restarting(),
+            Fact::Restarting { attempts } => self.restarting(&attempts),
             Fact::RestoreFailed { checkpoint, reason } => self.restore_failed(checkpoint, &reason),
             Fact::JobEnded { status } => self.job_ended(status),
             Fact::TimerFired(timer) => self.timer_fired(timer),
@@ -187,8 +196,9 @@ impl CheckpointCoordinator {
         if matches!(self.phase, Phase::Ended(_) | Phase::Closed) {
             return;
         }
-        self.tasks = Tasks::deployed(&self.graph, tasks);
+        self.tasks.deploy(&self.graph, tasks);
         self.finished_since = false;
+        self.awaited = false;
         self.phase = Phase::Starting;
     }
 
@@ -326,13 +336,14 @@ impl CheckpointCoordinator {
     fn wants_to_trigger(&self) -> bool {
         // When the sources have finished, sinks wait for the checkpoint that has their last results.
         let last = self.finished_since && self.tasks.sources_have_finished();
-        last || !self.requests.is_empty() || self.periodic_at.is_some_and(|at| at <= self.now)
+        last || self.awaited || !self.requests.is_empty() || self.periodic_at.is_some_and(|at| at <= self.now)
     }
 
     fn trigger(&mut self) {
         let checkpoint = self.next;
         self.next = CheckpointId(checkpoint.0 + 1);
         self.finished_since = false;
+        self.awaited = false;
         self.periodic_at = Some(self.later(self.settings.interval));
         let mut pending = Pending::new(checkpoint, self.now, &self.tasks, std::mem::take(&mut self.requests));
         let attempts: Vec<_> =

@@ -4,6 +4,8 @@
 //! the files their meaning; adapters live in the crate `filesystem`, [`MemoryStorage`] here.
 
 mod memory;
+mod remote_memory;
+mod settings;
 
 use std::fmt;
 
@@ -11,6 +13,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 pub use self::memory::MemoryStorage;
+pub use self::remote_memory::JobManagerStorage;
+pub use self::settings::{CheckpointStorageConflict, CheckpointStorageSettings};
 use crate::failure::{Classify, FailureClass};
 
 /// A directory of durable files. Paths are relative to it and have [the form](super::layout::is_valid) of our own.

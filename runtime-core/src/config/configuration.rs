@@ -23,6 +23,7 @@ use super::sensitive::{HIDDEN, is_sensitive};
 use super::setting::{Origin, Setting};
 use super::value::OptionValue;
 use super::{memory, options, structured, yaml};
+use crate::checkpoint::storage::CheckpointStorageSettings;
 
 const FILE: &str = "config.yaml";
 const OLD_FILE: &str = "flink-conf.yaml";
@@ -113,6 +114,11 @@ impl Configuration {
         self.text(option).is_some()
     }
 
+    /// Whether an environment variable of its own decides this key.
+    pub fn is_set_by_variable(&self, key: &str) -> bool {
+        self.settings.get(key).is_some_and(|assigned| matches!(assigned.origin, Origin::Environment { .. }))
+    }
+
     fn text<T: OptionValue>(&self, option: &ConfigOption<T>) -> Option<&str> {
         std::iter::once(option.key)
             .chain(option.fallback_keys.iter().copied())
@@ -165,6 +171,9 @@ impl Configuration {
                 format_duration(max)
             );
             errors.push(ConfigError::Conflict { reason });
+        }
+        if let Err(error) = CheckpointStorageSettings::of(self) {
+            errors.push(ConfigError::Conflict { reason: error.to_string() });
         }
         if let Err(error) = memory::MemoryBudget::derive(self) {
             errors.push(ConfigError::Conflict { reason: error.to_string() });

@@ -6,6 +6,7 @@
 use super::option::{AnyOption, Section};
 
 pub mod blob;
+pub mod checkpointing;
 pub mod cluster;
 pub mod env;
 pub mod execution;
@@ -23,7 +24,7 @@ pub mod taskmanager;
 pub mod web;
 
 /// All areas, in the order of the documentation page.
-pub static SECTIONS: [&Section; 16] = [
+pub static SECTIONS: [&Section; 17] = [
     &jobmanager::SECTION,
     &taskmanager::SECTION,
     &memory::SECTION,
@@ -39,6 +40,7 @@ pub static SECTIONS: [&Section; 16] = [
     &log::SECTION,
     &pipeline::SECTION,
     &execution::SECTION,
+    &checkpointing::SECTION,
     &restart_strategy::SECTION,
 ];
 

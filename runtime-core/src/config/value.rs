@@ -191,6 +191,54 @@ value!(
     }
 );
 
+/// What a checkpoint promises.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CheckpointingMode {
+    /// Every record counts once.
+    ExactlyOnce,
+}
+
+named_values!(CheckpointingMode, "`EXACTLY_ONCE` (`AT_LEAST_ONCE` is not supported yet)", ExactlyOnce = "EXACTLY_ONCE");
+
+/// Which checkpoints stay when their job is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CheckpointRetention {
+    /// Those of a failed job.
+    DeleteOnCancellation,
+    /// Those of a failed or cancelled job.
+    RetainOnCancellation,
+    /// None.
+    NoExternalizedCheckpoints,
+}
+
+named_values!(
+    CheckpointRetention,
+    "one of `DELETE_ON_CANCELLATION`, `RETAIN_ON_CANCELLATION` and `NO_EXTERNALIZED_CHECKPOINTS`",
+    DeleteOnCancellation = "DELETE_ON_CANCELLATION",
+    RetainOnCancellation = "RETAIN_ON_CANCELLATION",
+    NoExternalizedCheckpoints = "NO_EXTERNALIZED_CHECKPOINTS"
+);
+
+/// Where checkpoints are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CheckpointStorage {
+    /// In the JobManager's memory.
+    JobManager,
+    /// In a directory.
+    FileSystem,
+}
+
+named_values!(CheckpointStorage, "`jobmanager` or `filesystem`", JobManager = "jobmanager", FileSystem = "filesystem");
+
+/// Where state is kept while the job runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StateBackend {
+    /// In memory.
+    HashMap,
+}
+
+named_values!(StateBackend, "`hashmap` (`rocksdb` and `forst` are not supported yet)", HashMap = "hashmap");
+
 /// The least important messages that are logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogLevel {

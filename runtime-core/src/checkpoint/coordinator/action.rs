@@ -49,7 +49,10 @@ pub enum Action {
     /// Remove files that no checkpoint names.
     DiscardFiles(Vec<String>),
     /// Remove leftovers of checkpoints older than the newest one.
-    Sweep,
+    Sweep {
+        /// Also last states of finished tasks that no checkpoint names; said when no task of the job is left.
+        shared: bool,
+    },
     /// The job's tasks may be started again from here.
     Restorable {
         /// The newest checkpoint; none to begin anew.

@@ -47,8 +47,8 @@ impl CheckpointCoordinator {
             self.abort(older, AbortReason::Subsumed { by: checkpoint });
         }
         self.remove_surplus();
-        if std::mem::take(&mut self.sweep_due) {
-            self.push(Action::Sweep);
+        if !matches!(self.phase, Phase::Ended(_)) && std::mem::take(&mut self.sweep_due) {
+            self.push(Action::Sweep { shared: false });
         }
         self.settle();
     }

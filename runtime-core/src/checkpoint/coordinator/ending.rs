@@ -3,19 +3,19 @@
 use std::sync::Arc;
 
 use super::pending::Stage;
-use super::tasks::Tasks;
 use super::{AbortReason, Action, CheckpointCoordinator, Phase, Timer};
 use crate::checkpoint::record::CheckpointRecord;
 use crate::element::CheckpointId;
+use crate::id::ExecutionAttemptId;
 use crate::scheduler::status::JobStatus;
 
 impl CheckpointCoordinator {
-    pub(super) fn job_restarting(&mut self) {
+    pub(super) fn restarting(&mut self, attempts: &[ExecutionAttemptId]) {
         if matches!(self.phase, Phase::Ended(_) | Phase::Closed) {
             return;
         }
         self.phase = Phase::Down { told: false };
-        self.end_tasks(&AbortReason::JobRestarting);
+        self.end_tasks(attempts, &AbortReason::JobRestarting);
         self.settle();
     }
 
@@ -40,7 +40,7 @@ impl CheckpointCoordinator {
             return;
         }
         self.phase = Phase::Ended(status);
-        self.end_tasks(&AbortReason::JobEnded);
+        self.end_tasks(&self.tasks.attempts(), &AbortReason::JobEnded);
         self.settle();
     }
 
@@ -76,7 +76,7 @@ impl CheckpointCoordinator {
                     kept.iter().for_each(|record| self.statistics.discarded(record.checkpoint));
                     self.push(Action::Clear);
                 } else if status != JobStatus::Suspended {
-                    self.push(Action::Sweep);
+                    self.push(Action::Sweep { shared: true });
                 }
                 self.push(Action::Closed);
             }
@@ -84,12 +84,11 @@ impl CheckpointCoordinator {
         }
     }
 
-    /// Aborts what is not being stored and forgets the tasks, with the last states that no checkpoint names.
-    fn end_tasks(&mut self, reason: &AbortReason) {
-        let last_states: Vec<String> =
-            self.tasks.finished().filter_map(|(_, state)| Some(state.file()?.path.clone())).collect();
-        self.tasks = Tasks::none(&self.graph);
+    /// Aborts what is not being stored and forgets these tasks, with the last states that no checkpoint names.
+    fn end_tasks(&mut self, attempts: &[ExecutionAttemptId], reason: &AbortReason) {
+        let last_states: Vec<String> = attempts.iter().filter_map(|attempt| self.tasks.end(*attempt)).collect();
         self.finished_since = false;
+        self.awaited = false;
         self.periodic_at = None;
         let ended: Vec<_> = self
             .pending

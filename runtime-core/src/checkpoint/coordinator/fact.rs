@@ -9,7 +9,7 @@ use crate::scheduler::status::JobStatus;
 /// Something that happened.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Fact {
-    /// All tasks of the job were deployed, as these executions. Earlier ones are gone.
+    /// Tasks of the job were deployed, as these executions, in place of earlier ones.
     TasksDeployed(Vec<DeployedTask>),
     /// A task runs.
     TaskRunning {
@@ -25,6 +25,11 @@ pub enum Fact {
         /// The newest checkpoint whose barrier it passed, or whose trigger it took, before it finished.
         last_barrier: Option<CheckpointId>,
     },
+    /// A task has nothing left to do but to wait for a checkpoint that has its last results.
+    TaskWaits {
+        /// Its execution.
+        attempt: ExecutionAttemptId,
+    },
     /// A person wants a checkpoint now. The answer comes when it exists or was given up.
     TriggerRequested(RequestId),
     /// A task's part of a checkpoint is durable.
@@ -38,7 +43,8 @@ pub enum Fact {
         /// How it went.
         stats: AckStats,
     },
-    /// A task cannot take part, or its part could not be stored.
+    /// A task cannot take part, or its part could not be stored. Not said of a task that is about to finish or has:
+    /// its end is its part.
     Declined {
         /// Its execution.
         attempt: ExecutionAttemptId,
@@ -64,8 +70,11 @@ pub enum Fact {
         /// Which checkpoint.
         checkpoint: CheckpointId,
     },
-    /// The tasks of the job are ended, to be started again.
-    JobRestarting,
+    /// These tasks are ended, to be started again; those that are not named go on.
+    Restarting {
+        /// Their executions.
+        attempts: Vec<ExecutionAttemptId>,
+    },
     /// A checkpoint cannot be read.
     RestoreFailed {
         /// Which one.

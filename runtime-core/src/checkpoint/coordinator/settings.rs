@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::config::options::{checkpointing, web};
+use crate::config::{CheckpointRetention, Configuration};
 use crate::scheduler::status::JobStatus;
 
 /// How checkpoints of a job are taken and kept.
@@ -25,6 +27,30 @@ pub struct CheckpointSettings {
     pub history: usize,
 }
 
+impl CheckpointSettings {
+    /// What a configuration says; none for a job without checkpoints.
+    pub fn of(configuration: &Configuration) -> Option<Self> {
+        let interval = configuration.get(&checkpointing::INTERVAL).filter(|interval| !interval.is_zero())?;
+        let min_pause = configuration.get(&checkpointing::MIN_PAUSE);
+        let max_concurrent = configuration.get(&checkpointing::MAX_CONCURRENT);
+        Some(Self {
+            interval,
+            timeout: configuration.get(&checkpointing::TIMEOUT),
+            min_pause,
+            // A pause between checkpoints and two at once contradict each other; the pause wins, as in Flink.
+            max_concurrent: if min_pause.is_zero() { max_concurrent } else { 1 },
+            tolerable_failures: configuration.get(&checkpointing::TOLERABLE_FAILURES),
+            retained: configuration.get(&checkpointing::NUM_RETAINED),
+            retention: match configuration.get(&checkpointing::RETENTION) {
+                CheckpointRetention::NoExternalizedCheckpoints => Retention::NoExternalizedCheckpoints,
+                CheckpointRetention::DeleteOnCancellation => Retention::DeleteOnCancellation,
+                CheckpointRetention::RetainOnCancellation => Retention::RetainOnCancellation,
+            },
+            history: configuration.get(&web::CHECKPOINT_HISTORY) as usize,
+        })
+    }
+}
+
 /// What happens to checkpoints when their job is over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Retention {
@@ -44,6 +70,62 @@ impl Retention {
             JobStatus::Canceled => self == Self::RetainOnCancellation,
             JobStatus::Failed => self != Self::NoExternalizedCheckpoints,
             _ => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(settings: &[(&str, &str)]) -> Option<CheckpointSettings> {
+        let map = settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        CheckpointSettings::of(&Configuration::from_map(map).expect("valid"))
+    }
+
+    #[test]
+    fn without_an_interval_there_are_no_checkpoints() {
+        assert_eq!(of(&[]), None);
+        assert_eq!(of(&[("execution.checkpointing.interval", "0 ms")]), None);
+    }
+
+    #[test]
+    fn defaults_are_flinks() {
+        let settings = of(&[("execution.checkpointing.interval", "5 s")]).expect("checkpoints");
+        let expected = CheckpointSettings {
+            interval: Duration::from_secs(5),
+            timeout: Duration::from_secs(600),
+            min_pause: Duration::ZERO,
+            max_concurrent: 1,
+            tolerable_failures: 0,
+            retained: 1,
+            retention: Retention::NoExternalizedCheckpoints,
+            history: 10,
+        };
+        assert_eq!(settings, expected);
+    }
+
+    #[test]
+    fn a_pause_means_one_at_a_time() {
+        let settings = of(&[
+            ("execution.checkpointing.interval", "5 s"),
+            ("execution.checkpointing.min-pause", "1 s"),
+            ("execution.checkpointing.max-concurrent-checkpoints", "4"),
+        ]);
+        assert_eq!(settings.map(|settings| settings.max_concurrent), Some(1));
+    }
+
+    #[test]
+    fn what_is_not_built_is_refused() {
+        for (key, value, expected) in [
+            ("execution.checkpointing.interval", "5 ms", "at least 10 ms"),
+            ("execution.checkpointing.mode", "AT_LEAST_ONCE", "`AT_LEAST_ONCE` is not supported yet"),
+            ("state.backend.type", "rocksdb", "`rocksdb` and `forst` are not supported yet"),
+            ("state.backend", "rocksdb", "`rocksdb` and `forst` are not supported yet"),
+            ("execution.checkpointing.data-inline-threshold", "2 mb", "at most 1 mb"),
+        ] {
+            let error = Configuration::from_map([(key.to_owned(), value.to_owned())].into()).expect_err(key);
+            assert!(error.to_string().contains(expected), "{error}");
         }
     }
 }

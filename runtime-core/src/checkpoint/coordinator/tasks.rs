@@ -43,27 +43,47 @@ pub(super) struct Tasks {
 impl Tasks {
     /// None is deployed.
     pub(super) fn none(graph: &JobGraph) -> Self {
-        Self::deployed(graph, &[])
-    }
-
-    /// These are deployed, and none runs yet.
-    pub(super) fn deployed(graph: &JobGraph, deployed: &[DeployedTask]) -> Self {
-        let key = |task: &DeployedTask| TaskKey { vertex: task.vertex, subtask: task.subtask };
         let mut sources = vec![true; graph.vertices.len()];
         graph.edges.iter().for_each(|edge| sources[edge.target] = false);
-        let tasks: BTreeMap<_, _> = deployed
-            .iter()
-            .filter(|task| graph.vertices.get(task.vertex).is_some_and(|vertex| task.subtask < vertex.parallelism))
-            .map(|task| (key(task), Task { attempt: task.attempt, state: TaskState::Deployed }))
-            .collect();
         Self {
-            by_attempt: tasks.iter().map(|(key, task)| (task.attempt, *key)).collect(),
+            by_attempt: BTreeMap::new(),
+            tasks: BTreeMap::new(),
             expected: graph.vertices.iter().map(|vertex| vertex.parallelism as usize).sum(),
-            deployed: tasks.len(),
-            running: 0,
-            tasks,
             sources,
+            deployed: 0,
+            running: 0,
         }
+    }
+
+    /// These are deployed, in place of earlier executions of the same tasks, and do not run yet.
+    pub(super) fn deploy(&mut self, graph: &JobGraph, deployed: &[DeployedTask]) {
+        for task in deployed {
+            if graph.vertices.get(task.vertex).is_none_or(|vertex| task.subtask >= vertex.parallelism) {
+                continue;
+            }
+            let key = TaskKey { vertex: task.vertex, subtask: task.subtask };
+            if let Some(earlier) = self.tasks.get(&key).map(|earlier| earlier.attempt) {
+                self.end(earlier);
+            }
+            self.tasks.insert(key, Task { attempt: task.attempt, state: TaskState::Deployed });
+            self.by_attempt.insert(task.attempt, key);
+            self.deployed += 1;
+        }
+    }
+
+    /// This execution is over; the file of its last state, if it had finished with one.
+    pub(super) fn end(&mut self, attempt: ExecutionAttemptId) -> Option<String> {
+        let task = self.tasks.remove(&self.by_attempt.remove(&attempt)?)?;
+        match task.state {
+            TaskState::Deployed => self.deployed -= 1,
+            TaskState::Running => self.running -= 1,
+            TaskState::Finished(state) => return state.file().map(|file| file.path.clone()),
+        }
+        None
+    }
+
+    pub(super) fn attempts(&self) -> Vec<ExecutionAttemptId> {
+        self.by_attempt.keys().copied().collect()
     }
 
     pub(super) fn task_of(&self, attempt: ExecutionAttemptId) -> Option<TaskKey> {

@@ -9,15 +9,19 @@ use crate::id::Epoch;
 
 impl CheckpointStore {
     /// Removes the files that no checkpoint of this job names and nobody will name any more: those of checkpoints older
-    /// than the newest that exists, and last states of finished subtasks that were written under an epoch up to
-    /// `epoch`. Called while no task of the job runs, as a task that has just finished may have a file that the next
-    /// checkpoint names; `in_use` are such files. Answers with what was removed.
+    /// than the newest that exists, and, with `shared_up_to`, last states of finished subtasks that were written under
+    /// an epoch up to that one. Those only while no task of the job runs: a task that has just finished may have a
+    /// file that the next checkpoint names. `in_use` stays in any case. Answers with what was removed.
     ///
     /// # Errors
     ///
     /// When any record cannot be read: then nobody knows what it names, and nothing is removed. When the storage
     /// fails meanwhile, the rest stays.
-    pub async fn sweep(&self, epoch: Epoch, in_use: &BTreeSet<String>) -> Result<Vec<String>, StoreError> {
+    pub async fn sweep(
+        &self,
+        shared_up_to: Option<Epoch>,
+        in_use: &BTreeSet<String>,
+    ) -> Result<Vec<String>, StoreError> {
         let files = self.storage.list().await?;
         let checkpoints = records_among(&files);
         let mut named: BTreeSet<String> = in_use.clone();
@@ -30,7 +34,7 @@ impl CheckpointStore {
         for file in files {
             let abandoned = match layout::owner(&file.path) {
                 Some(Owner::Checkpoint(checkpoint)) => newest.is_some_and(|newest| checkpoint < *newest),
-                Some(Owner::Shared(writer)) => writer <= epoch,
+                Some(Owner::Shared(writer)) => shared_up_to.is_some_and(|epoch| writer <= epoch),
                 Some(Owner::Record(_)) | None => false,
             };
             if abandoned && !named.contains(&file.path) {

@@ -62,5 +62,5 @@ options! {
 
 /// Whether jobs of this configuration take checkpoints.
 pub fn checkpoints_are_on(configuration: &Configuration) -> bool {
-    configuration.entries().any(|(key, _)| key == "execution.checkpointing.interval")
+    configuration.get(&super::checkpointing::INTERVAL).is_some_and(|interval| !interval.is_zero())
 }

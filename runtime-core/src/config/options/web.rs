@@ -19,6 +19,10 @@ options! {
     /// Whether the dashboard offers to cancel jobs.
     CANCEL_ENABLE: bool = "web.cancel.enable", default "true";
 
+    /// How many checkpoints of a job REST answers remember in detail.
+    CHECKPOINT_HISTORY: u32 = "web.checkpoints.history", default "10",
+        fallback ["jobmanager.web.checkpoints.history"];
+
     /// How many failures of a job REST answers remember.
     EXCEPTION_HISTORY_SIZE: u32 = "web.exception-history-size", default "16",
         must (|failures| *failures > 0, "more than 0");

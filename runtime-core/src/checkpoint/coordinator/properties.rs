@@ -1,0 +1,316 @@
+//! Whatever happens in whatever order: nothing that is kept loses a file, and nothing is announced that does not exist.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
+
+use super::tests::{attempt, graph, settings, state_file};
+use super::*;
+use crate::checkpoint::statistics::AckStats;
+use crate::graph::Partitioner;
+
+/// What tasks and storage do and hold, told apart from what the coordinator knows of it.
+struct World {
+    coordinator: CheckpointCoordinator,
+    graph: Arc<JobGraph>,
+    round: u8,
+    running: BTreeSet<ExecutionAttemptId>,
+    finished: BTreeSet<ExecutionAttemptId>,
+    files: BTreeSet<String>,
+    /// Acknowledgements that are on their way.
+    acks: Vec<(CheckpointId, ExecutionAttemptId)>,
+    /// Barriers that a task has passed.
+    passed: BTreeMap<ExecutionAttemptId, CheckpointId>,
+    records: BTreeMap<CheckpointId, Arc<CheckpointRecord>>,
+    /// Records whose storing was asked for and not answered; whether they exist is the storage's secret.
+    storing: BTreeMap<CheckpointId, Arc<CheckpointRecord>>,
+    timers: BTreeSet<Timer>,
+    triggered: BTreeSet<CheckpointId>,
+    ended: BTreeSet<CheckpointId>,
+    announced: Option<CheckpointId>,
+    down: bool,
+    restorable: bool,
+    closed: usize,
+    over: bool,
+    failures: u32,
+}
+
+const TOLERABLE: u32 = 2;
+
+impl World {
+    fn new(max_concurrent: u32, retained: u32, retention: Retention) -> Self {
+        let edges = [(0, 1, Partitioner::Rebalance), (1, 2, Partitioner::Forward)];
+        let graph = graph(&[2, 2, 2], &edges);
+        let settings =
+            CheckpointSettings { max_concurrent, retained, retention, tolerable_failures: TOLERABLE, ..settings() };
+        let coordinator = CheckpointCoordinator::new(JobId::from_bytes([1; 16]), Epoch(3), graph.clone(), settings);
+        Self {
+            coordinator,
+            graph,
+            round: 0,
+            running: BTreeSet::new(),
+            finished: BTreeSet::new(),
+            files: BTreeSet::new(),
+            acks: Vec::new(),
+            passed: BTreeMap::new(),
+            records: BTreeMap::new(),
+            storing: BTreeMap::new(),
+            timers: BTreeSet::new(),
+            triggered: BTreeSet::new(),
+            ended: BTreeSet::new(),
+            announced: None,
+            down: true,
+            restorable: true,
+            closed: 0,
+            over: false,
+            failures: 0,
+        }
+    }
+
+    fn all(&self) -> Vec<DeployedTask> {
+        let tasks = (0..self.graph.vertices.len()).flat_map(|vertex| [(vertex, 0), (vertex, 1)]);
+        tasks
+            .map(|(vertex, subtask)| DeployedTask { vertex, subtask, attempt: attempt(self.round, vertex, subtask) })
+            .collect()
+    }
+
+    fn tell(&mut self, now: EpochMillis, fact: Fact) {
+        let actions = self.coordinator.handle(now, fact);
+        for action in actions {
+            self.perform(action);
+        }
+        let in_progress = self.coordinator.statistics().counts().in_progress;
+        assert_eq!(in_progress as usize, self.triggered.len() - self.ended.len(), "statistics know what is pending");
+    }
+
+    fn exists(&self, path: &str) -> bool {
+        self.records.values().chain(self.storing.values()).any(|record| record.paths().contains(path))
+    }
+
+    fn perform(&mut self, action: Action) {
+        assert_eq!(self.closed, 0, "{action:?} after the end");
+        match action {
+            Action::Trigger { checkpoint, attempts, .. } => {
+                assert!(!self.down, "nothing is triggered while tasks are down");
+                if self.triggered.insert(checkpoint) {
+                    assert_eq!(self.triggered.last(), Some(&checkpoint), "ids grow");
+                }
+                assert!(!self.ended.contains(&checkpoint));
+                assert!(attempts.iter().all(|attempt| self.running.contains(attempt)), "only who runs is told");
+            }
+            Action::StoreRecord(record) => {
+                for file in record.files() {
+                    assert!(self.files.contains(&file.path), "{} is not there", file.path);
+                }
+                assert!(!self.ended.contains(&record.checkpoint));
+                assert!(self.storing.keys().all(|storing| *storing == record.checkpoint), "one at a time");
+                self.storing.insert(record.checkpoint, record);
+            }
+            Action::Completed { checkpoint, .. } => {
+                assert!(self.records.contains_key(&checkpoint), "what is announced exists");
+                assert!(self.announced < Some(checkpoint), "in order");
+                self.announced = Some(checkpoint);
+            }
+            Action::Aborted { checkpoint, .. } => {
+                assert!(!self.records.contains_key(&checkpoint) && !self.storing.contains_key(&checkpoint));
+            }
+            Action::RemoveCheckpoint { checkpoint, files } => {
+                let record = self.records.remove(&checkpoint).expect("it existed");
+                assert!(files.iter().all(|file| record.paths().contains(file.as_str())));
+                self.discard(files);
+            }
+            Action::DiscardFiles(files) => self.discard(files),
+            Action::Sweep { .. } => {}
+            Action::Restorable { from } => {
+                assert!(self.down && self.storing.is_empty(), "not before it is known what exists");
+                assert_eq!(from.map(|record| record.checkpoint), self.records.keys().next_back().copied());
+                self.restorable = true;
+            }
+            Action::Unrestorable { .. } => self.over = true,
+            Action::Answer { outcome, .. } => {
+                if let Ok(checkpoint) = outcome {
+                    assert!(self.records.contains_key(&checkpoint));
+                }
+            }
+            Action::FailJob { .. } => {
+                assert!(self.failures > TOLERABLE, "{} failures in a row", self.failures);
+                self.failures = 0;
+                self.over = true;
+            }
+            Action::ArmTimer { timer, .. } => drop(self.timers.insert(timer)),
+            Action::DisarmTimer(timer) => drop(self.timers.remove(&timer)),
+            Action::Clear => {
+                self.records.clear();
+                self.files.clear();
+            }
+            Action::Closed => self.closed += 1,
+        }
+        // What ended is what the statistics do not call in progress.
+        let statistics = self.coordinator.statistics();
+        let in_progress: BTreeSet<_> = statistics
+            .history()
+            .into_iter()
+            .filter(|details| details.status == super::super::statistics::CheckpointStatus::InProgress)
+            .map(|details| details.checkpoint)
+            .collect();
+        self.ended = &self.triggered - &in_progress;
+    }
+
+    fn discard(&mut self, files: Vec<String>) {
+        for file in files {
+            assert!(!self.exists(&file), "{file} belongs to a checkpoint that exists");
+            self.files.remove(&file);
+        }
+    }
+
+    fn pick<T: Clone>(items: impl IntoIterator<Item = T>, pick: usize) -> Option<T> {
+        let items: Vec<T> = items.into_iter().collect();
+        (!items.is_empty()).then(|| items[pick % items.len()].clone())
+    }
+
+    fn pending(&self) -> Vec<CheckpointId> {
+        self.triggered.difference(&self.ended).copied().filter(|id| !self.storing.contains_key(id)).collect()
+    }
+
+    fn happens(&mut self, now: EpochMillis, kind: u8, pick: usize) {
+        match kind {
+            0 if self.down && self.restorable => {
+                self.round += 1;
+                self.down = false;
+                self.restorable = false;
+                self.over = false;
+                self.running = self.all().into_iter().map(|task| task.attempt).collect();
+                self.finished.clear();
+                let all = self.all();
+                self.tell(now, Fact::TasksDeployed(all.clone()));
+                for task in all {
+                    self.tell(now, Fact::TaskRunning { attempt: task.attempt });
+                }
+            }
+            1..=8 => {
+                // A task passes a barrier: its file is written, its acknowledgement is on its way.
+                let (Some(checkpoint), Some(attempt)) =
+                    (Self::pick(self.pending(), pick), Self::pick(self.running.clone(), pick / 3))
+                else {
+                    return;
+                };
+                if self.passed.get(&attempt).is_none_or(|passed| *passed < checkpoint) {
+                    self.passed.insert(attempt, checkpoint);
+                    self.files.insert(layout::state(checkpoint, attempt));
+                    self.acks.push((checkpoint, attempt));
+                }
+            }
+            9..=16 if !self.acks.is_empty() => {
+                let (checkpoint, attempt) = self.acks.remove(pick % self.acks.len());
+                let state = state_file(layout::state(checkpoint, attempt), 10);
+                self.tell(now, Fact::Acknowledged { attempt, checkpoint, state, stats: AckStats::default() });
+            }
+            17 => {
+                let Some(attempt) = Self::pick(self.running.clone(), pick) else { return };
+                self.running.remove(&attempt);
+                self.finished.insert(attempt);
+                let path = layout::final_state(Epoch(3), attempt);
+                self.files.insert(path.clone());
+                let last_barrier = self.passed.get(&attempt).copied();
+                self.tell(now, Fact::TaskFinished { attempt, state: state_file(path, 5), last_barrier });
+            }
+            18 | 19 => {
+                let Some((checkpoint, record)) = self.storing.pop_first() else { return };
+                self.records.insert(checkpoint, record);
+                self.failures = 0;
+                self.tell(now, Fact::RecordStored { checkpoint });
+            }
+            20 => {
+                let Some((checkpoint, _)) = self.storing.pop_first() else { return };
+                self.failures += 1;
+                self.tell(now, Fact::RecordFailed { checkpoint, reason: "full".to_owned() });
+            }
+            21 => {
+                // Asked again later; until then it counts as being stored.
+                let Some(checkpoint) = self.storing.keys().next().copied() else { return };
+                self.tell(now, Fact::RecordAmbiguous { checkpoint });
+            }
+            22 | 23 => {
+                let Some(timer) = Self::pick(self.timers.clone(), pick) else { return };
+                self.timers.remove(&timer);
+                if matches!(timer, Timer::Expiry(checkpoint) if self.pending().contains(&checkpoint)) {
+                    self.failures += 1;
+                }
+                self.tell(now, Fact::TimerFired(timer));
+            }
+            24 => {
+                let waiting: Vec<_> = self.pending();
+                let (Some(checkpoint), Some(attempt)) =
+                    (Self::pick(waiting, pick), Self::pick(self.running.clone(), pick))
+                else {
+                    return;
+                };
+                if self.passed.get(&attempt).is_none_or(|passed| *passed < checkpoint) {
+                    self.failures += 1;
+                    self.tell(now, Fact::Declined { attempt, checkpoint, reason: "no".to_owned() });
+                }
+            }
+            25 | 26 => self.tell(now, Fact::TriggerRequested(RequestId(pick as u64))),
+            27 if !self.down => {
+                self.down = true;
+                self.running.clear();
+                self.finished.clear();
+                let attempts = self.all().into_iter().map(|task| task.attempt).collect();
+                self.tell(now, Fact::Restarting { attempts });
+            }
+            28 => {
+                let Some(attempt) = Self::pick(self.running.clone(), pick) else { return };
+                self.tell(now, Fact::TaskWaits { attempt });
+            }
+            _ => {}
+        }
+    }
+
+    /// The storage answers, the job ends, and everything that was on its way arrives.
+    fn comes_to_rest(&mut self, status: JobStatus, retention: Retention) {
+        self.down = true;
+        self.running.clear();
+        self.tell(1 << 40, Fact::JobEnded { status });
+        while let Some((checkpoint, record)) = self.storing.pop_first() {
+            self.records.insert(checkpoint, record);
+            self.tell(1 << 40, Fact::RecordStored { checkpoint });
+        }
+        assert_eq!(self.closed, 1);
+        assert_eq!(self.triggered, self.ended, "every checkpoint has ended one way or the other");
+        if retention.keeps_after(status) {
+            for record in self.records.values() {
+                assert!(record.paths().into_iter().all(|path| self.files.contains(path)));
+            }
+        } else {
+            assert!(self.records.is_empty() && self.files.is_empty());
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn whatever_happens_what_exists_is_whole(
+        events in proptest::collection::vec((0u8..29, any::<u16>()), 0..250),
+        max_concurrent in 1u32..4,
+        retained in 1u32..4,
+        retention in prop_oneof![
+            Just(Retention::NoExternalizedCheckpoints),
+            Just(Retention::DeleteOnCancellation),
+            Just(Retention::RetainOnCancellation),
+        ],
+        status in prop_oneof![Just(JobStatus::Finished), Just(JobStatus::Canceled), Just(JobStatus::Failed)],
+    ) {
+        let mut world = World::new(max_concurrent, retained, retention);
+        for (second, (kind, pick)) in (0i64..).zip(events) {
+            world.happens(second * 3000, kind, usize::from(pick));
+            for record in world.records.values() {
+                for path in record.paths() {
+                    prop_assert!(world.files.contains(path), "{} of a checkpoint that exists is gone", path);
+                }
+            }
+        }
+        world.comes_to_rest(status, retention);
+    }
+}
