@@ -22,5 +22,6 @@ pub mod stream;
 pub mod watermarks;
 
 pub use environment::StreamExecutionEnvironment;
+pub use pelton_runtime_core::failure::Unrecoverable;
 pub use record::Record;
 pub use role::{ExecuteError, JobClient, JobExecutionResult};

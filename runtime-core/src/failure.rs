@@ -48,6 +48,23 @@ impl FailureClass {
     }
 }
 
+/// Marks an error of user code that no attempt can avoid: the job fails at once, whatever its restart strategy says.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct Unrecoverable(Box<dyn std::error::Error + Send + Sync>);
+
+impl Unrecoverable {
+    /// `error`, not to be tried again.
+    pub fn new(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self(error.into())
+    }
+
+    /// Whether `error` or what it came from is marked.
+    pub fn is_in(error: &(dyn std::error::Error + 'static)) -> bool {
+        std::iter::successors(Some(error), |error| error.source()).any(|error| error.is::<Self>())
+    }
+}
+
 /// The answer every error type owes to failover.
 pub trait Classify {
     /// Whose fault it is.
@@ -170,6 +187,18 @@ mod tests {
     struct Layer {
         text: &'static str,
         source: Option<Box<Layer>>,
+    }
+
+    #[test]
+    fn an_error_that_no_attempt_can_avoid_is_found_below_others() {
+        let marked = Unrecoverable::new("no such table");
+        assert_eq!(marked.to_string(), "no such table");
+        assert!(Unrecoverable::is_in(&marked));
+        #[derive(Debug, thiserror::Error)]
+        #[error("cannot open")]
+        struct Open(#[source] Unrecoverable);
+        assert!(Unrecoverable::is_in(&Open(marked)));
+        assert!(!Unrecoverable::is_in(&std::io::Error::other("busy")));
     }
 
     #[test]

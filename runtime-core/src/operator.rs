@@ -18,7 +18,7 @@ use std::task::Poll;
 use crate::checkpoint::snapshot::{OperatorSnapshot, RestoredState};
 use crate::element::{CheckpointId, StreamBatch, StreamElement};
 use crate::env::Env;
-use crate::failure::{Classify, FailureClass};
+use crate::failure::{Classify, FailureClass, Unrecoverable};
 use crate::id::{JobId, OperatorId};
 use crate::key_group::KeyGroupRange;
 use crate::metrics::OperatorMetricGroup;
@@ -80,6 +80,7 @@ impl OperatorError {
 impl Classify for OperatorError {
     fn class(&self) -> FailureClass {
         match self {
+            Self::User(error) if Unrecoverable::is_in(error.as_ref()) => FailureClass::Unrecoverable,
             Self::User(_) | Self::Data { .. } => FailureClass::User,
             Self::Arrow(_) | Self::State(_) => FailureClass::System,
             Self::External { .. } => FailureClass::Transient,

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use pelton_runtime_core::config::options;
-use pelton_runtime_core::failure::FailureCause;
 use pelton_runtime_core::scheduler::job::{Execution, JobScheduler, RecordedFailure};
 
 use super::JobDescription;
@@ -63,22 +62,11 @@ fn restart_strategy(scheduler: &JobScheduler, job: &JobDescription) -> String {
     }
 }
 
-/// The cause as it is shown. That of a job's end says first, as Flink does, why the job was not restarted.
-fn shown(failure: &RecordedFailure) -> FailureCause {
-    let mut cause = failure.cause.clone();
-    if let Some(suppressed) = &failure.suppressed {
-        cause.message = format!("{suppressed}\nCaused by: {cause}");
-        cause.subtask = None;
-        cause.host = None;
-        cause.stderr_tail.clear();
-    }
-    cause
-}
-
 fn exception(failure: &RecordedFailure) -> ExceptionView {
     let task = failure.cause.subtask.as_ref();
     ExceptionView {
-        cause: shown(failure),
+        cause: failure.cause.clone(),
+        suppressed: failure.suppressed.clone(),
         task_name: task.map(|task| format!("{task} - execution #{}", failure.attempt.unwrap_or(0))),
         endpoint: failure.data_address.clone().or_else(|| failure.cause.host.clone()),
         labels: Default::default(),

@@ -44,8 +44,8 @@ fn entry(exception: &ExceptionView) -> Value {
 
 fn without_concurrent(exception: &ExceptionView) -> Value {
     let mut entry = json!({
-        "exceptionName": name(&exception.cause),
-        "stacktrace": text(&exception.cause),
+        "exceptionName": name(exception),
+        "stacktrace": text(exception),
         "timestamp": exception.cause.timestamp,
         "failureLabels": exception.labels,
     });
@@ -64,8 +64,13 @@ fn without_concurrent(exception: &ExceptionView) -> Value {
     entry
 }
 
-/// What stands where Flink names a Java class: whose fault it is.
-pub(super) const fn name(cause: &FailureCause) -> &'static str {
+/// What stands where Flink names a Java class. A failure that ended the job has Flink's own name for that.
+pub(super) fn name(exception: &ExceptionView) -> &'static str {
+    if exception.suppressed.is_some() { "JobException" } else { class(&exception.cause) }
+}
+
+/// Whose fault it is.
+const fn class(cause: &FailureCause) -> &'static str {
     match cause.class {
         FailureClass::User => "UserFailure",
         FailureClass::System => "SystemFailure",
@@ -76,7 +81,12 @@ pub(super) const fn name(cause: &FailureCause) -> &'static str {
     }
 }
 
-/// What stands where Flink has a stack trace: the causes, the signal, the last words on standard error.
-pub(super) fn text(cause: &FailureCause) -> String {
-    format!("{}: {cause}", name(cause))
+/// What stands where Flink has a stack trace: why the job was not restarted, the causes, the signal, the last words on
+/// standard error.
+pub(super) fn text(exception: &ExceptionView) -> String {
+    let cause = format!("{}: {}", class(&exception.cause), exception.cause);
+    match &exception.suppressed {
+        Some(suppressed) => format!("{}: {suppressed}\nCaused by: {cause}", name(exception)),
+        None => cause,
+    }
 }

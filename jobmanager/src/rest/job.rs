@@ -168,8 +168,8 @@ pub(super) async fn execution_result(cx: &Context, id: &str) -> Answered {
         && let Some(failure) = job.exceptions.first()
     {
         result["failure-cause"] = json!({
-            "class": exceptions::name(&failure.cause),
-            "stack-trace": exceptions::text(&failure.cause),
+            "class": exceptions::name(failure),
+            "stack-trace": exceptions::text(failure),
         });
     }
     Ok(Answer::ok(json!({ "status": { "id": "COMPLETED" }, "job-execution-result": result })))

@@ -217,6 +217,8 @@ pub struct OperatorMetricsView {
 pub struct ExceptionView {
     /// Why.
     pub cause: FailureCause,
+    /// Why the job was not restarted, in Flink's words; none when it was, or when this was no root cause.
+    pub suppressed: Option<String>,
     /// The subtask's name as `name (i/n) - execution #k`, when one failed.
     pub task_name: Option<String>,
     /// `host:port` of the TaskManager, when one is concerned.

@@ -176,6 +176,7 @@ fn job(status: JobStatus, state: ExecutionState) -> Arc<JobView> {
 
 fn exception() -> ExceptionView {
     let task_failure = ExceptionView {
+        suppressed: None,
         cause: FailureCause {
             task_manager: Some(TaskManagerId(TASK_MANAGER.to_owned())),
             signal_or_exit: Some("SIGSEGV".to_owned()),
@@ -189,6 +190,7 @@ fn exception() -> ExceptionView {
     };
     ExceptionView {
         cause: FailureCause::new(FailureClass::System, "no more restarts", NOW - 1000),
+        suppressed: None,
         task_name: None,
         endpoint: None,
         labels: BTreeMap::new(),

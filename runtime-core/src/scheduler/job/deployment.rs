@@ -101,6 +101,7 @@ impl JobScheduler {
             return;
         }
         self.waiting_for = 0;
+        self.supply = None;
         let mut seats = self.wanted_seats().into_iter();
         for SlotOffer { task_manager, host, slots } in offers {
             let worker = worker_id(self.job, self.epoch, self.workers_made);
