@@ -18,6 +18,10 @@ struct Distribution {
 impl Distribution {
     /// With two TaskManagers of a slot each, on ports of its own.
     fn new() -> Self {
+        Self::with_task_managers(2)
+    }
+
+    fn with_task_managers(task_managers: usize) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let tree = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
         for name in ["bin", "conf", "examples", "tmp"] {
@@ -41,7 +45,7 @@ impl Distribution {
         );
         std::fs::write(folder.path().join("conf/config.yaml"), configuration).expect("written");
         std::fs::write(folder.path().join("conf/masters"), "localhost\n").expect("written");
-        std::fs::write(folder.path().join("conf/workers"), "localhost\nlocalhost\n").expect("written");
+        std::fs::write(folder.path().join("conf/workers"), "localhost\n".repeat(task_managers)).expect("written");
         Self { folder, rest: format!("localhost:{rest}") }
     }
 
@@ -77,6 +81,18 @@ impl Distribution {
         let mark = self.folder.path().display().to_string();
         footprint::processes_with(&mark).into_iter().filter(|&process| footprint::is_alive(process)).collect()
     }
+
+    /// How many JobManagers and TaskManagers run, without what they started.
+    fn daemons(&self) -> usize {
+        let name = |process: &u32| std::fs::read_to_string(format!("/proc/{process}/comm")).unwrap_or_default();
+        let is_daemon = |process: &u32| matches!(name(process).trim(), "jobmanager" | "taskmanager");
+        self.processes().iter().filter(|process| is_daemon(process)).count()
+    }
+
+    /// Waits until nothing of it runs any more.
+    fn await_end(&self) {
+        eventually("nothing runs any more", || self.processes().is_empty().then_some(()));
+    }
 }
 
 impl Drop for Distribution {
@@ -109,12 +125,12 @@ fn a_cluster_is_started_used_and_stopped_as_the_guide_says() {
     let started = distribution.says("start-cluster", &nothing);
     assert!(started.contains(&distribution.rest), "{started}");
     eventually("both TaskManagers are there", || (distribution.get("/v1/overview")?["slots-total"] == 2).then_some(()));
-    assert_eq!(distribution.processes().len(), 3);
+    assert_eq!(distribution.daemons(), 3);
 
     // Again: what runs already is left alone.
     let again = distribution.says("start-cluster", &nothing);
     assert!(again.contains("already running"), "{again}");
-    assert_eq!(distribution.processes().len(), 3);
+    assert_eq!(distribution.daemons(), 3);
 
     let example = distribution.folder.path().join("examples/top_speed_windowing").display().to_string();
     let output = distribution.folder.path().join("out");
@@ -147,7 +163,7 @@ fn a_cluster_is_started_used_and_stopped_as_the_guide_says() {
 
     let stopped = distribution.says("stop-cluster", &nothing);
     assert_eq!(stopped.matches("Stopping").count(), 3, "{stopped}");
-    assert_eq!(distribution.processes(), Vec::<u32>::new(), "nothing runs any more");
+    distribution.await_end();
     let left: Vec<String> = footprint_of(&distribution.folder.path().join("tmp"));
     assert_eq!(left, Vec::<String>::new(), "nothing lies in the folder of temporary files");
 }
@@ -167,5 +183,76 @@ fn a_cluster_that_cannot_start_says_why_and_leaves_nothing() {
     assert!(text.contains(&taken.local_addr().expect("an address").port().to_string()), "{text}");
     assert!(text.contains("The jobmanager ended at once"), "{text}");
     assert_eq!(distribution.run::<&str>("stop-cluster", &[]).status.code(), Some(0));
-    assert_eq!(distribution.processes(), Vec::<u32>::new());
+    distribution.await_end();
+}
+
+#[test]
+fn two_installations_of_a_user_are_two_clusters() {
+    let [one, other] = [Distribution::with_task_managers(0), Distribution::with_task_managers(0)];
+    let pids = tempfile::tempdir().expect("a folder");
+    let place = [format!("-Denv.pid.dir={}", pids.path().display())];
+    one.says("start-cluster", &place);
+    let started = other.says("start-cluster", &place);
+    assert!(!started.contains("already running"), "{started}");
+    assert!(other.get("/v1/overview").is_some(), "the second cluster runs");
+
+    let stopped = one.says("stop-cluster", &place);
+    assert_eq!(stopped.matches("Stopping").count(), 1, "{stopped}");
+    one.await_end();
+    assert!(other.get("/v1/overview").is_some(), "and goes on when the first is stopped");
+    other.says("stop-cluster", &place);
+    other.await_end();
+    assert_eq!(footprint_of(pids.path()), Vec::<String>::new());
+}
+
+#[test]
+fn two_configurations_of_an_installation_are_two_clusters() {
+    let installation = Distribution::with_task_managers(0);
+    let other = installation.folder.path().join("other");
+    std::fs::create_dir(&other).expect("a folder");
+    let rest = free_port();
+    for file in ["masters", "workers"] {
+        std::fs::copy(installation.folder.path().join("conf").join(file), other.join(file)).expect("copied");
+    }
+    let tmp = installation.folder.path().join("tmp").display().to_string();
+    let configuration = format!(
+        "jobmanager: {{rpc: {{address: localhost, port: {}}}, bind-host: localhost}}\n\
+         rest: {{bind-address: localhost, port: {rest}}}\nio.tmp.dirs: {tmp}\nenv.pid.dir: {tmp}\n",
+        free_port()
+    );
+    std::fs::write(other.join("config.yaml"), configuration).expect("written");
+
+    installation.says::<&str>("start-cluster", &[]);
+    let flag = ["--configDir".to_owned(), other.display().to_string()];
+    let started = installation.says("start-cluster", &flag);
+    assert!(!started.contains("already running"), "{started}");
+    assert!(started.contains(&format!("REST: http://localhost:{rest}")), "{started}");
+    assert_eq!(installation.daemons(), 2);
+    let logs = footprint_of(&installation.folder.path().join("log"));
+    assert_eq!(logs.iter().filter(|name| name.ends_with(".log")).count(), 2, "each has a log of its own: {logs:?}");
+
+    installation.says("stop-cluster", &flag);
+    assert!(installation.get("/v1/overview").is_some(), "the other cluster goes on");
+    installation.says::<&str>("stop-cluster", &[]);
+    installation.await_end();
+}
+
+#[test]
+fn the_port_that_was_taken_of_several_is_said() {
+    let distribution = Distribution::with_task_managers(0);
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let (taken_port, free) = (taken.local_addr().expect("an address").port(), free_port());
+    for format in ["text", "json"] {
+        let flags = [format!("-Drest.bind-port={taken_port},{free}"), format!("-Dpelton.log.format={format}")];
+        let started = distribution.says("start-cluster", &flags);
+        assert!(started.contains(&format!("REST: http://localhost:{free}\n")), "{started}");
+        let again = distribution.says("start-cluster", &flags);
+        assert!(again.contains(&format!("REST: http://localhost:{free}\n")), "{again}");
+        distribution.says("stop-cluster", &flags);
+    }
+    let any = distribution.says("start-cluster", &["-Drest.bind-port=0"]);
+    let port = any.rsplit("REST: http://localhost:").next().and_then(|rest| rest.lines().next()).expect("a port");
+    let url = format!("http://localhost:{port}/v1/overview");
+    assert!(ureq::get(&url).call().is_ok(), "{any}");
+    distribution.says::<&str>("stop-cluster", &[]);
 }
