@@ -1,5 +1,7 @@
 //! The connection to a JobManager.
 
+mod trouble;
+
 use std::path::Path;
 use std::time::Duration;
 
@@ -8,14 +10,16 @@ use pelton_proto::{
     ArtifactChunk, AwaitJobReply, AwaitJobRequest, CancelJobRequest, HasArtifactRequest, JobSummary, ListJobsRequest,
     SlotsWait, SubmitJobRequest, WatchSlotsRequest,
 };
-use pelton_runtime_core::config::{Configuration, options};
+use pelton_runtime_core::config::{Configuration, format_duration, options};
 use pelton_runtime_core::id::JobId;
 use pelton_runtime_core::wire::address::{authority, split_authority};
 use tokio::io::AsyncReadExt;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::Streaming;
 use tonic::transport::{Channel, Endpoint};
+use tonic::{Response, Status, Streaming};
+
+use self::trouble::Trouble;
 
 /// Bytes of an artifact that travel in one message.
 const CHUNK_BYTES: usize = 1 << 20;
@@ -25,12 +29,6 @@ const CHUNKS_AHEAD: usize = 4;
 
 /// Messages of the JobManager may be as large as a job graph.
 const MESSAGE_BYTES_MAX: usize = 64 << 20;
-
-/// How often a connection that says nothing is asked whether it is alive.
-const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(10);
-
-/// How long it may take to answer.
-const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Why the cluster did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -61,6 +59,36 @@ pub enum ClusterError {
         /// The JobManager's words.
         reason: String,
     },
+    /// The JobManager is there and says nothing, not even that it is alive.
+    #[error(
+        "the JobManager at {address} has not answered for {} (`client.timeout`): is it stopped, or overloaded?",
+        format_duration(*limit)
+    )]
+    Silent {
+        /// The address.
+        address: String,
+        /// How long it was waited for.
+        limit: Duration,
+    },
+    /// Something else listens there.
+    #[error(
+        "what listens at {address} does not answer as a JobManager does ({found}): is the address right \
+         (-m HOST:PORT, or rest.address and rest.port in conf/config.yaml)?"
+    )]
+    NoJobManager {
+        /// The address.
+        address: String,
+        /// What it did instead.
+        found: String,
+    },
+    /// The connection ended.
+    #[error("lost the connection to the JobManager at {address} ({reason})")]
+    Lost {
+        /// The address.
+        address: String,
+        /// How it ended.
+        reason: String,
+    },
     /// The artifact cannot be read.
     #[error("the program cannot be uploaded")]
     Artifact(#[source] std::io::Error),
@@ -69,10 +97,21 @@ pub enum ClusterError {
     BadAnswer,
 }
 
+impl ClusterError {
+    /// Whether what was asked may have been done or not, as the answer is missing.
+    pub fn is_without_answer(&self) -> bool {
+        matches!(self, Self::Silent { .. } | Self::NoJobManager { .. } | Self::Lost { .. })
+    }
+}
+
 /// A JobManager to talk to.
 pub struct Cluster {
     dispatcher: DispatcherClient<Channel>,
     address: String,
+    /// How long it may say nothing.
+    silence_max: Duration,
+    /// Whether it has ever answered, and so is a JobManager.
+    has_answered: bool,
 }
 
 impl Cluster {
@@ -87,10 +126,13 @@ impl Cluster {
         let (host, port) = split_authority(&address).ok_or_else(bad_address)?;
         let url = format!("http://{}", authority(host, port));
         let endpoint = Endpoint::from_shared(url).map_err(|_| bad_address())?;
+        let silence_max = configuration.get(&options::rest::CLIENT_TIMEOUT);
+        // A connection that says nothing is asked in time whether it is alive.
+        let asked_after = silence_max / 3;
         let channel = endpoint
             .connect_timeout(configuration.get(&options::rest::CONNECTION_TIMEOUT))
-            .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
-            .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
+            .http2_keep_alive_interval(asked_after)
+            .keep_alive_timeout(silence_max - asked_after)
             .keep_alive_while_idle(true)
             .connect()
             .await
@@ -98,7 +140,7 @@ impl Cluster {
         let dispatcher = DispatcherClient::new(channel)
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
             .max_encoding_message_size(MESSAGE_BYTES_MAX);
-        Ok(Self { dispatcher, address })
+        Ok(Self { dispatcher, address, silence_max, has_answered: false })
     }
 
     /// Where the JobManager is.
@@ -112,9 +154,9 @@ impl Cluster {
     ///
     /// When it cannot be read here or stored there.
     pub async fn upload(&mut self, artifact: &Path, digest: &str) -> Result<(), ClusterError> {
-        let refused = |status: tonic::Status| refused("the upload of the program", &status);
-        let request = HasArtifactRequest { digest: digest.to_owned() };
-        if self.dispatcher.has_artifact(request).await.map_err(refused)?.into_inner().present {
+        const ACTION: &str = "the upload of the program";
+        let reply = self.dispatcher.has_artifact(HasArtifactRequest { digest: digest.to_owned() }).await;
+        if self.answer(ACTION, reply)?.present {
             return Ok(());
         }
         let mut file = tokio::fs::File::open(artifact).await.map_err(ClusterError::Artifact)?;
@@ -133,12 +175,12 @@ impl Cluster {
         let upload = self.dispatcher.upload_artifact(ReceiverStream::new(stream));
         let (read, uploaded) = tokio::join!(read, upload);
         read.map_err(ClusterError::Artifact)?;
-        let stored = uploaded.map_err(refused)?.into_inner().digest;
+        let stored = self.answer(ACTION, uploaded)?.digest;
         if stored == digest {
             return Ok(());
         }
         Err(ClusterError::Refused {
-            action: "the upload of the program".to_owned(),
+            action: ACTION.to_owned(),
             reason: format!("it arrived with digest {stored}, expected {digest}: did it change meanwhile?"),
         })
     }
@@ -149,12 +191,8 @@ impl Cluster {
     ///
     /// When the JobManager refuses it.
     pub async fn submit(&mut self, request: SubmitJobRequest) -> Result<JobId, ClusterError> {
-        let reply = self
-            .dispatcher
-            .submit_job(request)
-            .await
-            .map_err(|status| refused("the submission", &status))?
-            .into_inner();
+        let reply = self.dispatcher.submit_job(request).await;
+        let reply = self.answer("the submission", reply)?;
         JobId::try_from(reply.job_id.as_slice()).map_err(|_| ClusterError::BadAnswer)
     }
 
@@ -165,7 +203,7 @@ impl Cluster {
     /// When the JobManager does not know the job, or goes away.
     pub async fn await_job(&mut self, job: JobId) -> Result<AwaitJobReply, ClusterError> {
         let reply = self.dispatcher.await_job(AwaitJobRequest { job_id: job.to_wire() }).await;
-        Ok(reply.map_err(|status| refused("waiting for the job", &status))?.into_inner())
+        self.answer("waiting for the job", reply)
     }
 
     /// What a job waits for, now and whenever that changes, to the job's end.
@@ -175,7 +213,7 @@ impl Cluster {
     /// When the JobManager does not know the job, or goes away.
     pub async fn slots_waits(&mut self, job: JobId) -> Result<Streaming<SlotsWait>, ClusterError> {
         let reply = self.dispatcher.watch_slots(WatchSlotsRequest { job_id: job.to_wire() }).await;
-        Ok(reply.map_err(|status| refused("watching the job", &status))?.into_inner())
+        self.answer("watching the job", reply)
     }
 
     /// Cancels a job.
@@ -185,8 +223,7 @@ impl Cluster {
     /// When the JobManager does not know the job, or it has ended already.
     pub async fn cancel(&mut self, job: JobId) -> Result<(), ClusterError> {
         let reply = self.dispatcher.cancel_job(CancelJobRequest { job_id: job.to_wire() }).await;
-        reply.map_err(|status| refused(&format!("canceling job {job}"), &status))?;
-        Ok(())
+        self.answer(&format!("canceling job {job}"), reply).map(|_| ())
     }
 
     /// All jobs that the JobManager remembers.
@@ -196,7 +233,29 @@ impl Cluster {
     /// When it goes away.
     pub async fn jobs(&mut self) -> Result<Vec<JobSummary>, ClusterError> {
         let reply = self.dispatcher.list_jobs(ListJobsRequest {}).await;
-        Ok(reply.map_err(|status| refused("listing the jobs", &status))?.into_inner().jobs)
+        Ok(self.answer("listing the jobs", reply)?.jobs)
+    }
+
+    /// What the JobManager answered to the request for `action`, or why it did not.
+    fn answer<T>(&mut self, action: &str, reply: Result<Response<T>, Status>) -> Result<T, ClusterError> {
+        let trouble = match reply {
+            Ok(response) => {
+                self.has_answered = true;
+                return Ok(response.into_inner());
+            }
+            Err(status) => Trouble::of(&status),
+        };
+        let address = self.address.clone();
+        Err(match trouble {
+            Trouble::Refused { reason } => {
+                self.has_answered = true;
+                ClusterError::Refused { action: action.to_owned(), reason }
+            }
+            Trouble::Silent => ClusterError::Silent { address, limit: self.silence_max },
+            Trouble::Foreign { found } => ClusterError::NoJobManager { address, found },
+            Trouble::Broken { reason } if self.has_answered => ClusterError::Lost { address, reason },
+            Trouble::Broken { reason } => ClusterError::NoJobManager { address, found: reason },
+        })
     }
 }
 
@@ -207,13 +266,4 @@ fn configured_address(configuration: &Configuration) -> String {
         configuration.get(&options::jobmanager::RPC_ADDRESS)
     };
     authority(&host, configuration.get(&options::rest::PORT))
-}
-
-fn refused(action: &str, status: &tonic::Status) -> ClusterError {
-    let reason = if status.message().is_empty() {
-        format!("{} ({:?})", status.code().description(), status.code())
-    } else {
-        status.message().to_owned()
-    };
-    ClusterError::Refused { action: action.to_owned(), reason }
 }

@@ -6,10 +6,11 @@
 //! ```
 //!
 //! Owns no state: every call starts from the cluster's answer. What it prints follows Flink's client; results go to
-//! standard output, problems to standard error, and the exit code is 0 exactly when the verb did what it says.
+//! standard output, problems to standard error ([`output`]), and the exit code is 0 exactly when the verb did what it says.
 
 pub mod artifact;
 pub mod cluster;
 pub mod command;
+pub mod output;
 pub mod plan;
 pub mod verb;

@@ -18,6 +18,7 @@ use pelton_runtime_core::id::JobId;
 use crate::artifact::{self, ArtifactError};
 use crate::cluster::ClusterError;
 use crate::command::{Command, Program, Verb};
+use crate::output::{self, OutputError};
 use crate::plan::{self, PlanError};
 
 /// Why a verb did not do what it says.
@@ -35,6 +36,26 @@ pub enum VerbError {
     /// The cluster did not do it.
     #[error(transparent)]
     Cluster(#[from] ClusterError),
+    /// The JobManager went away before it said what it did.
+    #[error("{cause}; {fate}")]
+    Unsettled {
+        /// How it went away.
+        cause: ClusterError,
+        /// What can be said about the job.
+        fate: String,
+    },
+    /// Nobody can be told the result.
+    #[error(transparent)]
+    Output(#[from] OutputError),
+    /// The same, after something was done.
+    #[error("{done}, but could not say so")]
+    Untold {
+        /// What was done.
+        done: String,
+        /// Why it could not be said.
+        #[source]
+        source: OutputError,
+    },
     /// Not built yet.
     #[error("{what} is not available in this version of Pelton: {why}")]
     Unavailable {
@@ -65,6 +86,18 @@ impl From<ConfigErrors> for VerbError {
     }
 }
 
+impl VerbError {
+    /// Whether all that is wrong is that nobody reads standard output any longer.
+    pub fn reader_is_gone(&self) -> bool {
+        matches!(self, Self::Output(error) | Self::Untold { source: error, .. } if error.reader_is_gone())
+    }
+
+    /// `cause` of a request whose outcome is `fate` if the JobManager went away without an answer.
+    fn unsettled(cause: ClusterError, fate: impl FnOnce() -> String) -> Self {
+        if cause.is_without_answer() { Self::Unsettled { cause, fate: fate() } } else { Self::Cluster(cause) }
+    }
+}
+
 /// Does what the command line says.
 ///
 /// # Errors
@@ -75,7 +108,7 @@ pub async fn run(command: Command) -> Result<ExitCode, VerbError> {
     let env = Env::production();
     let settings = command.config.load()?;
     for warning in settings.configuration.warnings() {
-        eprintln!("warning: {warning}");
+        output::note(format_args!("warning: {warning}"));
     }
     let mut dynamic: BTreeMap<_, _> = command.config.dynamic.iter().cloned().collect();
     let own = settings.configuration.to_map().into_iter().filter(|(key, _)| travels_with_a_job(key));

@@ -8,11 +8,12 @@ use pelton_runtime_core::graph::plan::stream_plan_json;
 
 use super::{VerbError, planned};
 use crate::command::Info;
+use crate::output;
 
 pub(super) async fn run(env: &Env, settings: BTreeMap<String, String>, verb: Info) -> Result<ExitCode, VerbError> {
     let graph = planned(env, settings, &verb.program).await?;
-    println!("----------------------- Execution Plan -----------------------");
-    println!("{:#}", stream_plan_json(&graph));
-    println!("--------------------------------------------------------------");
+    output::line("----------------------- Execution Plan -----------------------")?;
+    output::line(format_args!("{:#}", stream_plan_json(&graph)))?;
+    output::line("--------------------------------------------------------------")?;
     Ok(ExitCode::SUCCESS)
 }

@@ -9,25 +9,26 @@ use pelton_runtime_core::scheduler::status::JobStatus;
 
 use super::{VerbError, connect};
 use crate::command::List;
+use crate::output::{self, OutputError};
 
 const RULE: &str = "--------------------------------------------------------------";
 
 pub(super) async fn run(settings: &Settings, verb: &List) -> Result<ExitCode, VerbError> {
-    println!("Waiting for response...");
+    output::line("Waiting for response...")?;
     let mut jobs = connect(&verb.target, settings).await?.jobs().await?;
     jobs.sort_by_key(|job| job.start_time_ms);
     let neither = !verb.running && !verb.scheduled;
     if verb.running || neither || verb.all {
         let running = jobs.iter().filter(|job| !is_scheduled(job) && !is_terminated(job));
-        section("------------------ Running/Restarting Jobs -------------------", "No running jobs.", running);
+        section("------------------ Running/Restarting Jobs -------------------", "No running jobs.", running)?;
     }
     if verb.scheduled || neither || verb.all {
         let scheduled = jobs.iter().filter(|job| is_scheduled(job));
-        section("----------------------- Scheduled Jobs -----------------------", "No scheduled jobs.", scheduled);
+        section("----------------------- Scheduled Jobs -----------------------", "No scheduled jobs.", scheduled)?;
     }
     if verb.all {
         let terminated = jobs.iter().filter(|job| is_terminated(job));
-        section("---------------------- Terminated Jobs -----------------------", "No terminated jobs.", terminated);
+        section("---------------------- Terminated Jobs -----------------------", "No terminated jobs.", terminated)?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -40,15 +41,18 @@ fn is_terminated(job: &JobSummary) -> bool {
     JobStatus::parse(&job.state).is_ok_and(JobStatus::is_globally_terminal)
 }
 
-fn section<'a>(title: &str, empty: &str, jobs: impl Iterator<Item = &'a JobSummary>) {
+fn section<'a>(
+    title: &str,
+    empty: &str,
+    jobs: impl Iterator<Item = &'a JobSummary>,
+) -> Result<(), OutputError> {
     let lines: Vec<String> = jobs.map(line).collect();
     if lines.is_empty() {
-        println!("{empty}");
-        return;
+        return output::line(empty);
     }
-    println!("{title}");
-    lines.iter().for_each(|line| println!("{line}"));
-    println!("{RULE}");
+    output::line(title)?;
+    lines.iter().try_for_each(output::line)?;
+    output::line(RULE)
 }
 
 fn line(job: &JobSummary) -> String {

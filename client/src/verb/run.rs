@@ -19,6 +19,7 @@ use super::{VerbError, arguments, connect, planned, slots_wait};
 use crate::artifact;
 use crate::cluster::{Cluster, ClusterError};
 use crate::command::Run;
+use crate::output;
 
 pub(super) async fn run(
     env: &Env,
@@ -31,7 +32,10 @@ pub(super) async fn run(
     let graph = planned(env, dynamic, &verb.program).await?;
     let mut cluster = connect(&verb.target, settings).await?;
     let digest = artifact::digest(&verb.program.artifact)?;
-    cluster.upload(&verb.program.artifact, &digest).await?;
+    cluster
+        .upload(&verb.program.artifact, &digest)
+        .await
+        .map_err(|cause| VerbError::unsettled(cause, || "the job was not submitted".to_owned()))?;
     // Chosen here, so that a submission that is repeated is recognized.
     let job = JobId::random(env);
     let request = SubmitJobRequest {
@@ -40,8 +44,11 @@ pub(super) async fn run(
         arguments,
         job_id: Some(job.to_wire()),
     };
-    let job = cluster.submit(request).await?;
-    println!("Job has been submitted with JobID {job}");
+    let job = cluster.submit(request).await.map_err(|cause| {
+        VerbError::unsettled(cause, || format!("job {job} may have been submitted, `client list -a` shows it then"))
+    })?;
+    output::line(format_args!("Job has been submitted with JobID {job}"))
+        .map_err(|source| VerbError::Untold { done: format!("submitted job {job}, which goes on"), source })?;
     // As in Flink, `run` waits unless it is told not to; `execution.attached` says what it is told by default.
     if verb.detached || !settings.configuration.get(&options::execution::ATTACHED) {
         return Ok(ExitCode::SUCCESS);
@@ -68,18 +75,23 @@ async fn attached(env: &Env, cluster: &mut Cluster, job: JobId) -> Result<ExitCo
     let waits = cluster.slots_waits(job).await;
     let reply = tokio::select! {
         biased;
-        reply = cluster.await_job(job) => reply?,
+        reply = cluster.await_job(job) => reply.map_err(|cause| {
+            VerbError::unsettled(cause, || format!("job {job} may go on or not, `client list -a` shows it"))
+        })?,
         never = say_what_it_waits_for(env, job, waits) => match never {},
         _ = tokio::signal::ctrl_c() => {
-            eprintln!("Not waiting any longer. Job {job} goes on; `client cancel {job}` ends it.");
+            output::note(format_args!("Not waiting any longer. Job {job} goes on; `client cancel {job}` ends it."));
             return Ok(ExitCode::from(INTERRUPTED));
         }
     };
     match JobStatus::parse(&reply.state) {
         Ok(JobStatus::Finished) => {
-            println!("Program execution finished");
-            println!("Job with JobID {job} has finished.");
-            println!("Job Runtime: {} ms", reply.net_runtime_ms);
+            let runtime = reply.net_runtime_ms;
+            let words = format!(
+                "Program execution finished\nJob with JobID {job} has finished.\nJob Runtime: {runtime} ms"
+            );
+            output::line(words)
+                .map_err(|source| VerbError::Untold { done: format!("job {job} has finished"), source })?;
             Ok(ExitCode::SUCCESS)
         }
         _ => Err(VerbError::Job { job, outcome: outcome(reply) }),
@@ -90,7 +102,7 @@ async fn attached(env: &Env, cluster: &mut Cluster, job: JobId) -> Result<ExitCo
 async fn say_what_it_waits_for(env: &Env, job: JobId, waits: Result<Streaming<SlotsWait>, ClusterError>) -> Infallible {
     if let Ok(waits) = waits {
         let sound = waits.map_while(Result::ok);
-        slots_wait::report(env, job, sound, |line| eprintln!("{line}")).await;
+        slots_wait::report(env, job, sound, output::note).await;
     }
     std::future::pending().await
 }

@@ -1,10 +1,12 @@
 //! What is wrong between processes: nobody there, a port taken, a job that is not there.
 
+use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use pelton_tests::programs::program;
-use pelton_tests::{Cluster, ClusterOptions};
+use pelton_tests::cluster::signal;
+use pelton_tests::{Cluster, ClusterOptions, eventually};
 
 use crate::page::Seen;
 use crate::place::Place;
@@ -59,6 +61,58 @@ fn alone(address: &str) -> Seen {
     Place::new().daemon("taskmanager", &with_ports(&line))
 }
 
+/// A JobManager that is stopped, as the kernel takes connections for it.
+fn silent() -> Seen {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("its address").to_string();
+    Place::new().client(&["list", "-m", &address, "-Dclient.timeout=300 ms"])
+}
+
+/// A server that gives this answer to the first who asks.
+fn foreign(answer: &'static str) -> Seen {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("its address").to_string();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let (mut connection, _) = listener.accept().expect("a connection");
+            let heard = connection.read(&mut [0; 1024]).expect("a request");
+            assert!(heard > 0);
+            connection.write_all(answer.as_bytes()).expect("answered");
+        });
+        Place::new().client(&["list", "-m", &address])
+    })
+}
+
+/// A JobManager that is killed while somebody waits for a job.
+fn dies_while_awaited() -> Seen {
+    let cluster = Cluster::start(ClusterOptions::slots(1));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            eventually("the job runs", || {
+                let jobs = cluster.try_get("/jobs/overview")?;
+                (jobs["jobs"][0]["state"] == "RUNNING").then_some(())
+            });
+            signal(cluster.processes()[0], libc::SIGKILL);
+        });
+        Place::new().client(&["run", "-m", &cluster.address(), "-p", "1", "job", "forever"])
+    })
+}
+
+fn full_after_submitting() -> Seen {
+    let cluster = shared();
+    let place = Place::new().full();
+    place.client(&["run", "-d", "-m", &cluster.address(), "-p", "1", "job", "numbers", "10", &place.absolute("out")])
+}
+
+/// What is to be canceled is, whether or not that can be said.
+fn full_after_cancelling() -> Seen {
+    let cluster = shared();
+    let job = cluster.submit(1, &program("test-job"), &["forever"]);
+    let seen = Place::new().full().client(&["cancel", "-m", &cluster.address(), &job]);
+    cluster.await_state(&job, &["CANCELED"]);
+    seen
+}
+
 fn cancel(job: &str) -> Seen {
     Place::new().client(&["cancel", "-m", &shared().address(), job])
 }
@@ -71,6 +125,14 @@ fn too_few_slots() -> Seen {
 rows! {
     jobmanager_is_not_there => Place::new().client(&["list", "-m", "127.0.0.1:1"]);
     jobmanager_address_is_none => Place::new().client(&["list", "-m", "nonsense"]);
+    jobmanager_address_is_a_url => Place::new().client(&["list", "-m", "http://localhost:8081"]);
+    jobmanager_says_nothing => silent();
+    another_server_is_there => foreign("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+    another_server_hangs_up => foreign("");
+    jobmanager_dies_while_a_job_is_awaited => dies_while_awaited();
+    standard_output_is_full => Place::new().full().client(&["list", "-m", &shared().address()]);
+    standard_output_is_full_after_submitting => full_after_submitting();
+    standard_output_is_full_after_cancelling => full_after_cancelling();
     taskmanager_finds_no_jobmanager => alone("127.0.0.1");
     rest_port_is_taken => taken("jobmanager", "rest.port");
     rpc_port_is_taken => taken("jobmanager", "jobmanager.rpc.port");

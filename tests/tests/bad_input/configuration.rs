@@ -17,7 +17,7 @@ rows! {
     config_has_several_problems =>
         Place::new().configured("rest.port: x\nrest.prot: 1\n").daemon("jobmanager", &[]);
     config_has_a_key_without_effect => {
-        Place::new().configured("state.backend.type: rocksdb\n").client(&["list", "-m", NOWHERE])
+        Place::new().configured("state.changelog.enabled: true\n").client(&["list", "-m", NOWHERE])
     };
     property_has_a_wrong_value => Place::new().client(&["list", "-Drest.port=99999"]);
     property_is_unknown => Place::new().daemon("jobmanager", &["-Drest.prot=1"]);

@@ -1,6 +1,6 @@
 //! A folder to do things wrong in, and the commands to do so.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -15,13 +15,15 @@ use crate::page::{Seen, placeholders};
 pub struct Place {
     folder: TempDir,
     port: Option<u16>,
+    /// Whether standard output leads to a full disk.
+    is_full: bool,
 }
 
 impl Place {
     pub fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         std::fs::create_dir(folder.path().join("conf")).expect("a folder");
-        let place = Self { folder, port: None };
+        let place = Self { folder, port: None, is_full: false };
         place.write("conf/config.yaml", "").link(&program("test-job"), "job")
     }
 
@@ -50,6 +52,11 @@ impl Place {
     /// With a port that messages call PORT.
     pub fn port(self, port: u16) -> Self {
         Self { port: Some(port), ..self }
+    }
+
+    /// With a standard output that takes nothing.
+    pub fn full(self) -> Self {
+        Self { is_full: true, ..self }
     }
 
     /// What `client` says.
@@ -99,6 +106,10 @@ impl Place {
 
     fn run(&self, name: &str, environment: &[(&str, &str)], arguments: &[&str]) -> (String, String, i32) {
         let [stdout, stderr] = ["stdout", "stderr"].map(|file| self.path().join(file));
+        let output = match self.is_full {
+            true => OpenOptions::new().write(true).open("/dev/full"),
+            false => File::create(&stdout),
+        };
         let child = Command::new(program(name))
             .args(arguments)
             .current_dir(self.path())
@@ -107,14 +118,14 @@ impl Place {
             .env("RUST_BACKTRACE", "0")
             .envs(environment.iter().copied())
             .stdin(Stdio::null())
-            .stdout(File::create(&stdout).expect("a file"))
+            .stdout(output.expect("a file"))
             .stderr(File::create(&stderr).expect("a file"))
             .spawn()
             .unwrap_or_else(|error| panic!("{name} cannot be started: {error}"));
         let mut child = Killed(child);
         let status = eventually(&format!("{name} {arguments:?} ends"), || child.0.try_wait().expect("a status"));
         let read = |path| String::from_utf8_lossy(&std::fs::read(path).expect("output")).into_owned();
-        (read(&stdout), read(&stderr), status.code().unwrap_or(-1))
+        (if self.is_full { String::new() } else { read(&stdout) }, read(&stderr), status.code().unwrap_or(-1))
     }
 }
 

@@ -31,4 +31,9 @@ options! {
     /// How long a client tries to connect.
     CONNECTION_TIMEOUT: Duration = "rest.connection-timeout", default "15 s",
         must (|timeout| !timeout.is_zero(), "more than 0");
+
+    /// How long the JobManager may not answer a connected client, not even whether it is alive, before the client gives
+    /// up. A job that is waited for may take as long as it likes.
+    CLIENT_TIMEOUT: Duration = "client.timeout", default "30 s", fallback ["akka.client.timeout"],
+        must (|timeout| *timeout >= Duration::from_millis(10), "at least 10 ms");
 }
