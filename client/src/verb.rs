@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use pelton_process::flags::Settings;
-use pelton_runtime_core::config::{ConfigErrors, options};
+use pelton_runtime_core::config::{ConfigErrors, Configuration, options};
 use pelton_runtime_core::env::Env;
 use pelton_runtime_core::graph::JobGraph;
 use pelton_runtime_core::id::JobId;
@@ -110,11 +110,7 @@ pub async fn run(command: Command) -> Result<ExitCode, VerbError> {
     for warning in settings.configuration.warnings() {
         output::note(format_args!("warning: {warning}"));
     }
-    let mut dynamic: BTreeMap<_, _> = command.config.dynamic.iter().cloned().collect();
-    let own = settings.configuration.to_map().into_iter().filter(|(key, _)| travels_with_a_job(key));
-    for (key, value) in own {
-        dynamic.entry(key).or_insert(value);
-    }
+    let dynamic = travelling(&command.config.dynamic, &settings.configuration);
     match command.verb {
         Verb::Run(verb) => run::run(&env, &settings, dynamic, verb).await,
         Verb::Info(verb) => info::run(&env, dynamic, verb).await,
@@ -127,10 +123,18 @@ pub async fn run(command: Command) -> Result<ExitCode, VerbError> {
     }
 }
 
-/// Whether a setting of the client's own configuration is part of what it submits: defaults of the job and its graph, as
-/// opposed to those of processes.
-fn travels_with_a_job(key: &str) -> bool {
-    key == options::cluster::DEFAULT_PARALLELISM.key() || key.starts_with("pipeline.") || key.starts_with("execution.")
+/// The settings that a job is submitted with: those somebody gave to this call of the client, with `-D` or in its
+/// environment, and of the others those that are defaults of jobs and not of processes.
+fn travelling(dynamic: &[(String, String)], configuration: &Configuration) -> BTreeMap<String, String> {
+    let is_a_jobs = |key: &str| {
+        key == options::cluster::DEFAULT_PARALLELISM.key()
+            || key.starts_with("pipeline.")
+            || key.starts_with("execution.")
+    };
+    let mut settings = configuration.to_map();
+    settings.retain(|key, _| is_a_jobs(key) || configuration.is_set_by_variable(key));
+    settings.extend(dynamic.iter().cloned());
+    settings
 }
 
 /// The job that a program describes, with the settings that travel with it.
@@ -166,4 +170,36 @@ async fn connect(
     settings: &Settings,
 ) -> Result<crate::cluster::Cluster, ClusterError> {
     crate::cluster::Cluster::connect(target.jobmanager.as_deref(), &settings.configuration).await
+}
+
+#[cfg(test)]
+mod tests {
+    use pelton_runtime_core::config::{ConfigDirectory, Environment, Sources};
+
+    use super::*;
+
+    #[test]
+    fn what_the_environment_sets_travels_with_the_job_as_flags_do() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = "rest.port: 8099\npipeline.name: filed\nparallelism.default: 2\n";
+        std::fs::write(folder.path().join("config.yaml"), file).unwrap();
+        let environment = Environment::from(
+            [
+                ("PELTON_SLOT_REQUEST_TIMEOUT", "1 s"),
+                ("PELTON_PARALLELISM_DEFAULT", "3"),
+                ("PELTON_PIPELINE_NAME", "variable"),
+                // The lines of `config.yaml` in Flink's images, so no more than that file does.
+                ("FLINK_PROPERTIES", "heartbeat.interval: 7 s"),
+            ]
+            .map(|(name, value)| (name.to_owned(), value.to_owned())),
+        );
+        let dynamic = [("pipeline.name".to_owned(), "flag".to_owned())];
+        let directory = ConfigDirectory::Asked(folder.path().to_owned());
+        let sources = Sources { directory: &directory, environment: &environment, dynamic: &dynamic };
+        let configuration = Configuration::load(&sources).unwrap();
+        let travelling = travelling(&dynamic, &configuration);
+        let expected =
+            [("parallelism.default", "3"), ("pipeline.name", "flag"), ("slot.request.timeout", "1 s")];
+        assert_eq!(travelling, expected.map(|(key, value)| (key.to_owned(), value.to_owned())).into());
+    }
 }

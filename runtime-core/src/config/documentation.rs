@@ -17,14 +17,16 @@ Pelton is configured with Flink's keys, in Flink's forms. Its own keys start wit
 
 From the strongest to the weakest:
 
-1. `-Dkey=value` on the command line of any binary, as often as needed; the last one of a key wins. What is given to
-   `client run` counts for that job.
+1. `-Dkey=value` on the command line of any binary, as often as needed; the last one of a key wins.
 2. Environment variables `PELTON_` + the key in capitals with `_` for `.` and `-`: `PELTON_REST_PORT=8082`. An empty
    variable counts as not set.
 3. The environment variable `FLINK_PROPERTIES`: one `key: value` per line, as in Flink's images. `$NAME` and `${NAME}`
    stand for other environment variables.
 4. The file `config.yaml` in the configuration folder. Keys may be nested, dotted or both.
 5. The default.
+
+What `client run` is given by the first two counts for the job it submits. By the others only `parallelism.default`,
+`pipeline.*` and `execution.*` do; the rest of them describes the client's own process.
 
 The configuration folder is the one after `--configDir`, else `PELTON_CONF_DIR`, else `FLINK_CONF_DIR`, else `conf`
 beside `bin`. Only the last of these may be missing. Logs go to `PELTON_LOG_DIR`, else `FLINK_LOG_DIR`, else
