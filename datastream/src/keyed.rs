@@ -20,6 +20,7 @@ mod operators;
 mod process_function;
 mod rolling;
 mod state;
+mod state_codec;
 mod timer_service;
 mod windowed;
 mod windows;

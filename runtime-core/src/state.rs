@@ -8,20 +8,26 @@
 //! timers that belong to keys ([`TimerQueue`]). An operator asks for the slots of a whole batch at once and then works
 //! on columns. A namespace (a window) is a table of its own, so that firing and dropping one touches nothing else.
 //!
-//! Everything lives on the heap. Values are held as Rust values and are of types with an Arrow form, so that a snapshot
-//! can write them as columns; [`KeyIndex::slots_by_key_group`] is the order in which it walks.
+//! Everything lives on the heap. Values are held as Rust values and have an Arrow form ([`ValueCodec`]), in which they
+//! leave ([`KeyedStateBackend::snapshot`]) and return; [`KeyIndex::by_key_group`] is the order in which they leave.
+//! [`adapt`] says what may change about a type meanwhile.
 
+pub mod adapt;
 mod backend;
+pub mod codec;
 mod column;
 pub mod key_batch;
 pub mod key_codec;
 pub mod key_hash;
 mod key_index;
+mod key_order;
+mod table_columns;
 mod timers;
 
 use arrow::datatypes::DataType;
 
 pub use backend::{KeyedStateBackend, Namespace, NamespaceTable, StateId};
+pub use codec::{ColumnError, ValueCodec};
 pub use column::{ListColumn, MapColumn, StateColumn, ValueColumn};
 pub use key_batch::{KeyBatch, Rows};
 pub use key_hash::{UnsupportedKey, hash_columns};
@@ -65,6 +71,31 @@ pub enum StateError {
     NotRegistered {
         /// The name.
         name: String,
+    },
+    /// The checkpoint has a state that the operator does not register.
+    #[error(
+        "the checkpoint has state `{name}`, which the operator registers no more; what it holds would be lost, so \
+         register it again"
+    )]
+    Dropped {
+        /// The name.
+        name: String,
+    },
+    /// A state in the checkpoint cannot be taken back.
+    #[error("state `{name}` cannot be restored: {reason}")]
+    Restore {
+        /// The name.
+        name: String,
+        /// What does not fit; part of the sentence.
+        reason: Box<ColumnError>,
+    },
+    /// A state cannot be written.
+    #[error("state `{name}` cannot be written into a checkpoint: {reason}")]
+    Snapshot {
+        /// The name.
+        name: String,
+        /// What does not fit; part of the sentence.
+        reason: Box<ColumnError>,
     },
     /// Arrow could not compute.
     #[error("keys cannot be converted to columns")]

@@ -11,11 +11,15 @@
 //! for all its windows goes to the late output or is counted and dropped. Until then rows are added to a window that
 //! has fired already, and each makes it fire again for its key. Windows of processing time that are open when the input
 //! ends do not fire.
+//!
+//! Windows survive a restart with the clock they have come to (`group_clocks`): nothing fires twice, and what was late
+//! stays late although watermarks begin anew. Windows in state that are none of the assigner's are refused.
 
 mod aggregate;
 mod aligned;
 mod assigner;
 mod columnar;
+mod group_clocks;
 mod operator;
 mod session;
 mod time_window;

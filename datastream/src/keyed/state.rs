@@ -14,6 +14,7 @@ use crate::record::Record;
 
 use super::aggregate_function::AggregateFunction;
 use super::context::KeyedContext;
+use super::state_codec::codec;
 
 /// A state that can be registered.
 pub trait KeyedState {
@@ -36,11 +37,12 @@ impl<C: StateColumn> Handle<C> {
         Self { name: name.into(), id: None }
     }
 
-    fn register(&mut self, backend: &mut KeyedStateBackend) -> Result<(), StateError>
-    where
-        C: Default,
-    {
-        self.id = Some(backend.register(&self.name, C::default)?);
+    fn register(
+        &mut self,
+        backend: &mut KeyedStateBackend,
+        make: impl Fn() -> C + Send + 'static,
+    ) -> Result<(), StateError> {
+        self.id = Some(backend.register(&self.name, make)?);
         Ok(())
     }
 
@@ -131,7 +133,7 @@ impl<V: Record> ValueState<V> {
 
 impl<V: Record> KeyedState for ValueState<V> {
     fn register(&mut self, backend: &mut KeyedStateBackend) -> Result<(), StateError> {
-        self.0.register(backend)
+        self.0.register(backend, || ValueColumn::new(codec()))
     }
 }
 
@@ -190,7 +192,7 @@ impl<V: Record> ListState<V> {
 
 impl<V: Record> KeyedState for ListState<V> {
     fn register(&mut self, backend: &mut KeyedStateBackend) -> Result<(), StateError> {
-        self.0.register(backend)
+        self.0.register(backend, || ListColumn::new(codec()))
     }
 }
 
@@ -280,7 +282,7 @@ impl<M: Record + Eq + Hash, V: Record> MapState<M, V> {
 
 impl<M: Record + Eq + Hash, V: Record> KeyedState for MapState<M, V> {
     fn register(&mut self, backend: &mut KeyedStateBackend) -> Result<(), StateError> {
-        self.0.register(backend)
+        self.0.register(backend, || MapColumn::new(codec(), codec()))
     }
 }
 

@@ -1,6 +1,7 @@
 //! What keyed streams promise, operator by operator and without a cluster.
 
 mod process;
+mod restarts;
 mod rolling;
 mod windows;
 
@@ -43,8 +44,13 @@ fn taken<U: Record>(harness: &mut OperatorHarness, port: u32) -> Vec<(U, EpochMi
     all
 }
 
-/// The operators of a program's only vertices, by name: what the graph holds for `name`.
+/// The only instance of what a program's graph holds for `name`.
 fn harness_of(build: impl FnOnce(crate::stream::DataStream<Trip>), name: &str) -> OperatorHarness {
+    OperatorHarness::open(factory_of(build, name).as_ref()).unwrap()
+}
+
+/// The operators of a program's only vertices, by name: what the graph holds for `name`.
+fn factory_of(build: impl FnOnce(crate::stream::DataStream<Trip>), name: &str) -> Arc<dyn OperatorFactory> {
     use pelton_runtime_core::graph::program::OperatorCode;
 
     let env = crate::environment::StreamExecutionEnvironment::with_configuration(Default::default());
@@ -56,7 +62,7 @@ fn harness_of(build: impl FnOnce(crate::stream::DataStream<Trip>), name: &str) -
     let nodes = program.graph.vertices.iter().flat_map(|vertex| &vertex.operators);
     let id = nodes.filter(|node| node.name == name).map(|node| node.id).next().expect("the operator is in the graph");
     match &program.code[&id] {
-        OperatorCode::Operator(factory) => OperatorHarness::open(factory.as_ref() as &dyn OperatorFactory).unwrap(),
+        OperatorCode::Operator(factory) => factory.clone(),
         _ => panic!("`{name}` is no operator"),
     }
 }

@@ -1,6 +1,7 @@
 //! Timers of keys.
 
-use pelton_runtime_core::state::{NamespaceTable, Slot, StateColumn, StateId, TimerQueue};
+use arrow::array::ArrayRef;
+use pelton_runtime_core::state::{ColumnError, NamespaceTable, Slot, StateColumn, StateId, TimerQueue};
 use pelton_runtime_core::time::EpochMillis;
 
 pub use pelton_runtime_core::window::TimeDomain;
@@ -17,11 +18,24 @@ impl StateColumn for TimerCounts {
     fn is_empty(&self, slot: Slot) -> bool {
         self.0[slot as usize] == 0
     }
+
+    /// The timers themselves are state; they are counted again when they return.
+    fn snapshot(&mut self, _slots: &[Slot]) -> Result<Option<ArrayRef>, ColumnError> {
+        Ok(None)
+    }
+
+    fn restore(&mut self, _slots: &[Slot], _values: &ArrayRef) -> Result<(), ColumnError> {
+        Err(ColumnError::Corrupt { what: "counts of timers are no part of a checkpoint" })
+    }
 }
 
 impl TimerCounts {
     pub(super) fn fired(&mut self, slot: Slot) {
         self.0[slot as usize] -= 1;
+    }
+
+    pub(super) fn restored(&mut self, slots: &[Slot]) {
+        slots.iter().for_each(|slot| self.0[*slot as usize] += 1);
     }
 }
 

@@ -5,7 +5,10 @@
 //! ```
 //!
 //! The harness does what a task does between calls: it keeps the operator's watermark and its one pending wake-up. It
-//! has no threads and its clock stands still unless it is moved.
+//! has no threads and its clock stands still unless it is moved. Several instances of one operator are driven by a
+//! [`ParallelHarness`].
+
+mod parallel;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -22,6 +25,8 @@ use crate::operator::{
     OperatorRuntime, OutputPort, TaskWaker,
 };
 use crate::time::{EpochMillis, Moment};
+
+pub use parallel::ParallelHarness;
 
 /// One operator instance, alone.
 pub struct OperatorHarness {

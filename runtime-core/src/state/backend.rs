@@ -10,6 +10,8 @@
 //! a key is in a table from its first use until [`NamespaceTable::free_empty`] finds all its columns empty, or until the
 //! whole table is dropped.
 
+mod snapshot;
+
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -219,6 +221,7 @@ mod tests {
     use arrow::array::{ArrayRef, Int64Array};
 
     use super::super::ValueColumn;
+    use super::super::column::tests::{booleans, numbers};
     use super::*;
 
     fn keys(values: std::ops::Range<i64>) -> KeyBatch {
@@ -231,16 +234,16 @@ mod tests {
     #[test]
     fn a_name_is_registered_once() {
         let mut backend = KeyedStateBackend::new();
-        backend.register("count", ValueColumn::<i64>::default).unwrap();
-        let error = backend.register("count", ValueColumn::<bool>::default).unwrap_err();
+        backend.register("count", || ValueColumn::new(numbers())).unwrap();
+        let error = backend.register("count", || ValueColumn::new(booleans())).unwrap_err();
         assert_eq!(error.to_string(), "state `count` is registered twice in one operator");
     }
 
     #[test]
     fn keys_without_state_are_freed_and_their_slots_reused() {
         let mut backend = KeyedStateBackend::new();
-        let count = backend.register("count", ValueColumn::<i64>::default).unwrap();
-        let flag = backend.register("flag", ValueColumn::<bool>::default).unwrap();
+        let count = backend.register("count", || ValueColumn::new(numbers())).unwrap();
+        let flag = backend.register("flag", || ValueColumn::new(booleans())).unwrap();
         let mut slots = Vec::new();
         for round in 0..1000 {
             let batch = keys(round * 10..round * 10 + 10);

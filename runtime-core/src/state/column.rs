@@ -2,13 +2,21 @@
 //!
 //! A column grows with its table and never shrinks; a slot that is freed is cleared first. What a state kind means to a
 //! user (reducing, aggregating) is decided above; here is only where it is kept.
+//!
+//! In a snapshot a value is a value, a list is a list, and a map is a list of structs `key`, `value`.
 
 use std::any::Any;
+use std::hash::Hash;
+use std::sync::Arc;
 
+use arrow::array::{ArrayRef, AsArray, ListArray, StructArray};
+use arrow::datatypes::{DataType, Field, FieldRef, Fields};
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
 use super::Slot;
+use super::adapt::adapt;
+use super::codec::{ColumnError, LIST_ITEM, ValueCodec, list_items, offsets};
 
 /// Values of one state, indexed by slot.
 pub trait StateColumn: Any + Send {
@@ -22,21 +30,35 @@ pub trait StateColumn: Any + Send {
     fn retain_empty(&self, slots: &mut Vec<Slot>) {
         slots.retain(|slot| self.is_empty(*slot));
     }
+
+    /// What the slots hold, one value each; absent when the column is no part of a snapshot, as its owner rebuilds it.
+    ///
+    /// # Errors
+    ///
+    /// When the values exceed what a column can hold.
+    fn snapshot(&mut self, slots: &[Slot]) -> Result<Option<ArrayRef>, ColumnError>;
+
+    /// Takes back what a snapshot holds. The slots are those of keys that are new in the table; they are distinct.
+    ///
+    /// # Errors
+    ///
+    /// When `values` are of a type that does not fit.
+    fn restore(&mut self, slots: &[Slot], values: &ArrayRef) -> Result<(), ColumnError>;
 }
 
 /// At most one value per slot.
 #[derive(Debug)]
 pub struct ValueColumn<V> {
     values: Vec<Option<V>>,
-}
-
-impl<V> Default for ValueColumn<V> {
-    fn default() -> Self {
-        Self { values: Vec::new() }
-    }
+    codec: ValueCodec<V>,
 }
 
 impl<V> ValueColumn<V> {
+    /// A column without slots.
+    pub fn new(codec: ValueCodec<V>) -> Self {
+        Self { values: Vec::new(), codec }
+    }
+
     /// The slot's value.
     #[inline]
     pub fn get(&self, slot: Slot) -> Option<&V> {
@@ -60,21 +82,33 @@ impl<V: Send + 'static> StateColumn for ValueColumn<V> {
     fn is_empty(&self, slot: Slot) -> bool {
         self.values[slot as usize].is_none()
     }
+
+    fn snapshot(&mut self, slots: &[Slot]) -> Result<Option<ArrayRef>, ColumnError> {
+        let values: Vec<Option<&V>> = slots.iter().map(|slot| self.get(*slot)).collect();
+        Ok(Some(self.codec.encode(&values)?))
+    }
+
+    fn restore(&mut self, slots: &[Slot], values: &ArrayRef) -> Result<(), ColumnError> {
+        for (slot, value) in slots.iter().zip(self.codec.decode(values)?) {
+            self.values[*slot as usize] = value;
+        }
+        Ok(())
+    }
 }
 
 /// A list of values per slot.
 #[derive(Debug)]
 pub struct ListColumn<V> {
     lists: Vec<Vec<V>>,
-}
-
-impl<V> Default for ListColumn<V> {
-    fn default() -> Self {
-        Self { lists: Vec::new() }
-    }
+    codec: ValueCodec<V>,
 }
 
 impl<V> ListColumn<V> {
+    /// A column without slots.
+    pub fn new(codec: ValueCodec<V>) -> Self {
+        Self { lists: Vec::new(), codec }
+    }
+
     /// The slot's list.
     #[inline]
     pub fn get(&self, slot: Slot) -> &[V] {
@@ -98,6 +132,18 @@ impl<V: Send + 'static> StateColumn for ListColumn<V> {
     fn is_empty(&self, slot: Slot) -> bool {
         self.lists[slot as usize].is_empty()
     }
+
+    fn snapshot(&mut self, slots: &[Slot]) -> Result<Option<ArrayRef>, ColumnError> {
+        let lists: Vec<Option<&[V]>> = slots.iter().map(|slot| Some(self.get(*slot))).collect();
+        Ok(Some(self.codec.encode_lists(&lists)?))
+    }
+
+    fn restore(&mut self, slots: &[Slot], values: &ArrayRef) -> Result<(), ColumnError> {
+        for (slot, list) in slots.iter().zip(self.codec.decode_lists(values)?) {
+            self.lists[*slot as usize] = list.unwrap_or_default();
+        }
+        Ok(())
+    }
 }
 
 /// A map's hasher, the same in every run so that simulations replay.
@@ -107,15 +153,26 @@ pub type StateMap<K, V> = HashMap<K, V, FixedState>;
 #[derive(Debug)]
 pub struct MapColumn<K, V> {
     maps: Vec<StateMap<K, V>>,
-}
-
-impl<K, V> Default for MapColumn<K, V> {
-    fn default() -> Self {
-        Self { maps: Vec::new() }
-    }
+    keys: ValueCodec<K>,
+    values: ValueCodec<V>,
 }
 
 impl<K, V> MapColumn<K, V> {
+    /// A column without slots.
+    pub fn new(keys: ValueCodec<K>, values: ValueCodec<V>) -> Self {
+        Self { maps: Vec::new(), keys, values }
+    }
+
+    /// The fields of an entry.
+    fn entry_fields(&self) -> Fields {
+        let field = |name, of: &DataType| Field::new(name, of.clone(), true);
+        Fields::from(vec![field("key", self.keys.data_type()), field("value", self.values.data_type())])
+    }
+
+    fn list_item(&self) -> FieldRef {
+        Arc::new(Field::new(LIST_ITEM, DataType::Struct(self.entry_fields()), false))
+    }
+
     /// The slot's map.
     #[inline]
     pub fn get(&self, slot: Slot) -> &StateMap<K, V> {
@@ -129,7 +186,7 @@ impl<K, V> MapColumn<K, V> {
     }
 }
 
-impl<K: Send + 'static, V: Send + 'static> StateColumn for MapColumn<K, V> {
+impl<K: Eq + Hash + Send + 'static, V: Send + 'static> StateColumn for MapColumn<K, V> {
     fn grow(&mut self, slots: usize) {
         if slots > self.maps.len() {
             self.maps.resize_with(slots, StateMap::default);
@@ -138,5 +195,100 @@ impl<K: Send + 'static, V: Send + 'static> StateColumn for MapColumn<K, V> {
 
     fn is_empty(&self, slot: Slot) -> bool {
         self.maps[slot as usize].is_empty()
+    }
+
+    fn snapshot(&mut self, slots: &[Slot]) -> Result<Option<ArrayRef>, ColumnError> {
+        let maps = || slots.iter().map(|slot| self.get(*slot));
+        let keys: Vec<Option<&K>> = maps().flat_map(|map| map.keys()).map(Some).collect();
+        let values: Vec<Option<&V>> = maps().flat_map(|map| map.values()).map(Some).collect();
+        let columns = vec![self.keys.encode(&keys)?, self.values.encode(&values)?];
+        let entries = StructArray::try_new(self.entry_fields(), columns, None)?;
+        let offsets = offsets(maps().map(|map| map.len()))?;
+        Ok(Some(Arc::new(ListArray::try_new(self.list_item(), offsets, Arc::new(entries), None)?)))
+    }
+
+    fn restore(&mut self, slots: &[Slot], values: &ArrayRef) -> Result<(), ColumnError> {
+        let maps = adapt(values, &DataType::List(self.list_item()))?;
+        let maps = maps.as_list::<i32>();
+        let items = list_items(maps);
+        let entries = items.as_struct();
+        let keys = self.keys.decode(entries.column(0))?;
+        let values = self.values.decode(entries.column(1))?;
+        let mut entries = keys.into_iter().zip(values);
+        for (row, slot) in slots.iter().enumerate() {
+            let map = &mut self.maps[*slot as usize];
+            for (key, value) in entries.by_ref().take(maps.value_length(row) as usize) {
+                let (Some(key), Some(value)) = (key, value) else {
+                    return Err(ColumnError::Corrupt { what: "a map has an entry without a key or a value" });
+                };
+                map.insert(key, value);
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use arrow::array::{Array, BooleanArray, Int64Array};
+    use arrow::datatypes::Int64Type;
+
+    use super::*;
+
+    pub(in crate::state) fn numbers() -> ValueCodec<i64> {
+        ValueCodec::new(
+            DataType::Int64,
+            |values| Ok(Arc::new(values.iter().map(|value| value.copied()).collect::<Int64Array>())),
+            |column| Ok(column.as_primitive::<Int64Type>().iter().collect()),
+        )
+    }
+
+    pub(in crate::state) fn booleans() -> ValueCodec<bool> {
+        ValueCodec::new(
+            DataType::Boolean,
+            |values| Ok(Arc::new(values.iter().map(|value| value.copied()).collect::<BooleanArray>())),
+            |column| Ok(column.as_boolean().iter().collect()),
+        )
+    }
+
+    fn returned<C: StateColumn>(mut from: C, mut to: C, slots: &[Slot]) -> C {
+        let column = from.snapshot(slots).unwrap().unwrap();
+        // As when it came as a part of something larger.
+        let column = arrow::compute::concat(&[column.as_ref(), column.as_ref()]).unwrap();
+        to.grow(8);
+        to.restore(slots, &column.slice(slots.len(), slots.len())).unwrap();
+        to
+    }
+
+    #[test]
+    fn values_lists_and_maps_leave_and_return() {
+        let mut column = ValueColumn::new(numbers());
+        column.grow(8);
+        *column.entry(3) = Some(30);
+        *column.entry(5) = Some(50);
+        let column = returned(column, ValueColumn::new(numbers()), &[5, 4, 3]);
+        assert_eq!([column.get(3), column.get(4), column.get(5)], [Some(&30), None, Some(&50)]);
+
+        let mut column = ListColumn::new(numbers());
+        column.grow(8);
+        column.entry(1).extend([1, 2, 3]);
+        column.entry(7).push(7);
+        let column = returned(column, ListColumn::new(numbers()), &[7, 2, 1]);
+        assert_eq!([column.get(1), column.get(2), column.get(7)], [&[1, 2, 3][..], &[], &[7]]);
+
+        let mut column = MapColumn::new(numbers(), booleans());
+        column.grow(8);
+        column.entry(0).extend([(1, true), (2, false)]);
+        column.entry(6).insert(3, true);
+        let column = returned(column, MapColumn::new(numbers(), booleans()), &[6, 1, 0]);
+        assert_eq!((column.get(0).get(&1), column.get(0).get(&2), column.get(0).len()), (Some(&true), Some(&false), 2));
+        assert_eq!((column.get(6).get(&3), column.get(1).len()), (Some(&true), 0));
+    }
+
+    #[test]
+    fn a_column_of_another_kind_is_refused() {
+        let mut list = ListColumn::new(numbers());
+        let error = list.restore(&[], &(Arc::new(BooleanArray::from(vec![true])) as ArrayRef)).unwrap_err();
+        assert!(error.to_string().contains("has type Boolean in the checkpoint"), "{error}");
     }
 }

@@ -15,6 +15,7 @@ use super::StateError;
 use super::key_batch::{KeyBatch, KeyForm, Rows, is_word};
 use super::key_codec::{decode_keys, fixed_array};
 use super::key_hash::hash_word;
+use super::key_order::order;
 use crate::key_group::KeyGroup;
 
 /// Number of a key in a table.
@@ -239,13 +240,15 @@ impl KeyIndex {
         KeyGroup::of_hash(hash, max_parallelism)
     }
 
-    /// The slots in use, ordered by key group: how a snapshot walks through a table.
-    pub fn slots_by_key_group(&self, max_parallelism: u32) -> Vec<Slot> {
+    /// The slots in use and their key groups, in the order of the groups: how a snapshot walks through a table.
+    pub fn by_key_group(&self, max_parallelism: u32) -> (Vec<Slot>, Vec<u32>) {
         let mut is_free = vec![false; self.slot_count()];
         self.free.iter().for_each(|slot| is_free[*slot as usize] = true);
-        let mut slots: Vec<Slot> = (0..self.slot_count() as Slot).filter(|slot| !is_free[*slot as usize]).collect();
-        slots.sort_by_key(|slot| self.key_group(*slot, max_parallelism));
-        slots
+        let slots: Vec<Slot> = (0..self.slot_count() as Slot).filter(|slot| !is_free[*slot as usize]).collect();
+        let groups: Vec<u32> = slots.iter().map(|slot| self.key_group(*slot, max_parallelism).0).collect();
+        let order = order(&groups, max_parallelism);
+        let pick = |from: &[u32]| order.iter().map(|position| from[*position as usize]).collect();
+        (pick(&slots), pick(&groups))
     }
 
     fn check(&self, keys: &KeyBatch) -> Result<(), StateError> {
@@ -416,7 +419,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::key_group::KeyGroupRange;
 
     fn batch(columns: &[ArrayRef]) -> KeyBatch {
         let mut keys = KeyBatch::default();
@@ -515,11 +517,10 @@ mod tests {
         let mut index = KeyIndex::new(vec![DataType::Int64]);
         let mut slots = Vec::new();
         index.slots(&batch(&[keys]), Rows::All(1000), &mut slots).unwrap();
-        let ordered = index.slots_by_key_group(128);
-        let groups: Vec<_> = ordered.iter().map(|slot| index.key_group(*slot, 128)).collect();
+        let (ordered, groups) = index.by_key_group(128);
         assert!(groups.is_sorted());
         assert_eq!(ordered.len(), 1000);
-        assert!(groups.iter().all(|group| KeyGroupRange::of_subtask(128, 1, 0).contains(*group)));
+        assert!(ordered.iter().zip(&groups).all(|(slot, group)| index.key_group(*slot, 128) == KeyGroup(*group)));
         assert_eq!(index.columns(&[5]).unwrap()[0].as_primitive::<Int64Type>().value(0), 5);
     }
 

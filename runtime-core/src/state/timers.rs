@@ -5,8 +5,15 @@
 //! (see [`TimerQueue::registered`], which answers whether there was one already).
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
-use super::Slot;
+use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, UInt32Array};
+use arrow::datatypes::Int64Type;
+
+use super::key_order::order;
+use super::table_columns::{TIME, key_name, read_keys, table};
+use super::{ColumnError, KeyIndex, KeyedStateBackend, Namespace, Rows, Slot, StateError};
+use crate::checkpoint::snapshot::KeyedTable;
 use crate::time::EpochMillis;
 
 /// The timers of one time domain; `N` is the namespace, `()` for functions without windows.
@@ -65,6 +72,63 @@ impl<N: Ord + Copy> TimerQueue<N> {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.timers.is_empty()
+    }
+}
+
+impl TimerQueue {
+    /// Every timer as a row of its key and its time, in a table of this name; none when there are no timers. `index`
+    /// has the keys.
+    ///
+    /// # Errors
+    ///
+    /// When the keys cannot become columns.
+    pub fn snapshot(
+        &self,
+        name: &str,
+        index: &KeyIndex,
+        max_parallelism: u32,
+    ) -> Result<Option<KeyedTable>, StateError> {
+        if self.timers.is_empty() {
+            return Ok(None);
+        }
+        let timers: Vec<(EpochMillis, Slot)> = self.timers.iter().map(|(time, (), slot)| (*time, *slot)).collect();
+        let groups: Vec<u32> = timers.iter().map(|(_, slot)| index.key_group(*slot, max_parallelism).0).collect();
+        let order = order(&groups, max_parallelism);
+        let ordered = || order.iter().map(|position| *position as usize);
+        let slots: Vec<Slot> = ordered().map(|position| timers[position].1).collect();
+        let times: ArrayRef = Arc::new(Int64Array::from_iter_values(ordered().map(|position| timers[position].0)));
+        let keys = index.columns(&slots)?.into_iter().enumerate();
+        let mut columns: Vec<(String, ArrayRef)> = keys.map(|(index, column)| (key_name(index), column)).collect();
+        columns.push((TIME.to_owned(), times));
+        let rows = table(columns, slots.len())?;
+        let key_groups = UInt32Array::from_iter_values(ordered().map(|position| groups[position]));
+        Ok(Some(KeyedTable { name: name.to_owned(), key_groups, rows }))
+    }
+
+    /// Takes timers back that [`snapshot`](Self::snapshot) wrote; their keys get slots in the backend's table without
+    /// a window. Answers the slot of every timer.
+    ///
+    /// # Errors
+    ///
+    /// When the rows are no timers, or of other keys than the backend's.
+    pub fn restore(
+        &mut self,
+        batches: &[RecordBatch],
+        backend: &mut KeyedStateBackend,
+    ) -> Result<Vec<Slot>, StateError> {
+        let (mut restored, mut slots) = (Vec::new(), Vec::new());
+        for batch in batches {
+            let keys = read_keys(batch)?;
+            let times = batch.column_by_name(TIME).and_then(|column| column.as_primitive_opt::<Int64Type>());
+            let Some(times) = times else {
+                let reason = Box::new(ColumnError::Corrupt { what: "timers have no times" });
+                return Err(StateError::Restore { name: TIME.to_owned(), reason });
+            };
+            backend.table(Namespace::Void, keys.types()).slots(&keys, Rows::All(keys.len()), &mut slots)?;
+            self.timers.extend(times.values().iter().zip(&slots).map(|(time, slot)| (*time, (), *slot)));
+            restored.append(&mut slots);
+        }
+        Ok(restored)
     }
 }
 

@@ -19,8 +19,9 @@ use arrow::datatypes::DataType;
 use super::TimeWindow;
 use super::aggregate::{GroupAggregate, Windows};
 use super::assigner::window_start;
+use super::group_clocks::GroupClocks;
 use super::operator::{Arrivals, RowTimes};
-use crate::operator::{OperatorContext, OperatorResult, TARGET_BATCH_ROWS};
+use crate::operator::{OperatorContext, OperatorError, OperatorResult, TARGET_BATCH_ROWS};
 use crate::state::{KeyedStateBackend, NO_SLOT, Namespace, NamespaceTable, Rows, Slot, StateId};
 use crate::time::EpochMillis;
 
@@ -49,6 +50,45 @@ impl AlignedWindows {
 
     fn cleanup(&self, window: TimeWindow) -> EpochMillis {
         window.max_timestamp().saturating_add(self.lateness_ms)
+    }
+
+    /// What the table of the windows' state is called: panes cannot be read as windows, nor the reverse.
+    pub(super) fn table_name(&self) -> &'static str {
+        if self.panes { "window-panes" } else { "windows" }
+    }
+
+    /// Goes on with the tables that came back into the backend.
+    ///
+    /// # Errors
+    ///
+    /// When one is of no window of this operator's.
+    pub(super) fn restored(&mut self, clock: EpochMillis, backend: &KeyedStateBackend) -> OperatorResult {
+        self.next_due = EpochMillis::MAX;
+        for window in tables(backend) {
+            let start = window_start(window.start, self.offset_ms, self.slide_ms);
+            let own = if self.panes { self.pane(start) } else { self.window(start) };
+            if own != window {
+                return Err(OperatorError::data(format!(
+                    "the checkpoint has state of {window}, which is no window (or pane) of {} ms every {} ms with an \
+                     offset of {} ms; give an operator with other windows another `uid`",
+                    self.size_ms, self.slide_ms, self.offset_ms
+                )));
+            }
+            self.next_due = self.next_due.min(self.due(window, clock));
+        }
+        Ok(())
+    }
+
+    /// When, after `clock`, a table fires again or is dropped.
+    fn due(&self, table: TimeWindow, clock: EpochMillis) -> EpochMillis {
+        let window = self.window(table.start);
+        if self.panes {
+            self.pane_due(table.start, clock)
+        } else if window.max_timestamp() > clock {
+            window.max_timestamp()
+        } else {
+            self.cleanup(window)
+        }
     }
 
     /// When the next window fires or is dropped.
@@ -295,10 +335,12 @@ impl AlignedWindows {
     }
 
     /// Lets the clock advance: fires windows that are over, drops those that take no more rows.
+    #[expect(clippy::too_many_arguments, reason = "the operator's parts are borrowed separately")]
     pub(super) fn advance<A: GroupAggregate>(
         &mut self,
         before: EpochMillis,
         clock: EpochMillis,
+        clocks: &GroupClocks,
         aggregate: &mut A,
         state: StateId<A::Groups>,
         backend: &mut KeyedStateBackend,
@@ -308,30 +350,18 @@ impl AlignedWindows {
             return Ok(());
         }
         if self.panes {
-            self.fire_panes(before, clock, aggregate, state, backend, cx)?;
+            self.fire_panes(before, clock, clocks, aggregate, state, backend, cx)?;
         }
         let mut dropped = Vec::new();
         self.next_due = EpochMillis::MAX;
-        let tables: Vec<TimeWindow> = backend
-            .namespaces()
-            .filter_map(|namespace| match namespace {
-                Namespace::Window(window) => Some(window),
-                Namespace::Void => None,
-            })
-            .collect();
+        let tables: Vec<TimeWindow> = tables(backend).collect();
         for table in tables {
             let window = self.window(table.start);
             let fires = !self.panes && window.max_timestamp() > before && window.max_timestamp() <= clock;
             if fires && let Some(table) = backend.existing_mut(Namespace::Window(table)) {
-                emit_all(table, aggregate, state, window, cx)?;
+                emit_all(table, clocks, aggregate, state, window, cx)?;
             }
-            let due = if self.panes {
-                self.pane_due(table.start, clock)
-            } else if window.max_timestamp() > clock {
-                window.max_timestamp()
-            } else {
-                self.cleanup(window)
-            };
+            let due = self.due(table, clock);
             if due <= clock {
                 dropped.push(table);
             } else {
@@ -342,10 +372,12 @@ impl AlignedWindows {
         Ok(())
     }
 
+    #[expect(clippy::too_many_arguments, reason = "the operator's parts are borrowed separately")]
     fn fire_panes<A: GroupAggregate>(
         &mut self,
         before: EpochMillis,
         clock: EpochMillis,
+        clocks: &GroupClocks,
         aggregate: &mut A,
         state: StateId<A::Groups>,
         backend: &mut KeyedStateBackend,
@@ -374,7 +406,7 @@ impl AlignedWindows {
                     aggregate.merge(merged.column_mut(state), table.column(state), &self.slots, groups)?;
                 }
             }
-            emit_all(&mut merged, aggregate, state, window, cx)?;
+            emit_all(&mut merged, clocks, aggregate, state, window, cx)?;
         }
         Ok(())
     }
@@ -398,15 +430,27 @@ fn accumulate<A: GroupAggregate>(
     aggregate.accumulate(table.column_mut(state), rows, slots, groups)
 }
 
+/// The windows that have a table.
+fn tables(backend: &KeyedStateBackend) -> impl Iterator<Item = TimeWindow> + '_ {
+    backend.namespaces().filter_map(|namespace| match namespace {
+        Namespace::Window(window) => Some(window),
+        Namespace::Void => None,
+    })
+}
+
 fn emit_all<A: GroupAggregate>(
     table: &mut NamespaceTable,
+    clocks: &GroupClocks,
     aggregate: &mut A,
     state: StateId<A::Groups>,
     window: TimeWindow,
     cx: &mut OperatorContext<'_>,
 ) -> OperatorResult {
     let (index, groups) = table.split(state);
-    let slots: Vec<Slot> = (0..index.slot_count() as Slot).collect();
+    let mut slots: Vec<Slot> = (0..index.slot_count() as Slot).collect();
+    if !clocks.are_even() {
+        slots.retain(|slot| !clocks.has_fired(index, *slot, window.max_timestamp()));
+    }
     for chunk in slots.chunks(TARGET_BATCH_ROWS) {
         let keys = index.columns(chunk)?;
         aggregate.emit(groups, chunk, &keys, Windows::One(window), cx)?;

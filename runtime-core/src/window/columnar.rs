@@ -5,6 +5,7 @@
 //! and greatest float follow the total order, in which NaN is the greatest.
 
 mod accumulator;
+mod group_shape;
 mod rolling;
 
 use std::fmt;
@@ -13,13 +14,15 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, RecordBatch, UInt32Array, new_empty_array};
 use arrow::compute;
 use arrow::datatypes::{Field, Schema, SchemaRef};
+use arrow::error::ArrowError;
 
-use self::accumulator::{ColumnAccumulator, accumulator};
+use self::accumulator::{ColumnAccumulator, accumulator, of_one_kind};
+use self::group_shape::GroupShape;
 pub use self::rolling::RollingAggregates;
 use super::aggregate::{GroupAggregate, Windows, result_timestamps};
 use crate::element::StreamBatch;
 use crate::operator::{OperatorContext, OperatorError, OperatorResult};
-use crate::state::{Rows, Slot, StateColumn};
+use crate::state::{ColumnError, Rows, Slot, StateColumn};
 
 /// What is computed of a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -75,6 +78,7 @@ pub struct ColumnAggregates {
     calls: Arc<[AggregateCall]>,
     output: Arc<[OutputColumn]>,
     schema: SchemaRef,
+    shape: Arc<GroupShape>,
     carried_columns: Vec<ArrayRef>,
     call_columns: Vec<ArrayRef>,
 }
@@ -91,11 +95,12 @@ impl ColumnAggregates {
         output: impl Into<Arc<[OutputColumn]>>,
         schema: SchemaRef,
     ) -> Self {
-        let output = output.into();
+        let (carried, calls, output) = (carried.into(), calls.into(), output.into());
         assert_eq!(output.len(), schema.fields().len(), "one field per column of the result");
         Self {
-            carried: carried.into(),
-            calls: calls.into(),
+            shape: Arc::new(GroupShape::new(&carried, &calls, &output, &schema)),
+            carried,
+            calls,
             output,
             schema,
             carried_columns: Vec::new(),
@@ -105,8 +110,8 @@ impl ColumnAggregates {
 }
 
 /// Accumulators and carried rows by group.
-#[derive(Default)]
 pub struct ColumnGroups {
+    shape: Arc<GroupShape>,
     count: usize,
     carried: CarriedRows,
     calls: Vec<Box<dyn ColumnAccumulator>>,
@@ -118,13 +123,53 @@ impl StateColumn for ColumnGroups {
     fn is_empty(&self, _slot: Slot) -> bool {
         false
     }
+
+    fn snapshot(&mut self, slots: &[Slot]) -> Result<Option<ArrayRef>, ColumnError> {
+        let carried = self.carried.rows(slots)?;
+        let calls = self.calls.iter().map(|call| call.stored(slots)).collect::<Result<Vec<_>, _>>()?;
+        Ok(Some(self.shape.stored(carried, calls, slots.len())?))
+    }
+
+    fn restore(&mut self, slots: &[Slot], values: &ArrayRef) -> Result<(), ColumnError> {
+        let dense = (self.count as Slot..).zip(slots).all(|(next, slot)| next == *slot);
+        if !dense {
+            return Err(ColumnError::Corrupt { what: "its groups are not those of new keys" });
+        }
+        let (carried, calls) = self.shape.restored(values)?;
+        if self.calls.is_empty() {
+            self.calls = self.shape.accumulators(&calls)?;
+        }
+        for (call, stored) in self.calls.iter_mut().zip(&calls) {
+            call.restore(self.count, stored)?;
+        }
+        if !carried.is_empty() {
+            self.carried.add_chunk(carried)?;
+        }
+        self.count += slots.len();
+        Ok(())
+    }
 }
 
 impl ColumnGroups {
+    fn new(shape: Arc<GroupShape>) -> Self {
+        Self { shape, count: 0, carried: CarriedRows::default(), calls: Vec::new() }
+    }
+
     fn prepare(&mut self, aggregate: &ColumnAggregates) -> OperatorResult {
         if self.calls.len() < aggregate.calls.len() {
             let made = aggregate.calls.iter().zip(&aggregate.call_columns);
             self.calls = made.map(|(call, column)| accumulator(call, column.data_type())).collect::<Result<_, _>>()?;
+        }
+        // Accumulators that came back may be of another type than the records now have.
+        for ((made, call), column) in self.calls.iter().zip(aggregate.calls.iter()).zip(&aggregate.call_columns) {
+            if !made.accepts(column.data_type()) {
+                return Err(OperatorError::data(format!(
+                    "the {} of column `{}` was begun with values of another type than {}",
+                    call.function,
+                    call.column,
+                    column.data_type()
+                )));
+            }
         }
         Ok(())
     }
@@ -155,10 +200,15 @@ impl ColumnGroups {
         Ok(())
     }
 
-    fn prepare_like(&mut self, other: &Self) {
+    fn prepare_like(&mut self, other: &Self) -> OperatorResult {
         if self.calls.len() < other.calls.len() {
             self.calls = other.calls.iter().map(|call| call.empty()).collect();
         }
+        let alike = self.calls.iter().zip(&other.calls).all(|(one, other)| of_one_kind(one.as_ref(), other.as_ref()));
+        if !alike {
+            return Err(OperatorError::data("accumulators in a checkpoint and of new records have different types"));
+        }
+        Ok(())
     }
 }
 
@@ -168,7 +218,7 @@ impl GroupAggregate for ColumnAggregates {
     const SHARES_PANES: bool = true;
 
     fn groups(&self) -> ColumnGroups {
-        ColumnGroups::default()
+        ColumnGroups::new(self.shape.clone())
     }
 
     fn begin(&mut self, batch: &StreamBatch) -> OperatorResult {
@@ -202,7 +252,7 @@ impl GroupAggregate for ColumnAggregates {
         targets: &[Slot],
         group_count: usize,
     ) -> OperatorResult {
-        into.prepare_like(from);
+        into.prepare_like(from)?;
         if group_count > into.count {
             if !self.carried.is_empty() {
                 let mut next = into.count as Slot;
@@ -230,7 +280,7 @@ impl GroupAggregate for ColumnAggregates {
         from: &ColumnGroups,
         source: Slot,
     ) -> OperatorResult {
-        into.prepare_like(from);
+        into.prepare_like(from)?;
         if target as usize == into.count {
             if !self.carried.is_empty() {
                 into.carried.push(&from.carried.whole()?, vec![source])?;
@@ -294,11 +344,26 @@ impl CarriedRows {
     fn push(&mut self, columns: &[ArrayRef], rows: Vec<u32>) -> OperatorResult {
         let rows = UInt32Array::from(rows);
         let chunk = columns.iter().map(|column| compute::take(column, &rows, None)).collect::<Result<_, _>>()?;
+        Ok(self.add_chunk(chunk)?)
+    }
+
+    /// Adds the rows of further groups. Their columns have the types of those before them.
+    fn add_chunk(&mut self, chunk: Vec<ArrayRef>) -> Result<(), ArrowError> {
+        if let Some(first) = self.chunks.first() {
+            let other = first.iter().zip(&chunk).find(|(one, other)| one.data_type() != other.data_type());
+            if let Some((one, other)) = other {
+                return Err(ArrowError::SchemaError(format!(
+                    "a column of type {} came after one of type {}, perhaps of a checkpoint",
+                    other.data_type(),
+                    one.data_type()
+                )));
+            }
+        }
         self.chunks.push(chunk);
         Ok(())
     }
 
-    fn whole(&self) -> OperatorResult<Vec<ArrayRef>> {
+    fn whole(&self) -> Result<Vec<ArrayRef>, ArrowError> {
         let Some(first) = self.chunks.first() else { return Ok(Vec::new()) };
         if self.chunks.len() == 1 {
             return Ok(first.clone());
@@ -307,10 +372,10 @@ impl CarriedRows {
             let parts: Vec<&dyn Array> = self.chunks.iter().map(|chunk| chunk[index].as_ref()).collect();
             compute::concat(&parts)
         };
-        Ok((0..first.len()).map(column).collect::<Result<_, _>>()?)
+        (0..first.len()).map(column).collect()
     }
 
-    fn rows(&mut self, of: &[Slot]) -> OperatorResult<Vec<ArrayRef>> {
+    fn rows(&mut self, of: &[Slot]) -> Result<Vec<ArrayRef>, ArrowError> {
         if self.chunks.len() > 1 {
             self.chunks = vec![self.whole()?];
         }
@@ -323,6 +388,6 @@ impl CarriedRows {
             return Ok(columns.iter().map(|column| column.slice(*first as usize, length)).collect());
         }
         let rows = UInt32Array::from(of.to_vec());
-        Ok(columns.iter().map(|column| compute::take(column, &rows, None)).collect::<Result<_, _>>()?)
+        columns.iter().map(|column| compute::take(column, &rows, None)).collect()
     }
 }

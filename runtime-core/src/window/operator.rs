@@ -7,10 +7,13 @@ use arrow::array::{ArrayRef, UInt32Array};
 use super::aggregate::GroupAggregate;
 use super::aligned::AlignedWindows;
 use super::assigner::{InvalidWindow, TimeDomain, WindowAssigner};
+use super::group_clocks::GroupClocks;
 use super::session::{SessionColumn, SessionWindows};
-use crate::element::{RowKind, StreamBatch};
+use crate::checkpoint::snapshot::{OperatorSnapshot, RestoredState};
+use crate::element::{CheckpointId, RowKind, StreamBatch};
+use crate::key_group::KeyGroupRange;
 use crate::metrics::{Counter, NUM_LATE_RECORDS_DROPPED};
-use crate::operator::{InputIndex, Operator, OperatorContext, OperatorError, OperatorResult, OutputPort};
+use crate::operator::{InputIndex, Operator, OperatorContext, OperatorError, OperatorResult, OutputPort, refuse_state};
 use crate::state::{KeyBatch, KeyedStateBackend, StateId};
 use crate::time::{EpochMillis, MIN_WATERMARK};
 
@@ -91,6 +94,7 @@ enum Engine<A: GroupAggregate> {
 /// Aggregates rows by key and window.
 ///
 /// State: per window (or pane) a table of keys and accumulators; for sessions, one table of keys with their sessions.
+/// Also the clock, see the module's documentation.
 pub struct WindowOperator<A: GroupAggregate> {
     settings: WindowSettings,
     aggregate: A,
@@ -98,6 +102,7 @@ pub struct WindowOperator<A: GroupAggregate> {
     engine: Engine<A>,
     /// How far the windows' clock has come: what is at or before this has fired.
     clock: EpochMillis,
+    clocks: GroupClocks,
     keys: KeyBatch,
     late: Vec<u32>,
     late_dropped: Option<Counter>,
@@ -117,7 +122,8 @@ impl<A: GroupAggregate> WindowOperator<A> {
         if lateness_ms < 0 {
             return Err(InvalidWindow::NegativeLateness { millis: lateness_ms });
         }
-        let lateness_ms = match settings.assigner.domain() {
+        let domain = settings.assigner.domain();
+        let lateness_ms = match domain {
             TimeDomain::EventTime => lateness_ms,
             // Nothing is late by the clock that says when it arrived.
             TimeDomain::ProcessingTime => 0,
@@ -142,6 +148,7 @@ impl<A: GroupAggregate> WindowOperator<A> {
             backend,
             engine,
             clock: MIN_WATERMARK,
+            clocks: GroupClocks::new(domain, 1, KeyGroupRange::of_subtask(1, 1, 0)),
             keys: KeyBatch::default(),
             late: Vec::new(),
             late_dropped: None,
@@ -153,13 +160,54 @@ impl<A: GroupAggregate> WindowOperator<A> {
             return Ok(());
         }
         let before = std::mem::replace(&mut self.clock, clock);
+        let (clocks, aggregate, backend) = (&self.clocks, &mut self.aggregate, &mut self.backend);
         match &mut self.engine {
             Engine::Aligned(windows, state) => {
-                windows.advance(before, clock, &mut self.aggregate, *state, &mut self.backend, cx)
+                windows.advance(before, clock, clocks, aggregate, *state, backend, cx)?;
             }
             Engine::Session(windows, state) => {
-                windows.advance(before, clock, &mut self.aggregate, *state, &mut self.backend, cx)
+                windows.advance(before, clock, clocks, aggregate, *state, backend, cx)?;
             }
+        }
+        self.clocks.advance(clock);
+        Ok(())
+    }
+
+    /// Adds rows to their windows, which are where `clock` is.
+    fn add(&mut self, batch: &StreamBatch, clock: EpochMillis, cx: &mut OperatorContext<'_>) -> OperatorResult {
+        let times = match self.settings.assigner.domain() {
+            TimeDomain::EventTime => RowTimes::Each(event_times(batch)?),
+            // A wall clock that was set back makes nothing late.
+            TimeDomain::ProcessingTime => RowTimes::Same(cx.processing_time().max(clock.saturating_add(1))),
+        };
+        self.aggregate.begin(batch)?;
+        let arrivals = Arrivals { keys: &self.keys, times };
+        let (backend, late) = (&mut self.backend, &mut self.late);
+        match &mut self.engine {
+            Engine::Aligned(windows, state) => {
+                windows.add(&arrivals, clock, &mut self.aggregate, *state, backend, late, cx)?;
+            }
+            Engine::Session(windows, state) => {
+                windows.add(&arrivals, clock, &mut self.aggregate, *state, backend, late, cx)?;
+            }
+        }
+        self.pass_late(batch, cx)
+    }
+
+    /// The same where the keys' groups are not all at the same time.
+    fn add_by_clock(&mut self, batch: &StreamBatch, cx: &mut OperatorContext<'_>) -> OperatorResult {
+        for (clock, rows) in self.clocks.rows_by_clock(self.keys.hashes(), self.clock) {
+            let part = batch.take(&UInt32Array::from(rows))?;
+            self.keys.read(&self.settings.key.of(&part)?, part.num_rows())?;
+            self.add(&part, clock, cx)?;
+        }
+        Ok(())
+    }
+
+    fn table_name(&self) -> &'static str {
+        match &self.engine {
+            Engine::Aligned(windows, _) => windows.table_name(),
+            Engine::Session(windows, _) => windows.table_name(),
         }
     }
 
@@ -202,6 +250,8 @@ impl<A: GroupAggregate> Operator for WindowOperator<A> {
     fn open(&mut self, cx: &mut OperatorContext<'_>) -> OperatorResult {
         // From the start on, so that the metric is there and says 0.
         self.late_dropped = Some(cx.runtime().metrics.counter(NUM_LATE_RECORDS_DROPPED));
+        let (domain, runtime) = (self.settings.assigner.domain(), cx.runtime());
+        self.clocks = GroupClocks::new(domain, runtime.max_parallelism, runtime.key_groups());
         Ok(())
     }
 
@@ -212,26 +262,14 @@ impl<A: GroupAggregate> Operator for WindowOperator<A> {
         refuse_changes(&batch)?;
         let columns = self.settings.key.of(&batch)?;
         self.keys.read(&columns, batch.num_rows())?;
-        let times = match self.settings.assigner.domain() {
-            TimeDomain::EventTime => RowTimes::Each(event_times(&batch)?),
-            TimeDomain::ProcessingTime => {
-                self.advance_to_now(cx)?;
-                // A wall clock that was set back makes nothing late.
-                RowTimes::Same(cx.processing_time().max(self.clock.saturating_add(1)))
-            }
-        };
-        self.aggregate.begin(&batch)?;
-        let arrivals = Arrivals { keys: &self.keys, times };
-        let (clock, backend, late) = (self.clock, &mut self.backend, &mut self.late);
-        match &mut self.engine {
-            Engine::Aligned(windows, state) => {
-                windows.add(&arrivals, clock, &mut self.aggregate, *state, backend, late, cx)?;
-            }
-            Engine::Session(windows, state) => {
-                windows.add(&arrivals, clock, &mut self.aggregate, *state, backend, late, cx)?;
-            }
+        if self.settings.assigner.domain() == TimeDomain::ProcessingTime {
+            self.advance_to_now(cx)?;
         }
-        self.pass_late(&batch, cx)?;
+        if self.clocks.are_even() {
+            self.add(&batch, self.clock, cx)?;
+        } else {
+            self.add_by_clock(&batch, cx)?;
+        }
         self.arm(cx);
         Ok(())
     }
@@ -246,6 +284,25 @@ impl<A: GroupAggregate> Operator for WindowOperator<A> {
 
     fn processing_time(&mut self, _now: EpochMillis, cx: &mut OperatorContext<'_>) -> OperatorResult {
         self.advance_to_now(cx)?;
+        self.arm(cx);
+        Ok(())
+    }
+
+    fn snapshot(&mut self, _checkpoint: CheckpointId) -> OperatorResult<OperatorSnapshot> {
+        let windows = self.backend.snapshot(self.table_name(), self.clocks.max_parallelism())?;
+        let mut keyed: Vec<_> = windows.into_iter().collect();
+        keyed.push(self.clocks.snapshot(self.clock)?);
+        Ok(OperatorSnapshot { keyed, operator: Vec::new() })
+    }
+
+    fn restore(&mut self, mut state: RestoredState, cx: &mut OperatorContext<'_>) -> OperatorResult {
+        self.backend.restore(&state.take_keyed(self.table_name()))?;
+        self.clock = self.clocks.restore(&state.take_keyed(self.clocks.table_name()))?;
+        refuse_state(&state)?;
+        match &mut self.engine {
+            Engine::Aligned(windows, _) => windows.restored(self.clock, &self.backend)?,
+            Engine::Session(windows, state) => windows.restored(&self.backend, *state),
+        }
         self.arm(cx);
         Ok(())
     }

@@ -12,14 +12,21 @@
 
 use std::collections::BTreeSet;
 use std::ops::Bound;
+use std::sync::Arc;
 
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array, ListArray, StructArray};
+use arrow::datatypes::{DataType, Field, Fields, Int64Type};
 use smallvec::SmallVec;
 
 use super::TimeWindow;
 use super::aggregate::{GroupAggregate, Windows};
+use super::group_clocks::GroupClocks;
 use super::operator::Arrivals;
 use crate::operator::{OperatorContext, OperatorResult, TARGET_BATCH_ROWS};
-use crate::state::{KeyedStateBackend, NO_SLOT, Namespace, NamespaceTable, Rows, Slot, StateColumn, StateId};
+use crate::state::codec::{LIST_ITEM, list_items, offsets};
+use crate::state::{
+    ColumnError, KeyedStateBackend, NO_SLOT, Namespace, NamespaceTable, Rows, Slot, StateColumn, StateId,
+};
 use crate::time::EpochMillis;
 
 /// Fewer dead groups than this are not worth renumbering.
@@ -56,6 +63,49 @@ impl<G: StateColumn> StateColumn for SessionColumn<G> {
     fn is_empty(&self, slot: Slot) -> bool {
         self.of_keys[slot as usize].is_empty()
     }
+
+    /// Per key a list of sessions, each with its start, its end and what its group holds.
+    fn snapshot(&mut self, slots: &[Slot]) -> Result<Option<ArrayRef>, ColumnError> {
+        let sessions = || slots.iter().flat_map(|slot| &self.of_keys[*slot as usize]);
+        let bound = |pick: fn(&TimeWindow) -> i64| -> ArrayRef {
+            Arc::new(Int64Array::from_iter_values(sessions().map(|session| pick(&session.window))))
+        };
+        let (starts, ends) = (bound(|window| window.start), bound(|window| window.end));
+        let groups: Vec<Slot> = sessions().map(|session| session.group).collect();
+        let offsets = offsets(slots.iter().map(|slot| self.of_keys[*slot as usize].len()))?;
+        let contents = self.groups.snapshot(&groups)?.ok_or(ColumnError::Corrupt { what: "groups are not kept" })?;
+        let field = |name, of: &ArrayRef| Field::new(name, of.data_type().clone(), true);
+        let fields = Fields::from(vec![field("start", &starts), field("end", &ends), field("contents", &contents)]);
+        let sessions = StructArray::try_new(fields.clone(), vec![starts, ends, contents], None)?;
+        let item = Arc::new(Field::new(LIST_ITEM, DataType::Struct(fields), true));
+        Ok(Some(Arc::new(ListArray::try_new(item, offsets, Arc::new(sessions), None)?)))
+    }
+
+    fn restore(&mut self, slots: &[Slot], values: &ArrayRef) -> Result<(), ColumnError> {
+        const NO_SESSIONS: ColumnError = ColumnError::Corrupt { what: "there are no sessions in it" };
+        let lists = values.as_list_opt::<i32>().ok_or(NO_SESSIONS)?;
+        let items = list_items(lists);
+        let sessions = items.as_struct_opt().ok_or(NO_SESSIONS)?;
+        let bound = |name| sessions.column_by_name(name).and_then(|column| column.as_primitive_opt::<Int64Type>());
+        let (Some(starts), Some(ends), Some(contents)) =
+            (bound("start"), bound("end"), sessions.column_by_name("contents"))
+        else {
+            return Err(NO_SESSIONS);
+        };
+        let first = self.group_count;
+        let count = u32::try_from(sessions.len()).map_err(|_| ColumnError::TooLarge { count: sessions.len() })?;
+        self.groups.restore(&(first..first + count).collect::<Vec<_>>(), contents)?;
+        self.group_count += count;
+        let mut next = 0;
+        for (row, slot) in slots.iter().enumerate() {
+            for _ in 0..lists.value_length(row) {
+                let window = TimeWindow::new(starts.value(next), ends.value(next));
+                self.of_keys[*slot as usize].push(Session { window, group: first + next as u32 });
+                next += 1;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// The windows of one operator instance.
@@ -84,6 +134,21 @@ impl SessionWindows {
 
     fn cleanup(&self, window: TimeWindow) -> EpochMillis {
         window.max_timestamp().saturating_add(self.lateness_ms)
+    }
+
+    /// What the table of the sessions' state is called.
+    pub(super) fn table_name(&self) -> &'static str {
+        "window-sessions"
+    }
+
+    /// Goes on with the sessions that came back into the backend.
+    pub(super) fn restored<G: StateColumn>(&mut self, backend: &KeyedStateBackend, state: StateId<SessionColumn<G>>) {
+        let Some(table) = backend.existing(Namespace::Void) else { return };
+        let of_keys = (0..).zip(&table.column(state).of_keys);
+        self.by_end = of_keys
+            .flat_map(|(slot, sessions)| sessions.iter().map(move |session| (slot, session.window)))
+            .map(|(slot, window)| (window.end, slot, window.start))
+            .collect();
     }
 
     /// When the next session fires.
@@ -197,10 +262,12 @@ impl SessionWindows {
     }
 
     /// Lets the clock advance: fires sessions that are over, drops those that take no more rows.
+    #[expect(clippy::too_many_arguments, reason = "the operator's parts are borrowed separately")]
     pub(super) fn advance<A: GroupAggregate>(
         &mut self,
         before: EpochMillis,
         clock: EpochMillis,
+        clocks: &GroupClocks,
         aggregate: &mut A,
         state: StateId<SessionColumn<A::Groups>>,
         backend: &mut KeyedStateBackend,
@@ -213,6 +280,7 @@ impl SessionWindows {
             .range((Bound::Excluded(fired_until), Bound::Unbounded))
             .take_while(|(end, ..)| end.saturating_sub(1) <= clock)
             .map(|(end, slot, start)| (*slot, TimeWindow::new(*start, *end)))
+            .filter(|(slot, window)| !clocks.has_fired(table.index(), *slot, window.max_timestamp()))
             .collect();
         for chunk in over.chunks(TARGET_BATCH_ROWS) {
             let (index, column) = table.split(state);

@@ -1,5 +1,7 @@
 //! Windows against a naive reference, and scripts for what each rule means.
 
+mod restarts;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

@@ -1,7 +1,8 @@
 //! Runs a [`KeyedProcessFunction`]: slots of a whole batch at once, then row by row.
 
-use pelton_runtime_core::element::StreamBatch;
-use pelton_runtime_core::operator::{InputIndex, Operator, OperatorContext, OperatorResult};
+use pelton_runtime_core::checkpoint::snapshot::{OperatorSnapshot, RestoredState};
+use pelton_runtime_core::element::{CheckpointId, StreamBatch};
+use pelton_runtime_core::operator::{InputIndex, Operator, OperatorContext, OperatorResult, refuse_state};
 use pelton_runtime_core::state::{KeyBatch, KeyedStateBackend, Namespace, Rows, Slot, TimerQueue};
 use pelton_runtime_core::time::{EpochMillis, MIN_WATERMARK};
 
@@ -17,6 +18,11 @@ use super::output_rows::OutputRows;
 /// Name of the state that counts each key's timers; functions cannot take it.
 const TIMERS: &str = "_timer_state";
 
+/// Names of the tables in a checkpoint.
+const KEYED_STATE: &str = "keyed-state";
+const EVENT_TIME_TIMERS: &str = "event-time-timers";
+const PROCESSING_TIME_TIMERS: &str = "processing-time-timers";
+
 /// How many timers' keys are read from the table at once.
 const TIMER_CHUNK: usize = 1024;
 
@@ -28,6 +34,7 @@ pub(in crate::keyed) struct KeyedProcessOperator<F: KeyedProcessFunction> {
     key: KeyLayout,
     backend: KeyedStateBackend,
     timers: Option<Timers>,
+    max_parallelism: u32,
     keys: KeyBatch,
     slots: Vec<Slot>,
     record: F::In,
@@ -42,6 +49,7 @@ impl<F: KeyedProcessFunction> KeyedProcessOperator<F> {
             key,
             backend: KeyedStateBackend::new(),
             timers: None,
+            max_parallelism: 1,
             keys: KeyBatch::default(),
             slots: Vec::new(),
             record: F::In::scratch(),
@@ -110,6 +118,7 @@ fn queue(timers: &mut Timers, domain: TimeDomain) -> &mut TimerQueue {
 
 impl<F: KeyedProcessFunction> Operator for KeyedProcessOperator<F> {
     fn open(&mut self, cx: &mut OperatorContext<'_>) -> OperatorResult {
+        self.max_parallelism = cx.runtime().max_parallelism;
         let counts = self.backend.register(TIMERS, TimerCounts::default)?;
         let (event_time, processing_time) = (TimerQueue::default(), TimerQueue::default());
         self.timers = Some(Timers { event_time, processing_time, counts });
@@ -161,6 +170,32 @@ impl<F: KeyedProcessFunction> Operator for KeyedProcessOperator<F> {
 
     fn processing_time(&mut self, now: EpochMillis, cx: &mut OperatorContext<'_>) -> OperatorResult {
         self.fire(TimeDomain::ProcessingTime, now, cx)?;
+        self.arm(cx);
+        Ok(())
+    }
+
+    fn snapshot(&mut self, _checkpoint: CheckpointId) -> OperatorResult<OperatorSnapshot> {
+        let max_parallelism = self.max_parallelism;
+        let mut keyed: Vec<_> = self.backend.snapshot(KEYED_STATE, max_parallelism)?.into_iter().collect();
+        if let (Some(timers), Some(table)) = (&self.timers, self.backend.existing(Namespace::Void)) {
+            keyed.extend(timers.event_time.snapshot(EVENT_TIME_TIMERS, table.index(), max_parallelism)?);
+            keyed.extend(timers.processing_time.snapshot(PROCESSING_TIME_TIMERS, table.index(), max_parallelism)?);
+        }
+        Ok(OperatorSnapshot { keyed, operator: Vec::new() })
+    }
+
+    fn restore(&mut self, mut state: RestoredState, cx: &mut OperatorContext<'_>) -> OperatorResult {
+        let Some(timers) = &mut self.timers else { return refuse_state(&state) };
+        self.backend.restore(&state.take_keyed(KEYED_STATE))?;
+        for (queue, name) in
+            [(&mut timers.event_time, EVENT_TIME_TIMERS), (&mut timers.processing_time, PROCESSING_TIME_TIMERS)]
+        {
+            let slots = queue.restore(&state.take_keyed(name), &mut self.backend)?;
+            if let Some(table) = self.backend.existing_mut(Namespace::Void) {
+                table.column_mut(timers.counts).restored(&slots);
+            }
+        }
+        refuse_state(&state)?;
         self.arm(cx);
         Ok(())
     }

@@ -2,13 +2,18 @@
 
 use std::sync::Arc;
 
-use pelton_runtime_core::element::StreamBatch;
-use pelton_runtime_core::operator::{InputIndex, Operator, OperatorContext, OperatorResult};
+use pelton_runtime_core::checkpoint::snapshot::{OperatorSnapshot, RestoredState};
+use pelton_runtime_core::element::{CheckpointId, StreamBatch};
+use pelton_runtime_core::operator::{InputIndex, Operator, OperatorContext, OperatorResult, refuse_state};
 use pelton_runtime_core::state::{KeyBatch, KeyedStateBackend, Namespace, Rows, Slot, StateId, ValueColumn};
 
 use crate::keyed::key_selector::KeyLayout;
+use crate::keyed::state_codec::codec;
 use crate::record::{Record, RecordBuilder, RecordReader};
 use crate::stream::only_inserts;
+
+/// Name of the table in a checkpoint.
+const TABLE: &str = "rolling-reduce";
 
 /// State: per key the record so far. A key is never forgotten, as in Flink.
 pub(in crate::keyed) struct RollingReduce<T: Record, F> {
@@ -16,6 +21,7 @@ pub(in crate::keyed) struct RollingReduce<T: Record, F> {
     key: KeyLayout,
     backend: KeyedStateBackend,
     state: Option<StateId<ValueColumn<T>>>,
+    max_parallelism: u32,
     keys: KeyBatch,
     slots: Vec<Slot>,
     record: T,
@@ -29,6 +35,7 @@ impl<T: Record, F: Fn(&T, &T) -> T + Send + Sync + 'static> RollingReduce<T, F> 
             key,
             backend: KeyedStateBackend::new(),
             state: None,
+            max_parallelism: 1,
             keys: KeyBatch::default(),
             slots: Vec::new(),
             record: T::scratch(),
@@ -38,8 +45,9 @@ impl<T: Record, F: Fn(&T, &T) -> T + Send + Sync + 'static> RollingReduce<T, F> 
 }
 
 impl<T: Record, F: Fn(&T, &T) -> T + Send + Sync + 'static> Operator for RollingReduce<T, F> {
-    fn open(&mut self, _cx: &mut OperatorContext<'_>) -> OperatorResult {
-        self.state = Some(self.backend.register("rolling-reduce", ValueColumn::default)?);
+    fn open(&mut self, cx: &mut OperatorContext<'_>) -> OperatorResult {
+        self.max_parallelism = cx.runtime().max_parallelism;
+        self.state = Some(self.backend.register("rolling-reduce", || ValueColumn::new(codec()))?);
         Ok(())
     }
 
@@ -65,5 +73,15 @@ impl<T: Record, F: Fn(&T, &T) -> T + Send + Sync + 'static> Operator for Rolling
         }
         cx.emit(batch.with_records(self.output.finish()?));
         Ok(())
+    }
+
+    fn snapshot(&mut self, _checkpoint: CheckpointId) -> OperatorResult<OperatorSnapshot> {
+        let table = self.backend.snapshot(TABLE, self.max_parallelism)?;
+        Ok(OperatorSnapshot { keyed: table.into_iter().collect(), operator: Vec::new() })
+    }
+
+    fn restore(&mut self, mut state: RestoredState, _cx: &mut OperatorContext<'_>) -> OperatorResult {
+        self.backend.restore(&state.take_keyed(TABLE))?;
+        refuse_state(&state)
     }
 }

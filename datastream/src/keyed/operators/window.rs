@@ -10,11 +10,12 @@ use std::sync::Arc;
 use arrow::array::ArrayRef;
 use pelton_runtime_core::element::StreamBatch;
 use pelton_runtime_core::operator::{OperatorContext, OperatorResult};
-use pelton_runtime_core::state::{NO_SLOT, Rows, Slot, StateColumn};
+use pelton_runtime_core::state::{ColumnError, NO_SLOT, Rows, Slot, StateColumn, ValueCodec};
 use pelton_runtime_core::window::{GroupAggregate, TimeWindow, Windows};
 
 use crate::keyed::aggregate_function::AggregateFunction;
 use crate::keyed::key_selector::KeyLayout;
+use crate::keyed::state_codec::{codec, list_codec, optional_codec};
 use crate::record::{Record, RecordReader};
 use crate::stream::{Collector, only_inserts};
 
@@ -25,6 +26,8 @@ pub(in crate::keyed) trait Accumulate<T>: Clone + Send + Sync + 'static {
     type Accumulator: Send + 'static;
     /// See [`GroupAggregate::SHARES_PANES`].
     const SHARES_PANES: bool;
+    /// The accumulator's Arrow form.
+    fn codec() -> ValueCodec<Self::Accumulator>;
     fn create(&self) -> Self::Accumulator;
     fn add(&self, accumulator: &mut Self::Accumulator, value: &T);
     fn merge(&self, into: &mut Self::Accumulator, other: &Self::Accumulator);
@@ -73,13 +76,31 @@ impl<T: Record, K: Record, U: Record, A: Accumulate<T>, E: EmitWindow<K, A::Accu
 }
 
 /// Accumulators by group.
-pub(in crate::keyed) struct Accumulators<A>(Vec<A>);
+pub(in crate::keyed) struct Accumulators<A> {
+    values: Vec<A>,
+    codec: ValueCodec<A>,
+}
 
 impl<A: Send + 'static> StateColumn for Accumulators<A> {
     fn grow(&mut self, _slots: usize) {}
 
     fn is_empty(&self, _slot: Slot) -> bool {
         false
+    }
+
+    fn snapshot(&mut self, slots: &[Slot]) -> Result<Option<ArrayRef>, ColumnError> {
+        let values: Vec<Option<&A>> = slots.iter().map(|slot| self.values.get(*slot as usize)).collect();
+        Ok(Some(self.codec.encode(&values)?))
+    }
+
+    fn restore(&mut self, slots: &[Slot], values: &ArrayRef) -> Result<(), ColumnError> {
+        for (slot, value) in slots.iter().zip(self.codec.decode(values)?) {
+            match value {
+                Some(value) if *slot as usize == self.values.len() => self.values.push(value),
+                _ => return Err(ColumnError::Corrupt { what: "its accumulators are not those of new keys" }),
+            }
+        }
+        Ok(())
     }
 }
 
@@ -91,7 +112,7 @@ impl<T: Record, K: Record, U: Record, A: Accumulate<T>, E: EmitWindow<K, A::Accu
     const SHARES_PANES: bool = A::SHARES_PANES;
 
     fn groups(&self) -> Self::Groups {
-        Accumulators(Vec::new())
+        Accumulators { values: Vec::new(), codec: A::codec() }
     }
 
     fn begin(&mut self, batch: &StreamBatch) -> OperatorResult {
@@ -109,11 +130,11 @@ impl<T: Record, K: Record, U: Record, A: Accumulate<T>, E: EmitWindow<K, A::Accu
     ) -> OperatorResult {
         let Some(reader) = &self.reader else { return Ok(()) };
         let accumulate = &self.accumulate;
-        groups.0.resize_with(group_count, || accumulate.create());
+        groups.values.resize_with(group_count, || accumulate.create());
         let record = &mut self.record;
         rows.zip(of_rows, |row, group| {
             reader.read_into(row, record);
-            accumulate.add(&mut groups.0[group as usize], record);
+            accumulate.add(&mut groups.values[group as usize], record);
         });
         Ok(())
     }
@@ -125,9 +146,9 @@ impl<T: Record, K: Record, U: Record, A: Accumulate<T>, E: EmitWindow<K, A::Accu
         targets: &[Slot],
         group_count: usize,
     ) -> OperatorResult {
-        into.0.resize_with(group_count, || self.accumulate.create());
-        for (target, other) in targets.iter().zip(&from.0).filter(|(target, _)| **target != NO_SLOT) {
-            self.accumulate.merge(&mut into.0[*target as usize], other);
+        into.values.resize_with(group_count, || self.accumulate.create());
+        for (target, other) in targets.iter().zip(&from.values).filter(|(target, _)| **target != NO_SLOT) {
+            self.accumulate.merge(&mut into.values[*target as usize], other);
         }
         Ok(())
     }
@@ -139,15 +160,15 @@ impl<T: Record, K: Record, U: Record, A: Accumulate<T>, E: EmitWindow<K, A::Accu
         from: &Self::Groups,
         source: Slot,
     ) -> OperatorResult {
-        let group_count = into.0.len().max(target as usize + 1);
-        into.0.resize_with(group_count, || self.accumulate.create());
-        self.accumulate.merge(&mut into.0[target as usize], &from.0[source as usize]);
+        let group_count = into.values.len().max(target as usize + 1);
+        into.values.resize_with(group_count, || self.accumulate.create());
+        self.accumulate.merge(&mut into.values[target as usize], &from.values[source as usize]);
         Ok(())
     }
 
     fn merge_within(&mut self, groups: &mut Self::Groups, target: Slot, source: Slot) -> OperatorResult {
-        let source = std::mem::replace(&mut groups.0[source as usize], self.accumulate.create());
-        self.accumulate.merge(&mut groups.0[target as usize], &source);
+        let source = std::mem::replace(&mut groups.values[source as usize], self.accumulate.create());
+        self.accumulate.merge(&mut groups.values[target as usize], &source);
         Ok(())
     }
 
@@ -166,7 +187,7 @@ impl<T: Record, K: Record, U: Record, A: Accumulate<T>, E: EmitWindow<K, A::Accu
                 reader.read_into(position, key.get_or_insert_with(K::scratch));
             }
             let window = windows.get(position);
-            let (emit, accumulator) = (&self.emit, &groups.0[*group as usize]);
+            let (emit, accumulator) = (&self.emit, &groups.values[*group as usize]);
             self.output.write(Some(window.max_timestamp()), |out| {
                 emit.emit(key.as_ref(), &window, accumulator, out);
             });
@@ -189,6 +210,10 @@ impl<T: Record, F: Fn(&T, &T) -> T + Send + Sync + 'static> Accumulate<T> for Re
     type Accumulator = Option<T>;
     // A reduction may depend on the order in which records arrived.
     const SHARES_PANES: bool = false;
+
+    fn codec() -> ValueCodec<Option<T>> {
+        optional_codec()
+    }
 
     fn create(&self) -> Option<T> {
         None
@@ -217,6 +242,10 @@ impl<A: AggregateFunction> Accumulate<A::In> for Aggregate<A> {
     type Accumulator = A::Accumulator;
     const SHARES_PANES: bool = A::MERGEABLE;
 
+    fn codec() -> ValueCodec<A::Accumulator> {
+        codec()
+    }
+
     fn create(&self) -> A::Accumulator {
         self.0.create_accumulator()
     }
@@ -239,6 +268,10 @@ impl<T: Record> Accumulate<T> for Collect {
     type Accumulator = Vec<T>;
     // A window function sees its records in the order of arrival.
     const SHARES_PANES: bool = false;
+
+    fn codec() -> ValueCodec<Vec<T>> {
+        list_codec()
+    }
 
     fn create(&self) -> Vec<T> {
         Vec::new()

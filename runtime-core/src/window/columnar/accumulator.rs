@@ -5,15 +5,16 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, ArrowPrimitiveType, AsArray, Float64Array, Int64Array, PrimitiveArray, downcast_primitive,
+    Array, ArrayRef, ArrowPrimitiveType, AsArray, Float64Array, Int64Array, PrimitiveArray, StructArray, UInt64Array,
+    downcast_primitive,
 };
 use arrow::buffer::NullBuffer;
 use arrow::compute;
-use arrow::datatypes::{ArrowNativeTypeOp, DataType, Float64Type};
+use arrow::datatypes::{ArrowNativeTypeOp, DataType, Field, Fields, Float64Type, Int64Type, UInt64Type};
 
 use super::{AggregateCall, ColumnFunction};
 use crate::operator::{OperatorError, OperatorResult};
-use crate::state::{NO_SLOT, Rows, Slot};
+use crate::state::{ColumnError, NO_SLOT, Rows, Slot};
 
 /// One function's accumulators, by group.
 pub(super) trait ColumnAccumulator: Send + Any {
@@ -48,6 +49,42 @@ pub(super) trait ColumnAccumulator: Send + Any {
     fn results(&self, of: &[Slot]) -> ArrayRef;
     /// Accumulators of the same kind for no groups.
     fn empty(&self) -> Box<dyn ColumnAccumulator>;
+    /// Whether columns of this type can be accumulated.
+    fn accepts(&self, data_type: &DataType) -> bool;
+    /// The groups' accumulators as a column.
+    fn stored(&self, of: &[Slot]) -> Result<ArrayRef, ColumnError> {
+        Ok(self.results(of))
+    }
+    /// Adds groups behind the known ones, of which there are `known`; `stored` has their accumulators.
+    ///
+    /// # Errors
+    ///
+    /// When it has not.
+    fn restore(&mut self, known: usize, stored: &ArrayRef) -> Result<(), ColumnError>;
+}
+
+const OTHER_ACCUMULATORS: ColumnError = ColumnError::Corrupt { what: "its accumulators are of another kind" };
+
+/// Accumulators of `call` that were stored in a column of type `stored`.
+///
+/// # Errors
+///
+/// When the function has no meaning for that type.
+pub(super) fn stored_accumulator(
+    call: &AggregateCall,
+    stored: &DataType,
+) -> Result<Box<dyn ColumnAccumulator>, ColumnError> {
+    match call.function {
+        ColumnFunction::Count => Ok(Box::new(Count::default())),
+        ColumnFunction::Average => Ok(Box::new(Average::default())),
+        _ => accumulator(call, stored).map_err(|_| OTHER_ACCUMULATORS),
+    }
+}
+
+/// Whether one can be merged into the other.
+pub(super) fn of_one_kind(one: &dyn ColumnAccumulator, other: &dyn ColumnAccumulator) -> bool {
+    let (one, other): (&dyn Any, &dyn Any) = (one, other);
+    one.type_id() == other.type_id()
 }
 
 /// Accumulators of `call` for a column of type `data_type`.
@@ -269,6 +306,23 @@ impl<T: ArrowPrimitiveType, C: Combine> ColumnAccumulator for Fold<T, C> {
     fn empty(&self) -> Box<dyn ColumnAccumulator> {
         Box::new(Self::new(&self.data_type))
     }
+
+    fn accepts(&self, data_type: &DataType) -> bool {
+        PrimitiveArray::<T>::is_compatible(data_type)
+    }
+
+    fn restore(&mut self, known: usize, stored: &ArrayRef) -> Result<(), ColumnError> {
+        let stored = stored.as_primitive_opt::<T>().ok_or(OTHER_ACCUMULATORS)?;
+        let nulls = stored.nulls().filter(|nulls| nulls.null_count() > 0);
+        self.grow(known + stored.len(), nulls.is_some());
+        for (row, value) in stored.values().iter().enumerate() {
+            if nulls.is_none_or(|nulls| nulls.is_valid(row)) {
+                self.values[known + row] = *value;
+                self.mark(known + row);
+            }
+        }
+        Ok(())
+    }
 }
 
 #[derive(Default)]
@@ -319,6 +373,17 @@ impl ColumnAccumulator for Count {
 
     fn empty(&self) -> Box<dyn ColumnAccumulator> {
         Box::new(Self::default())
+    }
+
+    fn accepts(&self, _data_type: &DataType) -> bool {
+        true
+    }
+
+    fn restore(&mut self, known: usize, stored: &ArrayRef) -> Result<(), ColumnError> {
+        let stored = stored.as_primitive_opt::<Int64Type>().ok_or(OTHER_ACCUMULATORS)?;
+        self.grow(known);
+        self.counts.extend_from_slice(stored.values());
+        Ok(())
     }
 }
 
@@ -382,5 +447,27 @@ impl ColumnAccumulator for Average {
 
     fn empty(&self) -> Box<dyn ColumnAccumulator> {
         Box::new(Self::default())
+    }
+
+    fn accepts(&self, data_type: &DataType) -> bool {
+        data_type.is_numeric()
+    }
+
+    fn stored(&self, of: &[Slot]) -> Result<ArrayRef, ColumnError> {
+        let parts = || of.iter().map(|group| self.sums[*group as usize]);
+        let sums: ArrayRef = Arc::new(Float64Array::from_iter_values(parts().map(|(sum, _)| sum)));
+        let counts: ArrayRef = Arc::new(UInt64Array::from_iter_values(parts().map(|(_, count)| count)));
+        let fields = vec![Field::new("sum", DataType::Float64, true), Field::new("count", DataType::UInt64, true)];
+        Ok(Arc::new(StructArray::try_new(Fields::from(fields), vec![sums, counts], None)?))
+    }
+
+    fn restore(&mut self, known: usize, stored: &ArrayRef) -> Result<(), ColumnError> {
+        let column = |name| stored.as_struct_opt().and_then(|parts| parts.column_by_name(name));
+        let sums = column("sum").and_then(|column| column.as_primitive_opt::<Float64Type>());
+        let counts = column("count").and_then(|column| column.as_primitive_opt::<UInt64Type>());
+        let (Some(sums), Some(counts)) = (sums, counts) else { return Err(OTHER_ACCUMULATORS) };
+        self.grow(known);
+        self.sums.extend(sums.values().iter().copied().zip(counts.values().iter().copied()));
+        Ok(())
     }
 }

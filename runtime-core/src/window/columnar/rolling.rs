@@ -5,11 +5,15 @@
 use arrow::array::{ArrayRef, RecordBatch};
 
 use super::{ColumnAggregates, ColumnGroups, GroupAggregate, OutputColumn, fitted};
-use crate::element::StreamBatch;
-use crate::operator::{InputIndex, Operator, OperatorContext, OperatorResult};
+use crate::checkpoint::snapshot::{OperatorSnapshot, RestoredState};
+use crate::element::{CheckpointId, StreamBatch};
+use crate::operator::{InputIndex, Operator, OperatorContext, OperatorResult, refuse_state};
 use crate::state::{KeyBatch, KeyedStateBackend, Namespace, Rows, Slot, StateError, StateId};
 use crate::window::KeyColumns;
 use crate::window::operator::refuse_changes;
+
+/// What the table of the state is called.
+const TABLE: &str = "rolling-aggregates";
 
 /// Answers every row with its key's aggregates so far.
 pub struct RollingAggregates {
@@ -19,6 +23,7 @@ pub struct RollingAggregates {
     state: StateId<ColumnGroups>,
     keys: KeyBatch,
     slots: Vec<Slot>,
+    max_parallelism: u32,
 }
 
 impl RollingAggregates {
@@ -29,13 +34,23 @@ impl RollingAggregates {
     /// When the state cannot be registered.
     pub fn new(key: KeyColumns, aggregate: ColumnAggregates) -> Result<Self, StateError> {
         let mut backend = KeyedStateBackend::new();
-        let state = backend.register("rolling-aggregate", ColumnGroups::default)?;
-        Ok(Self { key, aggregate, backend, state, keys: KeyBatch::default(), slots: Vec::new() })
+        let made = aggregate.clone();
+        let state = backend.register("rolling-aggregate", move || made.groups())?;
+        let (keys, slots) = (KeyBatch::default(), Vec::new());
+        Ok(Self { key, aggregate, backend, state, keys, slots, max_parallelism: 1 })
     }
 }
 
 impl Operator for RollingAggregates {
+    fn open(&mut self, cx: &mut OperatorContext<'_>) -> OperatorResult {
+        self.max_parallelism = cx.runtime().max_parallelism;
+        Ok(())
+    }
+
     fn process(&mut self, _input: InputIndex, batch: StreamBatch, cx: &mut OperatorContext<'_>) -> OperatorResult {
+        if batch.num_rows() == 0 {
+            return Ok(());
+        }
         refuse_changes(&batch)?;
         let key_columns = self.key.of(&batch)?;
         self.keys.read(&key_columns, batch.num_rows())?;
@@ -65,5 +80,15 @@ impl Operator for RollingAggregates {
         let records = RecordBatch::try_new(fitted(&self.aggregate.schema, &columns), columns)?;
         cx.emit(batch.with_records(records));
         Ok(())
+    }
+
+    fn snapshot(&mut self, _checkpoint: CheckpointId) -> OperatorResult<OperatorSnapshot> {
+        let table = self.backend.snapshot(TABLE, self.max_parallelism)?;
+        Ok(OperatorSnapshot { keyed: table.into_iter().collect(), operator: Vec::new() })
+    }
+
+    fn restore(&mut self, mut state: RestoredState, _cx: &mut OperatorContext<'_>) -> OperatorResult {
+        self.backend.restore(&state.take_keyed(TABLE))?;
+        refuse_state(&state)
     }
 }

@@ -1,0 +1,180 @@
+//! How the tables of a backend leave it and return.
+//!
+//! All namespaces share one table of rows, in the order of key groups: the key, the window, and a column per state. A
+//! row that returns finds its namespace and its key anew, so the tables may come from any number of instances.
+//!
+//! Refused: a state that is not registered any more, and a state whose type has changed beyond what
+//! [`adapt`](super::super::adapt) bridges. A state that the rows lack is new and empty.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, UInt32Array, new_null_array};
+use arrow::compute;
+use arrow::datatypes::{DataType, Int64Type};
+
+use super::{KeyedStateBackend, Namespace, NamespaceTable};
+use crate::checkpoint::snapshot::KeyedTable;
+use crate::state::codec::ColumnError;
+use crate::state::key_order::order;
+use crate::state::table_columns::{WINDOW_END, WINDOW_START, key_name, read_keys, state_name, state_of, table};
+use crate::state::{KeyBatch, Rows, Slot, StateError};
+use crate::window::TimeWindow;
+
+/// The rows of one namespace, in the order of key groups.
+struct Part {
+    groups: Vec<u32>,
+    columns: Vec<(String, ArrayRef)>,
+}
+
+impl KeyedStateBackend {
+    /// Everything in the backend as a table of this name; none when there are no keys.
+    ///
+    /// # Errors
+    ///
+    /// When a state's values exceed what a column can hold.
+    pub fn snapshot(&mut self, name: &str, max_parallelism: u32) -> Result<Option<KeyedTable>, StateError> {
+        let with_windows = self.tables.keys().any(|namespace| *namespace != Namespace::Void);
+        let states: Vec<&str> = self.states.iter().map(|(state, _)| state.as_str()).collect();
+        let mut parts = Vec::new();
+        for (namespace, contents) in &mut self.tables {
+            if !contents.index.is_empty() {
+                let window = with_windows.then_some(*namespace);
+                parts.push(part(contents, window, &states, max_parallelism)?);
+            }
+        }
+        if parts.is_empty() {
+            return Ok(None);
+        }
+        let Part { groups, columns } =
+            if parts.len() == 1 { parts.remove(0) } else { merged(&parts, max_parallelism)? };
+        let rows = table(columns, groups.len())?;
+        Ok(Some(KeyedTable { name: name.to_owned(), key_groups: UInt32Array::from(groups), rows }))
+    }
+
+    /// Takes rows back that [`snapshot`](Self::snapshot) made, in this backend or in others that registered the same
+    /// states. Called before there are any other keys.
+    ///
+    /// # Errors
+    ///
+    /// When the rows do not fit the states that are registered.
+    pub fn restore(&mut self, batches: &[RecordBatch]) -> Result<(), StateError> {
+        batches.iter().try_for_each(|batch| self.restore_rows(batch))
+    }
+
+    fn restore_rows(&mut self, batch: &RecordBatch) -> Result<(), StateError> {
+        let states: Vec<(usize, &ArrayRef)> = batch
+            .schema_ref()
+            .fields()
+            .iter()
+            .zip(batch.columns())
+            .filter_map(|(field, column)| Some((state_of(field.name())?, column)))
+            .map(|(name, column)| {
+                let position = self.states.iter().position(|(registered, _)| registered == name);
+                position.map(|position| (position, column)).ok_or_else(|| StateError::Dropped { name: name.to_owned() })
+            })
+            .collect::<Result<_, _>>()?;
+        let keys = read_keys(batch)?;
+        let mut slots = Vec::new();
+        for (namespace, rows) in rows_by_namespace(batch)? {
+            let picked = rows.as_ref().map_or(Rows::All(keys.len()), |rows| Rows::Picked(rows.values()));
+            let registered = &self.states;
+            let contents =
+                self.tables.entry(namespace).or_insert_with(|| NamespaceTable::new(keys.types().into(), registered));
+            slots_of(contents, &keys, picked, &mut slots)?;
+            for (position, column) in &states {
+                let values = match &rows {
+                    Some(rows) => compute::take(column, rows, None)?,
+                    None => (*column).clone(),
+                };
+                contents.columns[*position].restore(&slots, &values).map_err(|reason| StateError::Restore {
+                    name: registered[*position].0.clone(),
+                    reason: Box::new(reason),
+                })?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The rows of one namespace's table.
+fn part(
+    contents: &mut NamespaceTable,
+    window: Option<Namespace>,
+    states: &[&str],
+    max_parallelism: u32,
+) -> Result<Part, StateError> {
+    let (slots, groups) = contents.index.by_key_group(max_parallelism);
+    let keys = contents.index.columns(&slots)?;
+    let mut columns: Vec<(String, ArrayRef)> =
+        keys.into_iter().enumerate().map(|(index, column)| (key_name(index), column)).collect();
+    if let Some(namespace) = window {
+        let bound = |pick: fn(TimeWindow) -> i64| -> ArrayRef {
+            match namespace {
+                Namespace::Window(window) => Arc::new(Int64Array::from_value(pick(window), slots.len())),
+                Namespace::Void => new_null_array(&DataType::Int64, slots.len()),
+            }
+        };
+        columns.push((WINDOW_START.to_owned(), bound(|window| window.start)));
+        columns.push((WINDOW_END.to_owned(), bound(|window| window.end)));
+    }
+    for (name, column) in states.iter().zip(&mut contents.columns) {
+        let values = column
+            .snapshot(&slots)
+            .map_err(|reason| StateError::Snapshot { name: (*name).to_owned(), reason: Box::new(reason) })?;
+        columns.extend(values.map(|values| (state_name(name), values)));
+    }
+    Ok(Part { groups, columns })
+}
+
+/// The rows of several namespaces, in the order of key groups over all.
+fn merged(parts: &[Part], max_parallelism: u32) -> Result<Part, StateError> {
+    let places: Vec<(usize, usize)> =
+        parts.iter().enumerate().flat_map(|(part, rows)| (0..rows.groups.len()).map(move |row| (part, row))).collect();
+    let groups: Vec<u32> = parts.iter().flat_map(|part| part.groups.iter().copied()).collect();
+    let order = order(&groups, max_parallelism);
+    let places: Vec<(usize, usize)> = order.iter().map(|position| places[*position as usize]).collect();
+    let groups = order.iter().map(|position| groups[*position as usize]).collect();
+    let column = |(index, (name, _)): (usize, &(String, ArrayRef))| {
+        let of_parts: Vec<&dyn Array> = parts.iter().map(|part| part.columns[index].1.as_ref()).collect();
+        Ok((name.clone(), compute::interleave(&of_parts, &places)?))
+    };
+    let columns = parts[0].columns.iter().enumerate().map(column).collect::<Result<Vec<_>, StateError>>()?;
+    Ok(Part { groups, columns })
+}
+
+/// Which rows belong to which namespace; absent rows are all of them.
+fn rows_by_namespace(batch: &RecordBatch) -> Result<Vec<(Namespace, Option<UInt32Array>)>, StateError> {
+    let bound = |name: &str| batch.column_by_name(name).and_then(|column| column.as_primitive_opt::<Int64Type>());
+    let (Some(starts), Some(ends)) = (bound(WINDOW_START), bound(WINDOW_END)) else {
+        return Ok(vec![(Namespace::Void, None)]);
+    };
+    let mut rows: BTreeMap<Namespace, Vec<u32>> = BTreeMap::new();
+    for row in 0..batch.num_rows() {
+        let namespace = match starts.is_valid(row) && ends.is_valid(row) {
+            true => Namespace::Window(TimeWindow::new(starts.value(row), ends.value(row))),
+            false => Namespace::Void,
+        };
+        rows.entry(namespace).or_default().push(row as u32);
+    }
+    Ok(rows.into_iter().map(|(namespace, rows)| (namespace, Some(rows.into()))).collect())
+}
+
+/// Slots for keys that come back. Each is new, or the rows are not of a snapshot's making.
+fn slots_of(
+    contents: &mut NamespaceTable,
+    keys: &KeyBatch,
+    rows: Rows<'_>,
+    slots: &mut Vec<Slot>,
+) -> Result<(), StateError> {
+    let known = contents.index.len();
+    contents.slots(keys, rows, slots)?;
+    if contents.index.len() != known + slots.len() {
+        let reason = ColumnError::Corrupt { what: "a key is there twice" };
+        return Err(StateError::Restore { name: "key".to_owned(), reason: Box::new(reason) });
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;
