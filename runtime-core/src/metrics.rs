@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
-use crate::time::{EpochMillis, MIN_WATERMARK};
+use crate::time::{EpochMillis, MIN_WATERMARK, Moment};
 
 /// A total that only grows.
 #[derive(Debug, Clone, Default)]
@@ -78,6 +78,63 @@ impl OperatorMetricGroup {
 /// Name of the counter of records that came too late for their window.
 pub const NUM_LATE_RECORDS_DROPPED: &str = "numLateRecordsDropped";
 
+/// What a task is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Occupation {
+    /// It works.
+    Busy,
+    /// It has no input.
+    Idle,
+    /// It waits for room downstream.
+    Backpressured,
+}
+
+/// How long a task was occupied with what, in nanoseconds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct TimeSpent {
+    /// Working.
+    pub busy_ns: u64,
+    /// Without input.
+    pub idle_ns: u64,
+    /// Waiting for room downstream.
+    pub backpressured_ns: u64,
+}
+
+impl TimeSpent {
+    fn add(&mut self, occupation: Occupation, nanos: u64) {
+        match occupation {
+            Occupation::Busy => self.busy_ns += nanos,
+            Occupation::Idle => self.idle_ns += nanos,
+            Occupation::Backpressured => self.backpressured_ns += nanos,
+        }
+    }
+}
+
+/// How a task spends its time. What it is doing now counts too, however long it has been doing it: a task that is stuck
+/// in user code is busy. The lock is taken twice per pause.
+#[derive(Debug, Clone, Default)]
+pub struct TaskTime(Arc<Mutex<(TimeSpent, Option<(Occupation, Moment)>)>>);
+
+impl TaskTime {
+    /// From `now` on the task does this; none when it has ended.
+    pub fn enter(&self, occupation: Option<Occupation>, now: Moment) {
+        let mut time = self.0.lock();
+        if let Some((before, since)) = time.1 {
+            time.0.add(before, now.0.saturating_sub(since.0));
+        }
+        time.1 = occupation.map(|occupation| (occupation, now));
+    }
+
+    /// The time spent until `now`.
+    pub fn spent(&self, now: Moment) -> TimeSpent {
+        let (mut spent, current) = *self.0.lock();
+        if let Some((occupation, since)) = current {
+            spent.add(occupation, now.0.saturating_sub(since.0));
+        }
+        spent
+    }
+}
+
 /// The counters of one task.
 #[derive(Debug, Clone, Default)]
 pub struct TaskMetricGroup {
@@ -89,14 +146,27 @@ pub struct TaskMetricGroup {
     pub bytes_in: Counter,
     /// Bytes sent to other tasks.
     pub bytes_out: Counter,
-    /// Nanoseconds spent working.
-    pub busy_ns: Counter,
-    /// Nanoseconds spent without input.
-    pub idle_ns: Counter,
-    /// Nanoseconds spent waiting for room downstream.
-    pub backpressured_ns: Counter,
+    /// How the task spends its time.
+    pub time: TaskTime,
     /// The combined watermark of the inputs.
     pub watermark: WatermarkGauge,
     /// The chain's operators, in order.
     pub operators: Vec<OperatorMetricGroup>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_task_is_doing_counts_before_it_ends() {
+        let time = TaskTime::default();
+        time.enter(Some(Occupation::Idle), Moment(0));
+        time.enter(Some(Occupation::Busy), Moment(10));
+        assert_eq!(time.spent(Moment(100)), TimeSpent { idle_ns: 10, busy_ns: 90, backpressured_ns: 0 });
+        time.enter(Some(Occupation::Backpressured), Moment(100));
+        assert_eq!(time.spent(Moment(107)), TimeSpent { idle_ns: 10, busy_ns: 90, backpressured_ns: 7 });
+        time.enter(None, Moment(110));
+        assert_eq!(time.spent(Moment(999)), TimeSpent { idle_ns: 10, busy_ns: 90, backpressured_ns: 10 });
+    }
 }

@@ -19,6 +19,8 @@
 //! [`Step::Ran`] when it should be called again at once, and [`Step::Idle`] when it waits: for input, for room
 //! downstream, for a timer. Whatever it waits for calls the task's waker.
 //!
+//! A batch that takes the operators long is given to them in portions, one per step (`portion`).
+//!
 //! Invariants: elements of one channel are processed in order; a watermark never leaves before what it released;
 //! records that were taken from an input are in the state or in an output when the step ends; pending output is
 //! flushed before the task goes idle.
@@ -29,6 +31,7 @@ pub mod checkpointing;
 pub mod driver;
 pub mod outputs;
 pub mod partition;
+mod portion;
 pub mod valve;
 
 use std::sync::Arc;
@@ -51,6 +54,7 @@ use self::checkpointing::{
     CheckpointCommand, CheckpointListener, DeclineReason, FINAL_SNAPSHOT, Part, PartialSnapshot, TaskSnapshot,
 };
 use self::outputs::Outputs;
+use self::portion::Portions;
 use self::valve::{Valve, ValveOutput};
 
 /// Why a task could not go on: an operator's error and the operator it came from.
@@ -128,6 +132,9 @@ pub struct StreamTask {
     metrics: TaskMetricGroup,
     waker: TaskWaker,
     phase: Phase,
+    portions: Portions,
+    /// Triggers that came while a source's batch was half processed; its position is behind the whole batch.
+    deferred: Vec<CheckpointBarrier>,
     /// None for a job without checkpoints.
     listener: Option<Arc<dyn CheckpointListener>>,
     alignment: Alignment,
@@ -170,6 +177,8 @@ impl StreamTask {
             metrics,
             waker,
             phase: Phase::Running,
+            portions: Portions::default(),
+            deferred: Vec::new(),
             listener: None,
             alignment,
             partial: Vec::new(),
@@ -289,6 +298,9 @@ impl StreamTask {
             return Ok(Step::Idle { waits_for: WaitsFor::Sink, until: Wakeup::OnEvent });
         }
         self.chain.fire_timers(now, &mut self.outputs)?;
+        if !self.portions.is_empty() {
+            return self.run_portion(now);
+        }
         let polled = match &mut self.input {
             TaskInput::Source(_) if self.source_ended => return self.on_source(SourcePoll::End, now),
             TaskInput::Source(reader) => {
@@ -303,11 +315,30 @@ impl StreamTask {
         }
     }
 
+    /// Gives the chain the next portion of the batch that came last.
+    fn run_portion(&mut self, now: Now) -> Result<Step, TaskError> {
+        let Some((input, batch)) = self.portions.next() else { return Ok(Step::Ran) };
+        let rows = batch.num_rows();
+        match &self.input {
+            TaskInput::Source(_) => {
+                self.chain.emit_from_head(StreamElement::Batch(batch), now, &mut self.outputs)?;
+            }
+            TaskInput::Gate { .. } => self.chain.process_head(input, batch, now, &mut self.outputs)?,
+        }
+        self.portions.took(rows, self.chain.head_runtime().env.moment().since(now.moment));
+        if self.portions.is_empty() {
+            for barrier in std::mem::take(&mut self.deferred) {
+                self.trigger(barrier, now)?;
+            }
+        }
+        Ok(Step::Ran)
+    }
+
     fn on_source(&mut self, polled: SourcePoll, now: Now) -> Result<Step, TaskError> {
         match polled {
             SourcePoll::Batch(batch) => {
-                self.chain.emit_from_head(StreamElement::Batch(batch), now, &mut self.outputs)?;
-                Ok(Step::Ran)
+                self.portions.put(0, batch);
+                self.run_portion(now)
             }
             SourcePoll::Watermark(watermark) => {
                 self.metrics.watermark.set(watermark);
@@ -332,7 +363,8 @@ impl StreamTask {
                 self.metrics.records_in.add(batch.num_rows() as u64);
                 self.metrics.bytes_in.add(batch.size_bytes() as u64);
                 self.valve.active(channel);
-                self.chain.process_head(input, batch, now, &mut self.outputs)?;
+                self.portions.put(input, batch);
+                return self.run_portion(now);
             }
             StreamElement::Watermark(watermark) => {
                 let output = self.valve.watermark(channel, watermark);
@@ -398,6 +430,10 @@ impl StreamTask {
     }
 
     fn trigger(&mut self, barrier: CheckpointBarrier, now: Now) -> Result<(), TaskError> {
+        if !self.portions.is_empty() && matches!(self.input, TaskInput::Source(_)) {
+            self.deferred.push(barrier);
+            return Ok(());
+        }
         let checkpoint = barrier.checkpoint;
         let refused = match self.phase {
             Phase::Running | Phase::Finishing { .. } => match self.alignment.triggered(barrier, now.moment) {

@@ -4,6 +4,7 @@
 //! or [`BadMessage`] with the field that is wrong.
 
 pub mod address;
+pub mod checkpoint;
 pub mod control;
 mod failure;
 mod graph;

@@ -12,8 +12,11 @@
 //! Invariants: a command of another epoch is refused; every deployed attempt reports exactly one terminal state; when
 //! [`run`] returns, every task thread has been told to stop.
 
+mod attempts;
+pub mod checkpoints;
 pub mod crash;
 pub mod deployment;
+mod launch;
 pub mod peers;
 pub mod process;
 pub mod report;
@@ -25,13 +28,15 @@ use std::time::Duration;
 
 use pelton_proto as proto;
 use pelton_proto::job_master_client::JobMasterClient;
+use pelton_runtime_core::element::{CheckpointBarrier, CheckpointId};
 use pelton_runtime_core::env::Env;
 use pelton_runtime_core::failure::error_chain;
 use pelton_runtime_core::graph::JobGraph;
 use pelton_runtime_core::graph::program::Program;
 use pelton_runtime_core::id::ExecutionAttemptId;
 use pelton_runtime_core::scheduler::heartbeat;
-use pelton_runtime_core::task::driver::TaskControl;
+use pelton_runtime_core::task::checkpointing::CheckpointCommand;
+use pelton_runtime_core::task::driver::{NotTold, TaskControl};
 use pelton_runtime_core::time::Moment;
 use pelton_runtime_core::wire::{self, BadMessage};
 use tokio::sync::mpsc;
@@ -212,7 +217,8 @@ impl Worker {
                 },
                 () = self.env.sleep_until(next_metrics) => {
                     next_metrics = self.env.moment().after(METRICS_INTERVAL);
-                    let report = self.deployment.metrics();
+                    let report = self.deployment.metrics(self.env.moment());
+                    self.forget_ended_tasks();
                     if !report.tasks.is_empty() {
                         self.reporter.send(proto::worker_report::Report::Metrics(report)).await;
                     }
@@ -234,6 +240,11 @@ impl Worker {
         }
     }
 
+    fn forget_ended_tasks(&mut self) {
+        let deployment = &self.deployment;
+        self.tasks.retain(|attempt, _| deployment.holds(*attempt));
+    }
+
     async fn handle(&mut self, command: proto::WorkerCommand) -> Result<Next, WorkerError> {
         use proto::worker_command::Command;
         if command.epoch != self.setup.epoch.0 {
@@ -250,7 +261,7 @@ impl Worker {
                     // A stock job's graph travels with its deployment; a program's is the one that was built here.
                     self.deployment.check_graph(&JobGraph::from_wire(graph)?)?;
                 }
-                let tasks = self.deployment.deploy(&self.env, &deploy, &self.reporter).await?;
+                let tasks = self.deployment.deploy(&deploy, &self.reporter).await?;
                 self.tasks.extend(tasks);
             }
             Command::Cancel(cancel) => {
@@ -262,11 +273,47 @@ impl Worker {
             }
             Command::ShutDown(_) => return Ok(Next::ShutDown),
             Command::Heartbeat(_) => {}
-            Command::TriggerCheckpoint(_) | Command::CheckpointCompleted(_) | Command::CheckpointAborted(_) => {
-                tracing::warn!("ignoring a command about a checkpoint: this version takes none");
+            Command::TriggerCheckpoint(trigger) => self.trigger(&trigger).await?,
+            Command::CheckpointCompleted(completed) => {
+                let checkpoint = CheckpointId(completed.checkpoint_id);
+                self.tell(&completed.attempt_ids, &CheckpointCommand::Completed(checkpoint))?;
+            }
+            Command::CheckpointAborted(aborted) => {
+                let checkpoint = CheckpointId(aborted.checkpoint_id);
+                self.tell(&aborted.attempt_ids, &CheckpointCommand::Aborted(checkpoint))?;
             }
         }
         Ok(Next::Continue)
+    }
+
+    /// Has tasks take part in a checkpoint. Those that are gone do so by their end, which is on its way.
+    async fn trigger(&mut self, trigger: &proto::TriggerCheckpoint) -> Result<(), WorkerError> {
+        let checkpoint = CheckpointId(trigger.checkpoint_id);
+        let barrier = CheckpointBarrier { checkpoint, triggered_at: trigger.triggered_at_ms };
+        for attempt in &trigger.attempt_ids {
+            let attempt: ExecutionAttemptId = wire::id(attempt, "attempt_id")?;
+            let told = match self.tasks.get(&attempt) {
+                Some(task) => task.send(CheckpointCommand::Trigger(barrier.clone())),
+                None => Err(NotTold::Ended),
+            };
+            if let Err(reason @ NotTold::Stuck) = told {
+                self.reporter.send(checkpoints::declined(attempt, checkpoint, reason.to_string())).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells tasks what became of a checkpoint; those that are gone need not know.
+    fn tell(&self, attempts: &[Vec<u8>], command: &CheckpointCommand) -> Result<(), WorkerError> {
+        for attempt in attempts {
+            let attempt: ExecutionAttemptId = wire::id(attempt, "attempt_id")?;
+            if let Some(task) = self.tasks.get(&attempt)
+                && let Err(reason) = task.send(command.clone())
+            {
+                tracing::debug!(%attempt, ?command, %reason, "a task was not told of a checkpoint");
+            }
+        }
+        Ok(())
     }
 
     fn lost(&self, source: Option<Box<dyn std::error::Error + Send + Sync>>) -> WorkerError {

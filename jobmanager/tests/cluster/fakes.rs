@@ -326,6 +326,7 @@ impl Worker {
             state: state.to_owned(),
             failure,
             final_state: None,
+            last_checkpoint: None,
         };
         let report = Some(proto::worker_report::Report::TaskState(change));
         self.reports.send(proto::WorkerReport { report, ..self.who.clone() }).await.expect("open");

@@ -12,8 +12,8 @@ use parking_lot::Mutex;
 use crate::element::Wakeup;
 use crate::env::Env;
 use crate::failure::{FailureClass, error_chain};
+use crate::metrics::Occupation;
 use crate::operator::TaskWaker;
-use crate::time::Moment;
 
 use super::checkpointing::{CheckpointCommand, DeclineReason};
 use super::{Now, Step, StreamTask, TaskError, WaitsFor};
@@ -179,6 +179,7 @@ pub fn drive(env: &Env, control: &TaskControl, mut task: StreamTask, on_running:
             task.decline(barrier.checkpoint, DeclineReason::NotRunning);
         }
     }
+    task.metrics().time.enter(None, env.moment());
     // What closing does wrong no longer matters to the outcome, but must not take the worker down.
     if catch_unwind(AssertUnwindSafe(|| task.close())).is_err() {
         tracing::warn!("an operator panicked while it was closed");
@@ -207,6 +208,8 @@ fn run(
     on_running: impl FnOnce(),
 ) -> Result<TaskEnd, TaskError> {
     let mut at = env.moment();
+    let time = task.metrics().time.clone();
+    time.enter(Some(Occupation::Busy), at);
     task.open(Now { wall: env.wall_clock(), moment: at })?;
     on_running();
     loop {
@@ -221,32 +224,23 @@ fn run(
             task.command(command, now)?;
         }
         let step = task.step(now)?;
-        at = lap(env, at, &task.metrics().busy_ns);
+        at = env.moment();
         match step {
             Step::Ran => {}
             Step::Finished => return Ok(TaskEnd::Finished),
             Step::Idle { waits_for, until } => {
+                let occupation = match waits_for {
+                    WaitsFor::Input => Occupation::Idle,
+                    WaitsFor::Room => Occupation::Backpressured,
+                    WaitsFor::Sink => Occupation::Busy,
+                };
+                time.enter(Some(occupation), at);
                 control.shared.park(env, until);
-                let metrics = task.metrics();
-                at = lap(
-                    env,
-                    at,
-                    match waits_for {
-                        WaitsFor::Input => &metrics.idle_ns,
-                        WaitsFor::Room => &metrics.backpressured_ns,
-                        WaitsFor::Sink => &metrics.busy_ns,
-                    },
-                );
+                at = env.moment();
+                time.enter(Some(Occupation::Busy), at);
             }
         }
     }
-}
-
-/// Adds the time since `start` to `counter` and answers with now.
-fn lap(env: &Env, start: Moment, counter: &crate::metrics::Counter) -> Moment {
-    let now = env.moment();
-    counter.add(now.0 - start.0);
-    now
 }
 
 fn failed(error: &TaskError) -> TaskEnd {

@@ -5,32 +5,30 @@
 //!                                      in another one  RemoteWriter here, registered channel there
 //! ```
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
 use pelton_proto as proto;
-use pelton_runtime_core::config::{Configuration, options};
+use pelton_runtime_core::config::Configuration;
 use pelton_runtime_core::env::Env;
 use pelton_runtime_core::exchange::ElementWriter;
 use pelton_runtime_core::exchange::channel::ChannelId;
 use pelton_runtime_core::exchange::input_queue::{ChannelWriter, InputQueue};
 use pelton_runtime_core::exchange::lost::LostChannels;
-use pelton_runtime_core::failure::{Classify, FailedSubtask, FailureCause, FailureClass, error_chain};
-use pelton_runtime_core::graph::program::{OperatorCode, Program};
-use pelton_runtime_core::graph::{JobGraph, JobVertex};
+use pelton_runtime_core::failure::{FailureClass, error_chain};
+use pelton_runtime_core::graph::JobGraph;
+use pelton_runtime_core::graph::program::Program;
 use pelton_runtime_core::id::{ExecutionAttemptId, WorkerId};
-use pelton_runtime_core::metrics::{OperatorMetricGroup, TaskMetricGroup};
-use pelton_runtime_core::operator::{OperatorError, OperatorRuntime};
 use pelton_runtime_core::scheduler::status::ExecutionState;
-use pelton_runtime_core::task::chain::{Chain, ChainedOperator};
-use pelton_runtime_core::task::driver::{TaskControl, TaskEnd, caught, drive};
-use pelton_runtime_core::task::outputs::{EdgeOutput, Outputs};
-use pelton_runtime_core::task::{StreamTask, TaskInput};
+use pelton_runtime_core::task::driver::TaskControl;
+use pelton_runtime_core::task::outputs::EdgeOutput;
+use pelton_runtime_core::time::Moment;
 use pelton_runtime_core::wire::{self, BadMessage};
 use tokio::sync::mpsc;
 
-use super::crash;
+use super::attempts::Attempts;
+use super::checkpoints;
+use super::launch::{self, Connected, Launcher};
 use super::peers::Peers;
 use super::report::Reporter;
 use super::setup::WorkerSetup;
@@ -64,16 +62,10 @@ pub enum DeployError {
 pub struct Deployment {
     program: Arc<Program>,
     setup: WorkerSetup,
-    configuration: Configuration,
     peers: Peers,
     channel_bytes: usize,
-    deployed: Arc<Mutex<BTreeMap<ExecutionAttemptId, DeployedTask>>>,
-}
-
-struct DeployedTask {
-    metrics: TaskMetricGroup,
-    /// Its last counters were reported after it had ended.
-    ended: bool,
+    attempts: Attempts,
+    launcher: Launcher,
 }
 
 struct Placement {
@@ -85,14 +77,14 @@ struct Placement {
 type Locations = HashMap<(u32, u32), Placement>;
 
 /// One task of a deployment, on its way to a thread.
-struct Planned {
-    vertex: usize,
-    subtask: u32,
-    attempt: ExecutionAttemptId,
-    attempt_number: u32,
-    control: TaskControl,
+pub(super) struct Planned {
+    pub(super) vertex: usize,
+    pub(super) subtask: u32,
+    pub(super) attempt: ExecutionAttemptId,
+    pub(super) attempt_number: u32,
+    pub(super) control: TaskControl,
     /// None for sources.
-    queue: Option<(InputQueue, Vec<u32>)>,
+    pub(super) queue: Option<(InputQueue, Vec<u32>)>,
 }
 
 impl Deployment {
@@ -106,7 +98,11 @@ impl Deployment {
             .map_err(|errors| std::io::Error::new(std::io::ErrorKind::InvalidInput, errors.to_string()))?;
         let channel_bytes = channel_bytes(&program.graph, setup.memory.network);
         let peers = Peers::start(env, setup, channel_bytes).await?;
-        Ok(Self { program, setup: setup.clone(), configuration, peers, channel_bytes, deployed: Arc::default() })
+        let attempts = Attempts::default();
+        let checkpoints = checkpoints::of_job(env, setup, &configuration)?;
+        let (code, known) = (Arc::clone(&program), attempts.clone());
+        let launcher = Launcher::new(env.clone(), code, setup.clone(), &configuration, known, checkpoints);
+        Ok(Self { program, setup: setup.clone(), peers, channel_bytes, attempts, launcher })
     }
 
     /// `host:port` at which other workers send data.
@@ -137,7 +133,6 @@ impl Deployment {
     /// When the deployment does not fit the graph.
     pub async fn deploy(
         &mut self,
-        env: &Env,
         deploy: &proto::DeployTasks,
         reporter: &Reporter,
     ) -> Result<Vec<(ExecutionAttemptId, TaskControl)>, DeployError> {
@@ -151,31 +146,28 @@ impl Deployment {
         let mut connected = Vec::with_capacity(planned.len());
         for mut task in planned {
             let outputs = self.connect_outputs(&mut task, &locations, &mut local)?;
-            connected.push((task, outputs));
+            connected.push(Connected { task, outputs });
         }
         let mut controls = Vec::with_capacity(connected.len());
-        for (task, outputs) in connected {
+        for Connected { task, .. } in &connected {
             controls.push((task.attempt, task.control.clone()));
-            reporter.task_state(task.attempt, ExecutionState::Initializing, None).await;
-            let attempt = task.attempt;
-            if let Err(cause) = self.launch(env, task, outputs, reporter) {
-                reporter.task_state(attempt, ExecutionState::Failed, Some(*cause)).await;
-            }
+            self.attempts.insert(task.attempt, launch::metrics_of(&self.program.graph.vertices[task.vertex]));
         }
+        for &(attempt, _) in &controls {
+            reporter.task_state(attempt, ExecutionState::Initializing, None).await;
+        }
+        self.launcher.launch_all(connected, deploy.restore.clone(), reporter).await;
         Ok(controls)
     }
 
     /// The counters of all attempts, for the last time of those that have ended.
-    pub fn metrics(&self) -> proto::MetricsReport {
-        let mut deployed = self.deployed.lock();
-        let tasks = deployed.iter().map(|(attempt, task)| task_metrics(*attempt, &task.metrics)).collect();
-        deployed.retain(|attempt, task| {
-            if task.ended {
-                self.peers.retire(*attempt);
-            }
-            !task.ended
-        });
-        proto::MetricsReport { tasks }
+    pub fn metrics(&self, now: Moment) -> proto::MetricsReport {
+        self.attempts.report(now, |attempt| self.peers.retire(attempt))
+    }
+
+    /// Whether the attempt runs, or its last counters have not been reported.
+    pub fn holds(&self, attempt: ExecutionAttemptId) -> bool {
+        self.attempts.holds(attempt)
     }
 
     /// Fails every task at the ends of lost channels.
@@ -283,61 +275,6 @@ impl Deployment {
         }
         Ok(outputs)
     }
-
-    /// Builds the task's operators and starts its thread.
-    fn launch(
-        &self,
-        env: &Env,
-        task: Planned,
-        outputs: Vec<EdgeOutput>,
-        reporter: &Reporter,
-    ) -> Result<(), Box<FailureCause>> {
-        let vertex = &self.program.graph.vertices[task.vertex];
-        let subtask =
-            FailedSubtask { name: vertex.name.clone(), subtask: task.subtask, parallelism: vertex.parallelism };
-        let report = TaskReport {
-            attempt: task.attempt,
-            subtask: subtask.clone(),
-            setup: self.setup.clone(),
-            env: env.clone(),
-            reporter: reporter.clone(),
-            deployed: Arc::clone(&self.deployed),
-        };
-        let metrics = TaskMetricGroup {
-            operators: vertex.operators.iter().map(|_| OperatorMetricGroup::default()).collect(),
-            ..TaskMetricGroup::default()
-        };
-        self.deployed.lock().insert(task.attempt, DeployedTask { metrics: metrics.clone(), ended: false });
-        let build = TaskBuild {
-            program: Arc::clone(&self.program),
-            setup: self.setup.clone(),
-            configuration: Arc::new(self.setup.configuration.clone()),
-            buffer_timeout: buffer_timeout(&self.configuration),
-            env: env.clone(),
-            metrics,
-        };
-        let attempt = task.attempt;
-        let (thread_env, name) = (env.clone(), thread_name(&subtask));
-        let thread = env.spawn_thread(name, move || {
-            crash::set_task(report.subtask.to_string());
-            let control = task.control.clone();
-            let end = match caught(|| build.task(task, outputs)) {
-                Err(panic) => panic,
-                Ok(Ok(stream_task)) => drive(&thread_env, &control, stream_task, || {
-                    report.state(ExecutionState::Running, None);
-                }),
-                Ok(Err(error)) => TaskEnd::Failed { class: error.class(), message: error_chain(&error) },
-            };
-            report.end(end);
-        });
-        thread.map_err(|error| {
-            self.deployed.lock().entry(attempt).and_modify(|task| task.ended = true);
-            let message = format!("the operating system refuses another thread: {error}");
-            let mut cause = FailureCause::new(FailureClass::System, message, env.wall_clock());
-            cause.subtask = Some(subtask);
-            Box::new(cause)
-        })
-    }
 }
 
 /// The capacity of every channel: its share of the worker's network memory.
@@ -353,109 +290,6 @@ fn channel_bytes(graph: &JobGraph, network_bytes: u64) -> usize {
     // Every channel may be filled here and on the way: its sender holds as much as its reader.
     let share = network_bytes / (2 * channels.max(1));
     usize::try_from(share).unwrap_or(usize::MAX).clamp(CHANNEL_BYTES_MIN, CHANNEL_BYTES_MAX)
-}
-
-fn buffer_timeout(configuration: &Configuration) -> Option<std::time::Duration> {
-    configuration
-        .get(&options::execution::BUFFER_TIMEOUT_ENABLED)
-        .then(|| configuration.get(&options::execution::BUFFER_TIMEOUT))
-}
-
-/// What a task's thread needs to build its task.
-struct TaskBuild {
-    program: Arc<Program>,
-    setup: WorkerSetup,
-    configuration: Arc<BTreeMap<String, String>>,
-    buffer_timeout: Option<std::time::Duration>,
-    env: Env,
-    metrics: TaskMetricGroup,
-}
-
-impl TaskBuild {
-    fn task(self, task: Planned, outputs: Vec<EdgeOutput>) -> Result<StreamTask, OperatorError> {
-        let vertex = &self.program.graph.vertices[task.vertex];
-        let mut chained = Vec::with_capacity(vertex.operators.len());
-        let mut input = task.queue.map(|(queue, inputs)| TaskInput::Gate { queue, inputs });
-        for index in 0..vertex.operators.len() {
-            let runtime = self.runtime(vertex, index, task.subtask, task.attempt_number, &task.control);
-            let code = self.program.code.get(&runtime.operator_id).ok_or_else(|| {
-                OperatorError::data(format!("the program has no code for the operator `{}`", runtime.operator_name))
-            })?;
-            let operator = match code {
-                OperatorCode::Source(factory) => {
-                    input = Some(TaskInput::Source(factory.create(&runtime)?));
-                    None
-                }
-                OperatorCode::Operator(factory) => Some(factory.create(&runtime)?),
-            };
-            chained.push(ChainedOperator { operator, runtime });
-        }
-        let input = input.ok_or_else(|| OperatorError::data(format!("`{}` has no input", vertex.name)))?;
-        let outputs = Outputs::new(outputs, self.buffer_timeout, self.metrics.clone());
-        Ok(StreamTask::new(input, Chain::new(vertex, chained), outputs, self.metrics, task.control.waker()))
-    }
-
-    fn runtime(
-        &self,
-        vertex: &JobVertex,
-        index: usize,
-        subtask: u32,
-        attempt_number: u32,
-        control: &TaskControl,
-    ) -> OperatorRuntime {
-        let operator = &vertex.operators[index];
-        OperatorRuntime {
-            job_id: self.setup.job_id,
-            operator_id: operator.id,
-            operator_name: operator.name.as_str().into(),
-            task_name: vertex.name.as_str().into(),
-            subtask,
-            parallelism: vertex.parallelism,
-            max_parallelism: vertex.max_parallelism,
-            attempt_number,
-            checkpointing: false,
-            configuration: Arc::clone(&self.configuration),
-            env: self.env.clone(),
-            waker: control.waker(),
-            metrics: self.metrics.operators[index].clone(),
-        }
-    }
-}
-
-/// What a task's thread tells of itself.
-struct TaskReport {
-    attempt: ExecutionAttemptId,
-    subtask: FailedSubtask,
-    setup: WorkerSetup,
-    env: Env,
-    reporter: Reporter,
-    deployed: Arc<Mutex<BTreeMap<ExecutionAttemptId, DeployedTask>>>,
-}
-
-impl TaskReport {
-    fn state(&self, state: ExecutionState, failure: Option<FailureCause>) {
-        self.reporter.task_state_blocking(self.attempt, state, failure);
-    }
-
-    fn end(&self, end: TaskEnd) {
-        // The last counters arrive before the last state, so that a finished job shows them.
-        let metrics = self.deployed.lock().get_mut(&self.attempt).map(|task| {
-            task.ended = true;
-            task_metrics(self.attempt, &task.metrics)
-        });
-        self.reporter.metrics_blocking(proto::MetricsReport { tasks: metrics.into_iter().collect() });
-        match end {
-            TaskEnd::Finished => self.state(ExecutionState::Finished, None),
-            TaskEnd::Canceled => self.state(ExecutionState::Canceled, None),
-            TaskEnd::Failed { class, message } => {
-                let mut cause = FailureCause::new(class, message, self.env.wall_clock());
-                cause.subtask = Some(self.subtask.clone());
-                cause.host = Some(self.setup.host.clone());
-                cause.task_manager = Some(self.setup.task_manager_id.clone());
-                self.state(ExecutionState::Failed, Some(cause));
-            }
-        }
-    }
 }
 
 fn locations(deploy: &proto::DeployTasks) -> Result<Locations, DeployError> {
@@ -490,44 +324,4 @@ fn channel_id(
     // A valid graph came as a message whose indices are 32 bits wide.
     let edge = u32::try_from(edge).unwrap_or(u32::MAX);
     ChannelId { edge, producer, consumer, producer_attempt, consumer_attempt }
-}
-
-/// What `ps` and debuggers show: Linux keeps 15 bytes of it.
-fn thread_name(subtask: &FailedSubtask) -> String {
-    let short: String = subtask.name.chars().filter(|c| c.is_ascii_alphanumeric()).take(9).collect();
-    format!("{short}-{}", subtask.subtask + 1)
-}
-
-fn task_metrics(attempt: ExecutionAttemptId, metrics: &TaskMetricGroup) -> proto::TaskMetrics {
-    let operators: Vec<_> = metrics
-        .operators
-        .iter()
-        .zip(0..)
-        .map(|(group, operator)| proto::OperatorMetrics {
-            operator,
-            records_in: group.records_in.get(),
-            records_out: group.records_out.get(),
-            watermark_ms: group.watermark.get(),
-            counters: group.named().into_iter().map(|(name, value)| proto::NamedCounter { name, value }).collect(),
-        })
-        .collect();
-    let late = operators
-        .iter()
-        .flat_map(|operator| &operator.counters)
-        .filter(|counter| counter.name == pelton_runtime_core::metrics::NUM_LATE_RECORDS_DROPPED)
-        .map(|counter| counter.value)
-        .sum();
-    proto::TaskMetrics {
-        attempt_id: attempt.to_wire(),
-        records_in: metrics.records_in.get(),
-        records_out: metrics.records_out.get(),
-        bytes_in: metrics.bytes_in.get(),
-        bytes_out: metrics.bytes_out.get(),
-        busy_ns: metrics.busy_ns.get(),
-        idle_ns: metrics.idle_ns.get(),
-        backpressured_ns: metrics.backpressured_ns.get(),
-        watermark_ms: metrics.watermark.get(),
-        late_records_dropped: late,
-        operators,
-    }
 }

@@ -1,6 +1,8 @@
 //! What a worker tells its JobMaster.
 
 use pelton_proto as proto;
+use pelton_runtime_core::checkpoint::record::StateHandle;
+use pelton_runtime_core::element::CheckpointId;
 use pelton_runtime_core::failure::FailureCause;
 use pelton_runtime_core::id::ExecutionAttemptId;
 use pelton_runtime_core::scheduler::status::ExecutionState;
@@ -30,11 +32,16 @@ impl Reporter {
         }
     }
 
+    /// Sends a report from a task's thread.
+    pub fn send_blocking(&self, report: proto::worker_report::Report) {
+        if self.reports.blocking_send(self.envelope(report)).is_err() {
+            tracing::debug!("a report was not sent: the connection to the JobMaster is gone");
+        }
+    }
+
     /// Sends counters from a task's thread.
     pub fn metrics_blocking(&self, metrics: proto::MetricsReport) {
-        if self.reports.blocking_send(self.envelope(proto::worker_report::Report::Metrics(metrics))).is_err() {
-            tracing::debug!("a task's counters were not sent: the connection to the JobMaster is gone");
-        }
+        self.send_blocking(proto::worker_report::Report::Metrics(metrics));
     }
 
     /// Sends an attempt's new state from a task's thread.
@@ -53,6 +60,23 @@ impl Reporter {
     /// Sends an attempt's new state.
     pub async fn task_state(&self, attempt: ExecutionAttemptId, state: ExecutionState, failure: Option<FailureCause>) {
         self.send(task_state(attempt, state, failure)).await;
+    }
+
+    /// Says that an attempt has finished, with the state that stands for it from now on.
+    pub async fn task_finished(
+        &self,
+        attempt: ExecutionAttemptId,
+        state: &StateHandle,
+        last_checkpoint: Option<CheckpointId>,
+    ) {
+        self.send(proto::worker_report::Report::TaskState(proto::TaskStateChanged {
+            attempt_id: attempt.to_wire(),
+            state: ExecutionState::Finished.as_str().to_owned(),
+            failure: None,
+            final_state: Some(state.to_wire()),
+            last_checkpoint: last_checkpoint.map(|checkpoint| checkpoint.0),
+        }))
+        .await;
     }
 
     fn envelope(&self, report: proto::worker_report::Report) -> proto::WorkerReport {
@@ -75,5 +99,6 @@ fn task_state(
         state: state.as_str().to_owned(),
         failure: failure.map(Into::into),
         final_state: None,
+        last_checkpoint: None,
     })
 }

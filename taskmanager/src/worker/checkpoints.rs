@@ -1,0 +1,257 @@
+//! A worker's part in checkpoints: its tasks' state on the way to storage, and back at a restart.
+//!
+//! ```text
+//!  task ── snapshot ──► bytes ── at most `inline_max`: in the acknowledgement ──────────────► JobMaster
+//!                         └───── more: a file, durable before it is acknowledged ──► storage
+//! ```
+//!
+//! Nothing of this runs on a task's thread but handing over. What cannot be stored is declined with the reason; the task
+//! goes on. A finished task's last state must be stored, or the task counts as failed: no later checkpoint could be
+//! taken without it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use pelton_proto as proto;
+use pelton_runtime_core::checkpoint::layout;
+use pelton_runtime_core::checkpoint::record::StateHandle;
+use pelton_runtime_core::checkpoint::snapshot::{OperatorSnapshot, RestoredState};
+use pelton_runtime_core::checkpoint::state_file::{self, StateFileError};
+use pelton_runtime_core::checkpoint::storage::StorageError;
+use pelton_runtime_core::checkpoint::store::{CheckpointStore, StoreError};
+use pelton_runtime_core::config::Configuration;
+use pelton_runtime_core::element::CheckpointId;
+use pelton_runtime_core::env::{Env, Stopped};
+use pelton_runtime_core::failure::{Classify, FailureClass, error_chain};
+use pelton_runtime_core::id::{Epoch, ExecutionAttemptId, OperatorId};
+use pelton_runtime_core::key_group::KeyGroupRange;
+use pelton_runtime_core::task::checkpointing::{CheckpointListener, DeclineReason, TaskSnapshot};
+use pelton_runtime_core::wire::BadMessage;
+use pelton_runtime_core::wire::checkpoint::{Acknowledged, RestoredSubtask};
+use proto::worker_report::Report;
+
+use super::report::Reporter;
+use super::setup::WorkerSetup;
+
+/// Why state did not reach the storage, or did not come back.
+#[derive(Debug, thiserror::Error)]
+pub enum StateTransferError {
+    /// It has no form in bytes, or bytes are no state.
+    #[error(transparent)]
+    Form(#[from] StateFileError),
+    /// The storage refuses.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// A file of the checkpoint is missing or damaged.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The worker is ending.
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
+    /// The JobMaster's word about it cannot be understood.
+    #[error(transparent)]
+    BadMessage(#[from] BadMessage),
+}
+
+impl Classify for StateTransferError {
+    fn class(&self) -> FailureClass {
+        match self {
+            Self::Form(error) => error.class(),
+            Self::Storage(error) => error.class(),
+            Self::Store(error) => error.class(),
+            Self::Stopped(_) | Self::BadMessage(_) => FailureClass::System,
+        }
+    }
+}
+
+/// Where this worker's tasks store their state.
+#[derive(Debug, Clone)]
+pub struct Checkpoints {
+    env: Env,
+    epoch: Epoch,
+    store: CheckpointStore,
+    inline_max: u64,
+}
+
+impl Checkpoints {
+    /// State goes to `store` under `epoch`; up to `inline_max` bytes of a task travel with its acknowledgement.
+    pub fn new(env: Env, epoch: Epoch, store: CheckpointStore, inline_max: u64) -> Self {
+        Self { env, epoch, store, inline_max }
+    }
+
+    /// What the task that runs as `attempt` tells of its checkpoints.
+    pub fn listener(&self, attempt: ExecutionAttemptId, reporter: &Reporter) -> Arc<TaskCheckpoints> {
+        Arc::new(TaskCheckpoints {
+            checkpoints: self.clone(),
+            attempt,
+            reporter: reporter.clone(),
+            told: Mutex::default(),
+        })
+    }
+
+    /// Reads the state of a checkpoint, as far as it concerns this worker's tasks. Every file is read once.
+    ///
+    /// # Errors
+    ///
+    /// When a file is missing or damaged; the error names it.
+    pub async fn read(&self, message: &proto::RestoreFrom) -> Result<RestoredCheckpoint, StateTransferError> {
+        let mut states = Vec::with_capacity(message.subtasks.len());
+        for subtask in &message.subtasks {
+            let subtask = RestoredSubtask::from_wire(subtask.clone())?;
+            let file = match &subtask.state {
+                StateHandle::File(file) => file.path.clone(),
+                StateHandle::Empty | StateHandle::Inline(_) => "in the checkpoint's record".to_owned(),
+            };
+            let operators = match self.store.get_state(&subtask.state).await? {
+                None => Vec::new(),
+                Some(bytes) => self.env.blocking(move || state_file::decode(&file, &bytes)).await??,
+            };
+            states.push((subtask, operators.into_iter().collect()));
+        }
+        Ok(RestoredCheckpoint { states })
+    }
+
+    async fn put(
+        &self,
+        path: String,
+        operators: Vec<(OperatorId, OperatorSnapshot)>,
+    ) -> Result<StateHandle, StateTransferError> {
+        let bytes = self.env.blocking(move || state_file::encode(&operators)).await??;
+        Ok(self.store.put_state(path, bytes, self.inline_max).await?)
+    }
+}
+
+/// What one task tells of its checkpoints.
+pub struct TaskCheckpoints {
+    checkpoints: Checkpoints,
+    attempt: ExecutionAttemptId,
+    reporter: Reporter,
+    told: Mutex<Told>,
+}
+
+/// What the task has said so far.
+#[derive(Default)]
+struct Told {
+    /// The newest checkpoint that it took.
+    newest: Option<CheckpointId>,
+    /// The state that it finished with.
+    last: Vec<(OperatorId, OperatorSnapshot)>,
+}
+
+impl TaskCheckpoints {
+    /// Stores the state that the task finished with. Answers with where it is, and with the newest checkpoint that the
+    /// task took.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be stored.
+    pub async fn store_last(&self) -> Result<(StateHandle, Option<CheckpointId>), StateTransferError> {
+        let Told { newest, last } = std::mem::take(&mut *self.told.lock());
+        let path = layout::final_state(self.checkpoints.epoch, self.attempt);
+        Ok((self.checkpoints.put(path, last).await?, newest))
+    }
+}
+
+impl CheckpointListener for TaskCheckpoints {
+    fn snapshot(&self, snapshot: TaskSnapshot) {
+        self.told.lock().newest = Some(snapshot.checkpoint);
+        let (checkpoints, attempt, reporter) = (self.checkpoints.clone(), self.attempt, self.reporter.clone());
+        let env = checkpoints.env.clone();
+        env.clone().spawn("checkpoint", async move {
+            let TaskSnapshot { checkpoint, operators, start_delay, alignment, synchronous } = snapshot;
+            let start = env.moment();
+            let stored = checkpoints.put(layout::state(checkpoint, attempt), operators).await;
+            let report = match stored {
+                Ok(state) => Report::CheckpointAcknowledged(
+                    Acknowledged {
+                        attempt,
+                        checkpoint,
+                        state,
+                        start_delay,
+                        alignment,
+                        synchronous,
+                        asynchronous: env.moment().since(start),
+                    }
+                    .to_wire(),
+                ),
+                Err(error) => {
+                    let reason = error_chain(&error);
+                    tracing::warn!(%attempt, checkpoint = checkpoint.0, reason, "state could not be stored");
+                    declined(attempt, checkpoint, reason)
+                }
+            };
+            reporter.send(report).await;
+        });
+    }
+
+    fn declined(&self, checkpoint: CheckpointId, reason: DeclineReason) {
+        // What the task's end or its acknowledgement makes up for must not cost the checkpoint.
+        if reason.prevents(checkpoint) {
+            self.reporter.send_blocking(declined(self.attempt, checkpoint, reason.to_string()));
+        }
+    }
+
+    fn finished(&self, operators: Vec<(OperatorId, OperatorSnapshot)>) {
+        self.told.lock().last = operators;
+    }
+
+    fn waits_for_checkpoint(&self) {
+        let waits = proto::WaitsForCheckpoint { attempt_id: self.attempt.to_wire() };
+        self.reporter.send_blocking(Report::WaitsForCheckpoint(waits));
+    }
+}
+
+/// A task's answer to a checkpoint that it does not take.
+pub fn declined(attempt: ExecutionAttemptId, checkpoint: CheckpointId, reason: String) -> Report {
+    Report::CheckpointDeclined(proto::CheckpointDeclined {
+        attempt_id: attempt.to_wire(),
+        checkpoint_id: checkpoint.0,
+        reason,
+    })
+}
+
+/// The state of a checkpoint, as far as it concerns the tasks of one deployment.
+pub struct RestoredCheckpoint {
+    /// What each subtask wrote: for which operators, and what.
+    states: Vec<(RestoredSubtask, BTreeMap<OperatorId, OperatorSnapshot>)>,
+}
+
+impl RestoredCheckpoint {
+    /// Whether every subtask that wrote state of this operator had reached the end of its input.
+    pub fn all_finished(&self, operator: OperatorId) -> bool {
+        let mut wrote = self.states.iter().filter(|(wrote, _)| wrote.operators.contains(&operator)).peekable();
+        wrote.peek().is_some() && wrote.all(|(wrote, _)| wrote.finished)
+    }
+
+    /// What instance `subtask` of `parallelism` of an operator gets back.
+    pub fn state_of(
+        &self,
+        operator: OperatorId,
+        range: KeyGroupRange,
+        subtask: u32,
+        parallelism: u32,
+    ) -> RestoredState {
+        let wrote = self.states.iter().filter(|(wrote, _)| wrote.operators.contains(&operator));
+        let mut snapshots: Vec<_> = wrote
+            .filter_map(|(wrote, states)| states.get(&operator).map(|state| (wrote.subtask, state.clone())))
+            .collect();
+        snapshots.sort_by_key(|(subtask, _)| *subtask);
+        let snapshots: Vec<OperatorSnapshot> = snapshots.into_iter().map(|(_, snapshot)| snapshot).collect();
+        RestoredState::assign(&snapshots, range, subtask, parallelism)
+    }
+}
+
+/// What a worker of a job does about checkpoints; none for a job that takes none.
+///
+/// # Errors
+///
+/// When the storage of checkpoints cannot be used.
+pub fn of_job(
+    _env: &Env,
+    _setup: &WorkerSetup,
+    _configuration: &Configuration,
+) -> std::io::Result<Option<Checkpoints>> {
+    // Storage is opened here once its adapter is there; until then no JobMaster triggers a checkpoint.
+    Ok(None)
+}
