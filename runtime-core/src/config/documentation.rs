@@ -21,7 +21,8 @@ From the strongest to the weakest:
 2. Environment variables `PELTON_` + the key in capitals with `_` for `.` and `-`: `PELTON_REST_PORT=8082`. An empty
    variable counts as not set.
 3. The environment variable `FLINK_PROPERTIES`: one `key: value` per line, as in Flink's images. `$NAME` and `${NAME}`
-   stand for other environment variables.
+   stand for other environment variables, and for nothing where those are not set. A key without a value counts as not
+   set.
 4. The file `config.yaml` in the configuration folder. Keys may be nested, dotted or both.
 5. The default.
 

@@ -71,9 +71,10 @@ pub(super) fn flink_properties(environment: &Environment, errors: &mut Vec<Confi
             errors.push(ConfigError::Duplicate { key, first: earlier.origin.clone(), second: origin });
             continue;
         }
-        match expand(unquoted(value.trim()), environment) {
-            Ok(value) => settings.push(Setting { key, value, origin }),
-            Err(reason) => errors.push(ConfigError::Syntax { origin, reason }),
+        let expanded = expand(value.trim(), environment);
+        // Nothing is no value, as in YAML; empty text has quotes.
+        if !expanded.is_empty() {
+            settings.push(Setting { key, value: unquoted(&expanded).to_owned(), origin });
         }
     }
     settings
@@ -84,7 +85,8 @@ fn unquoted(value: &str) -> &str {
     inside('"').or_else(|| inside('\'')).unwrap_or(value)
 }
 
-fn expand(value: &str, environment: &Environment) -> Result<String, String> {
+/// The value with what its variables hold, which is nothing for those that are not set.
+fn expand(value: &str, environment: &Environment) -> String {
     let mut expanded = String::with_capacity(value.len());
     let mut rest = value;
     while let Some(dollar) = rest.find('$') {
@@ -94,13 +96,12 @@ fn expand(value: &str, environment: &Environment) -> Result<String, String> {
         if name.is_empty() {
             expanded.push('$');
         } else {
-            let value = environment.get(name);
-            expanded.push_str(value.ok_or_else(|| format!("environment variable {name} is not set"))?);
+            expanded.push_str(environment.get(name).map_or("", String::as_str));
         }
         rest = tail;
     }
     expanded.push_str(rest);
-    Ok(expanded)
+    expanded
 }
 
 /// The name after a dollar sign, empty if there is none, and what follows it.
@@ -146,7 +147,7 @@ mod tests {
 
     #[test]
     fn a_wrong_line_of_flink_properties_is_named() {
-        let (settings, errors) = properties("a: 1\nb\na: 2\nc: $NOBODY");
+        let (settings, errors) = properties("a: 1\nb\na: 2");
         assert_eq!(settings, ["a=1"]);
         let place = "of the environment variable FLINK_PROPERTIES";
         assert_eq!(
@@ -154,9 +155,15 @@ mod tests {
             [
                 format!("line 2 {place}: expected `key: value`"),
                 format!("`a` is set twice: line 1 {place} and line 3 {place}; keep one of them"),
-                format!("line 4 {place}: environment variable NOBODY is not set"),
             ]
         );
+    }
+
+    #[test]
+    fn a_variable_that_is_not_set_is_nothing_in_flink_properties() {
+        let (settings, errors) = properties("a: x${NOBODY}y\nb: $NOBODY\nc: \"$NOBODY\"\nd:\n");
+        assert_eq!(settings, ["a=xy", "c="]);
+        assert!(errors.is_empty(), "{errors:?}");
     }
 
     #[test]
