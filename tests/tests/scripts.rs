@@ -135,6 +135,7 @@ fn a_cluster_is_started_used_and_stopped_as_the_guide_says() {
     let example = distribution.folder.path().join("examples/top_speed_windowing").display().to_string();
     let output = distribution.folder.path().join("out");
     let plan = distribution.says("client", &["info", &example]);
+    assert!(plan.ends_with("\n\nNo description provided.\n"), "{plan}");
     let json = &plan[plan.find('{').expect("a plan")..=plan.rfind('}').expect("a plan")];
     let plan: Value = serde_json::from_str(json).expect("JSON");
     assert!(plan["nodes"].as_array().is_some_and(|nodes| nodes.len() > 1), "{plan}");

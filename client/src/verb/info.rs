@@ -15,5 +15,7 @@ pub(super) async fn run(env: &Env, settings: BTreeMap<String, String>, verb: Inf
     output::line("----------------------- Execution Plan -----------------------")?;
     output::line(format_args!("{:#}", stream_plan_json(&graph)))?;
     output::line("--------------------------------------------------------------")?;
+    // As in Flink, where a program may describe its arguments here. None does.
+    output::line("\nNo description provided.")?;
     Ok(ExitCode::SUCCESS)
 }

@@ -73,10 +73,10 @@ pub fn stream_plan_json(graph: &JobGraph) -> Value {
 }
 
 fn operator_node(vertex: &JobVertex, operator: &OperatorNode, number: usize, predecessors: Vec<Value>) -> Value {
+    // A sink's writer is an operator like others there, as in Flink, whose "Data Sink" are sinks of before 2.0.
     let pact = match operator.role {
         OperatorRole::Source => "Data Source",
-        OperatorRole::Transform => "Operator",
-        OperatorRole::Sink => "Data Sink",
+        OperatorRole::Transform | OperatorRole::Sink => "Operator",
     };
     let mut node = json!({
         "id": number,

@@ -104,7 +104,7 @@ fn a_stream_plan_has_one_node_per_operator() {
               "predecessors": forward(1) },
             { "id": 3, "type": "window-sum", "pact": "Operator", "contents": "window-sum", "parallelism": 2,
               "predecessors": hash(2) },
-            { "id": 4, "type": "discard: Writer", "pact": "Data Sink", "contents": "discard: Writer",
+            { "id": 4, "type": "discard: Writer", "pact": "Operator", "contents": "discard: Writer",
               "parallelism": 2, "predecessors": forward(3) },
         ]})
     );
