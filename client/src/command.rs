@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand};
 use pelton_process::flags::ConfigFlags;
 use pelton_runtime_core::config::parse_duration;
 use pelton_runtime_core::id::JobId;
+use pelton_runtime_core::key_group::MAX_PARALLELISM_LIMIT;
 
 /// Runs jobs on a Pelton cluster and asks about them
 #[derive(Parser, Debug)]
@@ -65,7 +66,7 @@ pub struct Target {
 #[derive(Args, Debug, Clone)]
 pub struct Program {
     /// Default parallelism of the job's operators [default: parallelism.default]
-    #[arg(short = 'p', long = "parallelism", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=32768))]
+    #[arg(short = 'p', long = "parallelism", value_name = "N", value_parser = parallelism)]
     pub parallelism: Option<u32>,
 
     /// How long the program may take to describe its job, such as `30 s`
@@ -159,6 +160,11 @@ pub struct Unavailable {
     /// Ignored: the verb is refused.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
     pub arguments: Vec<OsString>,
+}
+
+fn parallelism(text: &str) -> Result<u32, String> {
+    let parallelism = text.parse().ok().filter(|parallelism| (1..=MAX_PARALLELISM_LIMIT).contains(parallelism));
+    parallelism.ok_or_else(|| format!("expected a whole number from 1 to {MAX_PARALLELISM_LIMIT}"))
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

@@ -57,5 +57,6 @@ rows! {
     parallelism_is_above_the_maximum =>
         Place::new().client(&["info", "-p", "4", "-Dpipeline.max-parallelism=2", "job", "forever"]);
     parallelism_is_zero => Place::new().client(&["info", "-p", "0", "job", "forever"]);
+    parallelism_is_no_number => Place::new().client(&["info", "-p", "x", "job", "forever"]);
     plan_timeout_is_no_duration => Place::new().client(&["info", "--plan-timeout", "soon", "job", "forever"]);
 }
