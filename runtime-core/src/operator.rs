@@ -22,6 +22,7 @@ use crate::failure::{Classify, FailureClass, Unrecoverable};
 use crate::id::{JobId, OperatorId};
 use crate::key_group::KeyGroupRange;
 use crate::metrics::OperatorMetricGroup;
+use crate::state::StateError;
 use crate::time::{EpochMillis, MIN_WATERMARK};
 
 /// Number of an operator's input, starting at 0.
@@ -60,15 +61,26 @@ pub enum OperatorError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// State of a checkpoint does not fit the program.
+    #[error("{message}")]
+    Misfit {
+        /// What does not fit, and what to do about it.
+        message: String,
+    },
     /// Keyed state could not be read or written.
     #[error("keyed state failed")]
-    State(#[from] crate::state::StateError),
+    State(#[from] StateError),
 }
 
 impl OperatorError {
     /// An error about a record's content.
     pub fn data(message: impl Into<String>) -> Self {
         Self::Data { message: message.into() }
+    }
+
+    /// An error about state that does not fit the program.
+    pub fn misfit(message: impl Into<String>) -> Self {
+        Self::Misfit { message: message.into() }
     }
 
     /// An error of the outside world while doing `action`.
@@ -82,6 +94,10 @@ impl Classify for OperatorError {
         match self {
             Self::User(error) if Unrecoverable::is_in(error.as_ref()) => FailureClass::Unrecoverable,
             Self::User(_) | Self::Data { .. } => FailureClass::User,
+            // The next attempt is of the same program and gets the same state.
+            Self::Misfit { .. } | Self::State(StateError::Dropped { .. } | StateError::Restore { .. }) => {
+                FailureClass::Unrecoverable
+            }
             Self::Arrow(_) | Self::State(_) => FailureClass::System,
             Self::External { .. } => FailureClass::Transient,
         }
@@ -307,16 +323,16 @@ pub trait Operator: Send {
     fn close(&mut self) {}
 }
 
-/// What an operator or source without state answers to state that it is given.
+/// Refuses state that an operator or source does not keep: all that is left when it has taken its own.
 ///
 /// # Errors
 ///
 /// Always, unless the state has no table.
 pub fn refuse_state(state: &RestoredState) -> OperatorResult {
     let Some(table) = state.keyed.keys().chain(state.operator.keys()).next() else { return Ok(()) };
-    Err(OperatorError::data(format!(
-        "the checkpoint has state `{table}` for this operator, which keeps none; give the operator that wrote it its \
-         `uid` back"
+    Err(OperatorError::misfit(format!(
+        "the checkpoint has state `{table}` for this operator, which keeps no such state; give the operator that wrote \
+         it its `uid` back"
     )))
 }
 

@@ -68,7 +68,7 @@ impl AlignedWindows {
             let start = window_start(window.start, self.offset_ms, self.slide_ms);
             let own = if self.panes { self.pane(start) } else { self.window(start) };
             if own != window {
-                return Err(OperatorError::data(format!(
+                return Err(OperatorError::misfit(format!(
                     "the checkpoint has state of {window}, which is no window (or pane) of {} ms every {} ms with an \
                      offset of {} ms; give an operator with other windows another `uid`",
                     self.size_ms, self.slide_ms, self.offset_ms

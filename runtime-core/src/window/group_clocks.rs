@@ -103,7 +103,7 @@ impl GroupClocks {
             let groups = batch.column_by_name("key_group").and_then(|column| column.as_primitive_opt::<UInt32Type>());
             let times = batch.column_by_name("clock").and_then(|column| column.as_primitive_opt::<Int64Type>());
             let (Some(groups), Some(times)) = (groups, times) else {
-                return Err(OperatorError::data(format!("state `{}` of the checkpoint holds no clocks", self.table)));
+                return Err(OperatorError::misfit(format!("state `{}` of the checkpoint holds no clocks", self.table)));
             };
             for (group, clock) in groups.values().iter().zip(times.values()) {
                 let index = group.checked_sub(self.groups.start);

@@ -282,7 +282,9 @@ fn refused(from: &Arc<dyn OperatorFactory>, to: Arc<dyn OperatorFactory>) -> Str
     harness.process(&input(&[row(1, 5, 7)])).unwrap();
     let snapshots = harness.checkpoint().unwrap();
     let mut other = ParallelHarness::open(to, KeyColumns::new(["key"]), 1).unwrap();
-    crate::failure::error_chain(&other.restart(&snapshots, 1).unwrap_err())
+    let error = other.restart(&snapshots, 1).unwrap_err();
+    assert_eq!(crate::failure::Classify::class(&error), crate::failure::FailureClass::Unrecoverable);
+    crate::failure::error_chain(&error)
 }
 
 #[test]
