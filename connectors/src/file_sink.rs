@@ -4,22 +4,40 @@
 //!  task ─► queue, bounded in bytes ─► thread: encode ─► .part-….inprogress ─► rename ─► part-…
 //! ```
 //!
-//! Each subtask writes part files `<prefix>-<uid>-<subtask>-<n><suffix>`; the uid is new for every attempt. A part is
-//! invisible until it is finished: locally its name starts with a dot and ends with `.inprogress` until then, in an
-//! object store it is a multipart upload. A part is finished when
+//! Each subtask writes part files `<prefix>-<uid>-<subtask>-<n><suffix>`; the uid says which attempt of which sink of
+//! which job wrote it. A part is invisible until it is published: locally its name starts with a dot and ends
+//! with `.inprogress` until then, in an object store it is a multipart upload. A part is finished when
 //! - it has reached the size of the [`RollingPolicy`],
 //! - it has been open for the rollover interval, or had no record for the inactivity interval,
+//! - a checkpoint's barrier comes,
 //! - the input has ended.
 //!
-//! A job that fails or is cancelled abandons its open parts and removes them where it still can. Finished parts stay.
-//! So after a failure the directory holds whole parts of a part of the input; exactly-once comes with checkpoints.
+//! With checkpoints a finished part is *pending*: durable, invisible, and listed in the checkpoint's state. It is
+//! published when a checkpoint that lists it has completed, and again by whoever restores that checkpoint, which does
+//! nothing where it has its name already. A sink whose input has ended waits for the checkpoint that publishes its last
+//! parts. So what is visible is exactly once what completed checkpoints cover, whatever crashes when.
+//!
+//! ```text
+//!  write ─► close ─► snapshot lists it ─► checkpoint completes ─► publish        a crash ...
+//!     └── removed ──┴── removed ──────────┴── published at restore ──┴── known to be published
+//! ```
+//!
+//! After a restart, open parts that earlier attempts of the same job left are removed; those of other sinks and jobs,
+//! and finished ones, are never touched. Uploads that a crash left open in an object store are invisible; the store's
+//! rule for incomplete uploads removes them.
+//!
+//! Without checkpoints a finished part is published at once. A job that fails or is cancelled abandons its open parts
+//! and removes them where it still can; finished parts stay. So after a failure the directory holds whole parts of a part
+//! of the input.
 //!
 //! Flush policy: a batch is handed to the operating system when it is encoded (Parquet: when a row group is full);
-//! a finished part is synced to its disk before it gets its name.
+//! a finished part is synced to its disk before it is listed or gets its name.
 
 mod encoder;
 mod operator;
 mod part;
+mod pending;
+mod resumable;
 mod rolling;
 mod writer;
 
@@ -148,11 +166,33 @@ impl OperatorFactory for FileSink {
         self.validate()?;
         let directory = Location::parse(&self.directory, &runtime.configuration)
             .map_err(|error| OperatorError::data(pelton_runtime_core::failure::error_chain(&error)))?;
-        let uid = format!("{:016x}", runtime.env.random_u64());
+        let publish = match runtime.checkpointing {
+            true => part::Publish::WithCheckpoint,
+            false => part::Publish::AtOnce,
+        };
+        self.operator_in(directory, publish, runtime)
+    }
+}
+
+impl FileSink {
+    fn operator_in(
+        &self,
+        directory: Location,
+        publish: part::Publish,
+        runtime: &OperatorRuntime,
+    ) -> OperatorResult<Box<dyn Operator>> {
+        let is_local = matches!(directory.place(), crate::location::Place::Local(_));
+        if publish == part::Publish::WithCheckpoint && !is_local && directory.multipart().is_none() {
+            return Err(OperatorError::data(format!(
+                "the file sink cannot write to `{directory}` with checkpoints: its object store cannot complete an \
+                 upload by its id"
+            )));
+        }
         let settings = writer::Settings {
             parts: part::PartNames {
+                publish,
                 directory,
-                stem: format!("{}-{uid}-{}", self.prefix, runtime.subtask),
+                writer: pending::WriterId::new(&self.prefix, runtime),
                 suffix: self.suffix.clone(),
             },
             format: self.format.clone(),

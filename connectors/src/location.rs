@@ -10,8 +10,9 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use object_store::ObjectStore;
+use object_store::multipart::MultipartStore;
 use object_store::path::Path as StorePath;
+use object_store::{ObjectStore, ObjectStoreScheme};
 use url::Url;
 
 /// A file or directory, here or in an object store.
@@ -19,6 +20,8 @@ use url::Url;
 pub struct Location {
     text: String,
     place: Place,
+    /// For stores whose uploads can be completed by their ids.
+    multipart: Option<Arc<dyn MultipartStore>>,
 }
 
 /// How a location is reached.
@@ -107,17 +110,29 @@ impl Location {
         if text.is_empty() {
             return Err(LocationError::Empty);
         }
-        let place = match scheme_of(text) {
-            None => Place::Local(PathBuf::from(text)),
+        let (place, multipart) = match scheme_of(text) {
+            None => (Place::Local(PathBuf::from(text)), None),
             Some(scheme) => place_of_url(text, &scheme, configuration)?,
         };
-        Ok(Self { text: text.to_owned(), place })
+        Ok(Self { text: text.to_owned(), place, multipart })
     }
 
     /// A place in a store that is there already.
     #[cfg(test)]
     pub(crate) fn remote(text: &str, store: Arc<dyn ObjectStore>, path: &str) -> Self {
-        Self { text: text.to_owned(), place: Place::Remote { store, path: StorePath::from(path) } }
+        Self { text: text.to_owned(), place: Place::Remote { store, path: StorePath::from(path) }, multipart: None }
+    }
+
+    /// A place in a store that is there already, whose uploads can be completed by their ids.
+    #[cfg(test)]
+    pub(crate) fn resumable<S: ObjectStore + MultipartStore>(text: &str, store: &Arc<S>, path: &str) -> Self {
+        let multipart: Arc<dyn MultipartStore> = Arc::clone(store) as _;
+        Self { multipart: Some(multipart), ..Self::remote(text, Arc::clone(store) as _, path) }
+    }
+
+    /// How to complete uploads of others; absent for local files and stores that cannot.
+    pub(crate) fn multipart(&self) -> Option<&Arc<dyn MultipartStore>> {
+        self.multipart.as_ref()
     }
 
     /// How the location is reached.
@@ -156,7 +171,13 @@ fn scheme_of(text: &str) -> Option<String> {
     (is_name && (rest.starts_with("//") || (scheme == "file" && rest.starts_with('/')))).then_some(scheme)
 }
 
-fn place_of_url(text: &str, scheme: &str, configuration: &BTreeMap<String, String>) -> Result<Place, LocationError> {
+type PlaceAndUploads = (Place, Option<Arc<dyn MultipartStore>>);
+
+fn place_of_url(
+    text: &str,
+    scheme: &str,
+    configuration: &BTreeMap<String, String>,
+) -> Result<PlaceAndUploads, LocationError> {
     if NOT_BUILT.contains(&scheme) {
         return Err(LocationError::NotBuilt { text: text.to_owned(), scheme: scheme.to_owned() });
     }
@@ -171,12 +192,37 @@ fn place_of_url(text: &str, scheme: &str, configuration: &BTreeMap<String, Strin
     let url = Url::parse(&normalized).map_err(|source| LocationError::InvalidUrl { text: text.to_owned(), source })?;
     if scheme == "file" {
         let path = url.to_file_path().map_err(|()| LocationError::FileUrlWithHost { text: text.to_owned() })?;
-        return Ok(Place::Local(path));
+        return Ok((Place::Local(path), None));
     }
     let options = store_options::options(scheme, configuration)?;
-    let (store, path) = object_store::parse_url_opts(&url, options)
-        .map_err(|source| LocationError::Store { text: text.to_owned(), source })?;
-    Ok(Place::Remote { store: Arc::from(store), path })
+    open_store(&url, options).map_err(|source| LocationError::Store { text: text.to_owned(), source })
+}
+
+/// The store behind a URL, as [`object_store::parse_url_opts`] has it, without losing what else it can do.
+fn open_store(url: &Url, options: BTreeMap<String, String>) -> Result<PlaceAndUploads, object_store::Error> {
+    macro_rules! store {
+        ($builder:ty, $path:expr) => {{
+            let builder = options.into_iter().fold(
+                <$builder>::new().with_url(url.to_string()),
+                |builder, (key, value)| match key.parse() {
+                    Ok(key) => builder.with_config(key, value),
+                    Err(_) => builder,
+                },
+            );
+            let store = Arc::new(builder.build()?);
+            (Place::Remote { store: Arc::clone(&store) as _, path: StorePath::parse($path)? }, Some(store as _))
+        }};
+    }
+    let (scheme, path) = ObjectStoreScheme::parse(url)?;
+    Ok(match scheme {
+        ObjectStoreScheme::AmazonS3 => store!(object_store::aws::AmazonS3Builder, path),
+        ObjectStoreScheme::GoogleCloudStorage => store!(object_store::gcp::GoogleCloudStorageBuilder, path),
+        ObjectStoreScheme::MicrosoftAzure => store!(object_store::azure::MicrosoftAzureBuilder, path),
+        _ => {
+            let (store, path) = object_store::parse_url_opts(url, options)?;
+            (Place::Remote { store: Arc::from(store), path }, None)
+        }
+    })
 }
 
 /// A local path as people should see it.

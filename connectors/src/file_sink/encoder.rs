@@ -86,13 +86,12 @@ impl Encoder {
         }
     }
 
-    /// Finishes the part and makes it visible.
-    pub(super) fn commit(self) -> Result<(), EncodeError> {
-        let part = match self {
-            Self::Rows { part, .. } => part,
-            Self::Parquet { writer, path } => writer.into_inner().map_err(|error| parquet_error(&path, error))?,
-        };
-        Ok(part.commit()?)
+    /// The part with all its bytes.
+    pub(super) fn finish(self) -> Result<Part, EncodeError> {
+        match self {
+            Self::Rows { part, .. } => Ok(part),
+            Self::Parquet { writer, path } => writer.into_inner().map_err(|error| parquet_error(&path, error)),
+        }
     }
 }
 

@@ -1,15 +1,20 @@
 //! The task's side of the file sink: hands batches over and tells the time.
 
 use std::sync::Arc;
+use std::task::Poll;
 
-use pelton_runtime_core::element::{RowKind, StreamBatch};
+use pelton_runtime_core::checkpoint::snapshot::{OperatorSnapshot, RestoredState};
+use pelton_runtime_core::element::{CheckpointId, RowKind, StreamBatch};
 use pelton_runtime_core::operator::{
-    Finish, InputIndex, Operator, OperatorContext, OperatorError, OperatorResult, TaskWaker,
+    Finish, InputIndex, Operator, OperatorContext, OperatorError, OperatorResult, OperatorRuntime, TaskWaker,
 };
 use pelton_runtime_core::time::EpochMillis;
 
-use super::writer::{self, Command, Progress, Settings};
+use super::part::Publish;
+use super::pending;
+use super::writer::{self, Command, Progress, Recovery, Settings};
 use crate::handover::{Sender, handover};
+use crate::location::Location;
 
 /// Bytes that wait between the task and its writer.
 const QUEUE_BYTES: usize = 8 << 20;
@@ -33,9 +38,7 @@ enum Stage {
     New,
     Writing(Sender<Command>),
     /// The queue stays open: one that is closed means to give up.
-    Finishing {
-        _queue: Sender<Command>,
-    },
+    Finishing(Sender<Command>),
     Ended,
 }
 
@@ -51,11 +54,16 @@ impl FileSinkOperator {
         }
     }
 
+    fn publishes_with_checkpoints(&self) -> bool {
+        self.settings.parts.publish == Publish::WithCheckpoint
+    }
+
     fn send(&mut self, command: Command, bytes: usize) -> OperatorResult {
-        let Stage::Writing(queue) = &self.stage else {
+        let (Stage::Writing(queue) | Stage::Finishing(queue)) = &self.stage else {
             return Err(OperatorError::data("the file sink was given records before it was opened or after it ended"));
         };
-        if queue.push(command, bytes).is_ok() {
+        // A writer that is done with everything has nothing to hear.
+        if queue.push(command, bytes).is_ok() || self.progress.is_done() {
             return Ok(());
         }
         self.stage = Stage::Ended;
@@ -128,10 +136,10 @@ impl Operator for FileSinkOperator {
         if matches!(self.stage, Stage::Writing(_)) {
             self.send(Command::Finish, 0)?;
             if let Stage::Writing(queue) = std::mem::replace(&mut self.stage, Stage::Ended) {
-                self.stage = Stage::Finishing { _queue: queue };
+                self.stage = Stage::Finishing(queue);
             }
         }
-        if let Stage::Finishing { .. } = self.stage {
+        if let Stage::Finishing(_) = self.stage {
             match self.progress.take_outcome() {
                 None => return Ok(Finish::Pending),
                 Some(outcome) => {
@@ -141,6 +149,60 @@ impl Operator for FileSinkOperator {
             }
         }
         Ok(Finish::Done)
+    }
+
+    fn snapshot(&mut self, checkpoint: CheckpointId) -> OperatorResult<OperatorSnapshot> {
+        if self.publishes_with_checkpoints() && !matches!(self.stage, Stage::Ended) {
+            self.send(Command::Checkpoint(checkpoint), 0)?;
+        }
+        Ok(OperatorSnapshot::default())
+    }
+
+    fn poll_snapshot(&mut self, checkpoint: CheckpointId) -> OperatorResult<Poll<OperatorSnapshot>> {
+        if !self.publishes_with_checkpoints() {
+            return Ok(Poll::Ready(OperatorSnapshot::default()));
+        }
+        if let Some(pending) = self.progress.take_pending(checkpoint) {
+            return pending::snapshot(&pending).map(Poll::Ready);
+        }
+        // Everything is published, so nothing is pending.
+        if matches!(self.stage, Stage::Ended) || self.progress.is_done() {
+            return pending::snapshot(&[]).map(Poll::Ready);
+        }
+        match self.progress.take_outcome() {
+            Some(Err(error)) => {
+                self.stage = Stage::Ended;
+                Err(error)
+            }
+            _ => Ok(Poll::Pending),
+        }
+    }
+
+    fn restore(&mut self, state: RestoredState, cx: &mut OperatorContext<'_>) -> OperatorResult {
+        let OperatorRuntime { subtask, parallelism, configuration, .. } = cx.runtime();
+        let parts = pending::restore(state)?;
+        let keep = parts.iter().map(|part| part.name.clone()).collect();
+        let directory = &self.settings.parts.directory;
+        let publish =
+            parts.into_iter().enumerate().filter(|(index, _)| index % *parallelism as usize == *subtask as usize);
+        let publish = publish
+            .map(|(_, part)| {
+                let location = match part.directory == directory.to_string() {
+                    true => directory.clone(),
+                    false => Location::parse(&part.directory, configuration)
+                        .map_err(|error| OperatorError::data(pelton_runtime_core::failure::error_chain(&error)))?,
+                };
+                Ok((part, location))
+            })
+            .collect::<OperatorResult<_>>()?;
+        self.send(Command::Recover(Recovery { publish, keep }), 0)
+    }
+
+    fn checkpoint_completed(&mut self, checkpoint: CheckpointId, _cx: &mut OperatorContext<'_>) -> OperatorResult {
+        if self.publishes_with_checkpoints() && !matches!(self.stage, Stage::Ended) {
+            self.send(Command::Completed(checkpoint), 0)?;
+        }
+        Ok(())
     }
 
     fn is_ready(&self) -> bool {

@@ -11,20 +11,32 @@ use object_store::{ObjectStore, ObjectStoreExt, WriteMultipart};
 use pelton_runtime_core::env::{Env, Stopped};
 use tokio::sync::{mpsc, oneshot};
 
+use super::pending::{self, PendingPart, WriterId};
+use super::resumable::ResumableUpload;
 use crate::location::{Location, Place, display};
+
+/// When a part is published, and so how it is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Publish {
+    /// As soon as it is complete.
+    AtOnce,
+    /// When a checkpoint that lists it has completed.
+    WithCheckpoint,
+}
 
 /// Where parts are written and how they are called.
 #[derive(Debug, Clone)]
 pub(super) struct PartNames {
+    pub(super) publish: Publish,
     pub(super) directory: Location,
-    pub(super) stem: String,
+    pub(super) writer: WriterId,
     pub(super) suffix: String,
 }
 
 impl PartNames {
     /// The name of a part.
     pub(super) fn name(&self, number: u64) -> String {
-        format!("{}-{number}{}", self.stem, self.suffix)
+        self.writer.name(number, &self.suffix)
     }
 
     /// Makes the directory, where there are directories.
@@ -52,12 +64,19 @@ impl PartNames {
         let path = format!("{}/{name}", self.directory.to_string().trim_end_matches('/'));
         let file = match self.directory.place() {
             Place::Local(directory) => LocalPart::create(directory, &name).map(PartFile::Local),
+            Place::Remote { path, .. } if self.publish == Publish::WithCheckpoint => {
+                let path = path.clone().join(name.as_str());
+                match self.directory.multipart() {
+                    Some(store) => ResumableUpload::start(store, path, env).map(PartFile::Resumable),
+                    None => Err(io::Error::other("its object store cannot complete an upload by its id")),
+                }
+            }
             Place::Remote { store, path } => {
                 Ok(PartFile::Remote(RemotePart::start(store, path.clone().join(name.as_str()), env)))
             }
         };
         match file {
-            Ok(file) => Ok(Part { file, path, bytes: 0 }),
+            Ok(file) => Ok(Part { file, path, directory: self.directory.to_string(), name, bytes: 0 }),
             Err(source) => Err(WriteError { path, source }),
         }
     }
@@ -71,16 +90,19 @@ pub(super) struct WriteError {
     pub(super) source: io::Error,
 }
 
-/// A part in the making. Dropped without [`commit`](Self::commit), it is removed.
+/// A part in the making. Dropped without [`commit`](Self::commit) or [`close`](Self::close), it is removed.
 pub(super) struct Part {
     file: PartFile,
     path: String,
+    directory: String,
+    name: String,
     bytes: u64,
 }
 
 enum PartFile {
     Local(LocalPart),
     Remote(RemotePart),
+    Resumable(ResumableUpload),
 }
 
 impl Part {
@@ -99,8 +121,23 @@ impl Part {
         let done = match self.file {
             PartFile::Local(file) => file.commit(),
             PartFile::Remote(upload) => upload.commit(),
+            PartFile::Resumable(_) => Err(io::Error::other("it is published by a checkpoint only")),
         };
         done.map_err(|source| WriteError { path: self.path, source })
+    }
+
+    /// Makes the part durable; it stays invisible until it is published.
+    pub(super) fn close(self) -> Result<PendingPart, WriteError> {
+        let Self { file, path, directory, name, bytes } = self;
+        let closed = match file {
+            PartFile::Local(file) => file.close(bytes).map(|()| None),
+            PartFile::Resumable(upload) => upload.close().map(Some),
+            PartFile::Remote(_) => Err(io::Error::other("its upload cannot be completed by its id")),
+        };
+        match closed {
+            Ok(upload) => Ok(PendingPart { directory, name, bytes, upload }),
+            Err(source) => Err(WriteError { path, source }),
+        }
     }
 }
 
@@ -109,6 +146,7 @@ impl Write for Part {
         let written = match &mut self.file {
             PartFile::Local(file) => file.file.write(bytes)?,
             PartFile::Remote(upload) => upload.write(bytes)?,
+            PartFile::Resumable(upload) => upload.write(bytes)?,
         };
         self.bytes += written as u64;
         Ok(written)
@@ -123,14 +161,26 @@ struct LocalPart {
     file: File,
     hidden: PathBuf,
     visible: PathBuf,
+    /// Whether it stays when this is dropped.
     committed: bool,
 }
 
 impl LocalPart {
     fn create(directory: &Path, name: &str) -> io::Result<Self> {
-        let hidden = directory.join(format!(".{name}.inprogress"));
+        let hidden = directory.join(pending::hidden(name));
         let file = File::options().write(true).create_new(true).open(&hidden)?;
         Ok(Self { file, hidden, visible: directory.join(name), committed: false })
+    }
+
+    fn close(mut self, bytes: u64) -> io::Result<()> {
+        self.file.sync_data()?;
+        // What is not there under its hidden name can never be published.
+        if fs::metadata(&self.hidden)?.len() != bytes {
+            return Err(io::Error::other("somebody else has written to it"));
+        }
+        self.committed = true;
+        // Its hidden name is durable when the directory is.
+        self.hidden.parent().map_or(Ok(()), |directory| File::open(directory)?.sync_all())
     }
 
     fn commit(mut self) -> io::Result<()> {

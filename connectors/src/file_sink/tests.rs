@@ -1,3 +1,5 @@
+mod checkpoints;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -193,20 +195,27 @@ async fn an_object_store_gets_whole_objects() {
         Arc::new(object_store::local::LocalFileSystem::new_with_prefix(&path).expect("a store"));
     let env = pelton_runtime_core::env::Env::production();
     let location = crate::location::Location::remote(&name, store, "");
-    let names = part::PartNames { directory: location, stem: "part-x-0".into(), suffix: ".txt".into() };
+    let names = part::PartNames {
+        publish: part::Publish::AtOnce,
+        directory: location,
+        writer: pending::WriterId::new("part", &place(0, 1)),
+        suffix: ".txt".into(),
+    };
     let written = env
         .clone()
         .blocking(move || {
+            let object = names.name(0);
             let mut committed = names.open(0, &env).expect("opened");
             let mut dropped = names.open(1, &env).expect("opened");
             std::io::Write::write_all(&mut committed, &vec![b'x'; 20 << 20]).expect("written");
             std::io::Write::write_all(&mut dropped, b"y").expect("written");
             committed.commit().expect("committed");
+            (object, names.name(1))
         })
         .await;
-    written.expect("no panic");
-    assert_eq!(fs::metadata(path.join("part-x-0-0.txt")).expect("an object").len(), 20 << 20);
-    assert!(!path.join("part-x-0-1.txt").exists());
+    let (committed, dropped) = written.expect("no panic");
+    assert_eq!(fs::metadata(path.join(committed)).expect("an object").len(), 20 << 20);
+    assert!(!path.join(dropped).exists());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -11,7 +11,8 @@ use crate::record::Record;
 use super::Sink;
 
 /// Writes records to part files in a directory, here or in an object store. A part gets its name when it is
-/// complete, so what has a name is whole.
+/// complete, so what has a name is whole; in a job with checkpoints when a checkpoint that covers it has completed, so
+/// what has a name is exactly once, whatever fails.
 ///
 /// ```
 /// use pelton::sinks::{FileSink, RollingPolicy};
