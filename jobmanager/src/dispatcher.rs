@@ -6,6 +6,7 @@ mod job_store;
 use std::sync::Arc;
 use std::time::Duration;
 
+use pelton_filesystem::location::LocationError;
 use pelton_runtime_core::config::{ConfigErrors, Configuration};
 use pelton_runtime_core::env::{Env, Stopped};
 use pelton_runtime_core::id::{Epoch, JobId};
@@ -66,6 +67,14 @@ pub enum SubmitError {
     /// Its configuration is wrong.
     #[error("the job's configuration is wrong")]
     Configuration(#[from] ConfigErrors),
+    /// Its checkpoints cannot be where its configuration says.
+    #[error("the job's checkpoints cannot be kept in `{directory}` (`execution.checkpointing.dir`)")]
+    CheckpointDirectory {
+        /// The job's directory.
+        directory: String,
+        /// Why.
+        source: LocationError,
+    },
     /// The JobManager ends.
     #[error("the JobManager is shutting down")]
     ShuttingDown,

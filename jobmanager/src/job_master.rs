@@ -10,6 +10,7 @@
 //! and nobody would tell how its workers end; after it has handed its last view on.
 
 mod actor;
+mod checkpoints;
 mod metrics;
 #[cfg(test)]
 mod tests;
@@ -26,6 +27,7 @@ use pelton_runtime_core::scheduler::slots::SlotSupply;
 use pelton_runtime_core::scheduler::status::JobStatus;
 use tokio::sync::{mpsc, oneshot, watch};
 
+pub use self::checkpoints::CheckpointPlace;
 use crate::resource_manager::{HeartbeatSettings, NEWS_CAPACITY, ResourceManagerHandle};
 use crate::view::JobView;
 
@@ -62,6 +64,8 @@ pub struct JobMasterSettings {
     pub address: String,
     /// What it signs its messages with.
     pub epoch: Epoch,
+    /// How and where it takes checkpoints; none if it takes none.
+    pub checkpoints: Option<CheckpointPlace>,
 }
 
 /// The cluster has too few slots for a job.

@@ -3,6 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use pelton_runtime_core::checkpoint::coordinator::{CheckpointSettings, checkpoint_directory};
+use pelton_runtime_core::checkpoint::storage::MemoryStorage;
+use pelton_runtime_core::checkpoint::store::CheckpointStore;
 use pelton_runtime_core::config::{Configuration, Origin, options};
 use pelton_runtime_core::env::Env;
 use pelton_runtime_core::id::JobId;
@@ -14,7 +17,7 @@ use tracing::debug;
 use super::job_store::JobStore;
 use super::{DispatcherSettings, JobEntry, Message, ProgramSource, SubmitError};
 use crate::blob::BlobStore;
-use crate::job_master::{self, JobDescription, JobMasterHandle, JobMasterSettings};
+use crate::job_master::{self, CheckpointPlace, JobDescription, JobMasterHandle, JobMasterSettings};
 use crate::resource_manager::ResourceManagerHandle;
 use crate::view::JobView;
 
@@ -94,14 +97,16 @@ impl Dispatcher {
             let repeated = fingerprint == job.graph.fingerprint();
             return if repeated { Ok(()) } else { Err(SubmitError::IdTaken(job.id)) };
         }
-        let scheduler = self.scheduler_settings(&job)?;
+        let configuration = self.configuration_of(&job)?;
+        let checkpoints = self.checkpoints_of(&job, &configuration)?;
         match &job.artifact {
             Some(digest) if !self.blobs.retain(digest) => return Err(SubmitError::NoArtifact(digest.clone())),
             None if self.settings.programs == ProgramSource::Artifacts => require_stock(&job)?,
             Some(_) | None => {}
         }
         let settings = JobMasterSettings {
-            scheduler,
+            scheduler: scheduler_settings(&configuration),
+            checkpoints,
             heartbeat: self.settings.heartbeat,
             address: self.settings.job_master_address.clone(),
             epoch: self.settings.epoch,
@@ -113,19 +118,28 @@ impl Dispatcher {
         Ok(())
     }
 
-    fn scheduler_settings(&self, job: &JobDescription) -> Result<SchedulerSettings, SubmitError> {
+    /// The cluster's configuration under the job's own.
+    fn configuration_of(&self, job: &JobDescription) -> Result<Configuration, SubmitError> {
         let own = job.graph.configuration.clone();
-        let configuration: Configuration = self.settings.configuration.with_overrides(own, &Origin::Job)?;
-        let timeout = configuration.get(&options::task::CANCELLATION_TIMEOUT);
-        Ok(SchedulerSettings {
-            slot_request_timeout: configuration.get(&options::slot::REQUEST_TIMEOUT),
-            cancellation_interval: configuration.get(&options::task::CANCELLATION_INTERVAL),
-            cancellation_timeout: (!timeout.is_zero()).then_some(timeout),
-            exception_history_size: configuration.get(&options::web::EXCEPTION_HISTORY_SIZE) as usize,
-            attempts_history_size: configuration.get(&options::jobmanager::ATTEMPTS_HISTORY_SIZE) as usize,
-            restart: RestartSettings::from_configuration(&configuration),
-            ..SchedulerSettings::default()
-        })
+        Ok(self.settings.configuration.with_overrides(own, &Origin::Job)?)
+    }
+
+    fn checkpoints_of(
+        &self,
+        job: &JobDescription,
+        configuration: &Configuration,
+    ) -> Result<Option<CheckpointPlace>, SubmitError> {
+        let Some(settings) = CheckpointSettings::of(configuration) else { return Ok(None) };
+        let Some(directory) = checkpoint_directory(configuration) else {
+            // Everything is in acknowledgements and records, which are kept here.
+            let storage = Arc::new(MemoryStorage::default());
+            let (store, directory) = (CheckpointStore::new(job.id, storage), String::new());
+            return Ok(Some(CheckpointPlace { settings, store, directory }));
+        };
+        let directory = pelton_filesystem::job_directory(&directory, job.id);
+        let storage = pelton_filesystem::checkpoint_storage(&directory, &configuration.to_map(), &self.env)
+            .map_err(|source| SubmitError::CheckpointDirectory { directory: directory.clone(), source })?;
+        Ok(Some(CheckpointPlace { settings, store: CheckpointStore::new(job.id, storage), directory }))
     }
 
     async fn job_ended(&mut self, view: Arc<JobView>) {
@@ -167,5 +181,18 @@ fn require_stock(job: &JobDescription) -> Result<(), SubmitError> {
     match job.graph.vertices.iter().find(needs_program) {
         Some(vertex) => Err(SubmitError::NeedsArtifact { vertex: vertex.name.clone() }),
         None => Ok(()),
+    }
+}
+
+fn scheduler_settings(configuration: &Configuration) -> SchedulerSettings {
+    let timeout = configuration.get(&options::task::CANCELLATION_TIMEOUT);
+    SchedulerSettings {
+        slot_request_timeout: configuration.get(&options::slot::REQUEST_TIMEOUT),
+        cancellation_interval: configuration.get(&options::task::CANCELLATION_INTERVAL),
+        cancellation_timeout: (!timeout.is_zero()).then_some(timeout),
+        exception_history_size: configuration.get(&options::web::EXCEPTION_HISTORY_SIZE) as usize,
+        attempts_history_size: configuration.get(&options::jobmanager::ATTEMPTS_HISTORY_SIZE) as usize,
+        restart: RestartSettings::from_configuration(configuration),
+        ..SchedulerSettings::default()
     }
 }

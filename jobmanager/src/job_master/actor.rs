@@ -16,19 +16,22 @@ use proto::worker_command::Command;
 use tokio::sync::{mpsc, watch};
 use tracing::{debug, info, warn};
 
+use super::checkpoints::{Checkpoints, Finished};
 use super::metrics::AttemptMetrics;
 use super::{AttachError, JobDescription, JobMasterSettings, Message, Report, SlotsWait, WorkerCommands, view};
 use crate::resource_manager::{ConnectionId, GrantedOffer, News, ResourceManagerHandle, WorkerOrder};
 use crate::view::JobView;
 
 pub(super) struct JobMaster {
-    env: Env,
-    job: JobDescription,
-    settings: JobMasterSettings,
+    pub(super) env: Env,
+    pub(super) job: JobDescription,
+    pub(super) settings: JobMasterSettings,
     resource_manager: ResourceManagerHandle,
     status: watch::Sender<JobStatus>,
     waiting: watch::Sender<Option<SlotsWait>>,
-    scheduler: JobScheduler,
+    pub(super) scheduler: JobScheduler,
+    /// None for a job that takes none.
+    pub(super) checkpoints: Option<Checkpoints>,
     metrics: AttemptMetrics,
     workers: BTreeMap<WorkerId, Link>,
     /// The connections for which slots of TaskManagers were granted last.
@@ -60,7 +63,9 @@ impl JobMaster {
             settings.scheduler.restart.strategy(env.random_u64()),
             env.wall_clock(),
         );
+        let checkpoints = settings.checkpoints.clone().map(|place| Checkpoints::new(&job, settings.epoch, place));
         Self {
+            checkpoints,
             next_heartbeat: env.moment().after(settings.heartbeat.interval),
             env,
             job,
@@ -81,11 +86,16 @@ impl JobMaster {
         info!(job = %self.id(), name = self.job.graph.name, "job submitted");
         self.tell(Fact::Started).await;
         let mut has_handles = true;
-        while !self.scheduler.is_settled() {
+        while !self.scheduler.is_settled()
+            || self.checkpoints.as_ref().is_some_and(|checkpoints| !checkpoints.is_done())
+        {
             let alarm = self.timers.values().copied().min().unwrap_or(Moment::NEVER);
+            let checkpoint_alarm = self.checkpoints.as_ref().map_or(Moment::NEVER, Checkpoints::alarm);
             tokio::select! {
                 biased;
                 () = self.env.sleep_until(alarm) => self.ring().await,
+                () = self.env.sleep_until(checkpoint_alarm) => self.checkpoint_alarm().await,
+                finished = stored(&mut self.checkpoints) => self.storage_finished(finished).await,
                 () = self.env.sleep_until(self.next_heartbeat) => self.beat().await,
                 // The ResourceManager's word comes first: it explains what the streams only show.
                 news = news.recv() => match news {
@@ -188,12 +198,15 @@ impl JobMaster {
                 let known = |attempt| self.scheduler.task_of(attempt).is_some();
                 self.metrics.take_in(report, known, self.env.moment(), self.env.wall_clock());
             }
-            Report::TaskState(change) => match self.task_change(worker, change) {
-                Ok(fact) => self.tell(fact).await,
-                Err(error) => warn!(job = %self.id(), %worker, %error, "ignoring a report that says nothing"),
-            },
-            Report::CheckpointAcknowledged(_) | Report::CheckpointDeclined(_) => {
-                warn!(%worker, "ignoring a report about a checkpoint: none was triggered");
+            Report::TaskState(change) => {
+                if let Err(error) = self.task_changed(worker, change).await {
+                    warn!(job = %self.id(), %worker, %error, "ignoring a report that says nothing");
+                }
+            }
+            Report::CheckpointAcknowledged(_) | Report::CheckpointDeclined(_) | Report::WaitsForCheckpoint(_) => {
+                if let Err(error) = self.checkpoint_report(report).await {
+                    warn!(job = %self.id(), %worker, %error, "ignoring a report about a checkpoint that says nothing");
+                }
             }
             Report::Fatal(fatal) => {
                 let cause = fatal.cause.map(FailureCause::from).unwrap_or_else(|| {
@@ -205,16 +218,20 @@ impl JobMaster {
         }
     }
 
-    fn task_change(&self, worker: WorkerId, change: proto::TaskStateChanged) -> Result<Fact, BadMessage> {
+    async fn task_changed(&mut self, worker: WorkerId, change: proto::TaskStateChanged) -> Result<(), BadMessage> {
         let (attempt, state) = wire::control::task_state(&change)?;
         match self.scheduler.task_of(attempt) {
             Some(task) => debug!(job = %self.id(), vertex = task.vertex, subtask = task.subtask, %state, "task state"),
             None => debug!(job = %self.id(), %attempt, %state, "stale task state"),
         }
-        Ok(Fact::TaskStateChanged { worker, attempt, state, failure: change.failure.map(FailureCause::from) })
+        // The coordinator hears it first: that the last task has finished ends the job.
+        self.follow_task(&change).await?;
+        let failure = change.failure.map(FailureCause::from);
+        self.tell(Fact::TaskStateChanged { worker, attempt, state, failure }).await;
+        Ok(())
     }
 
-    async fn detach(&mut self, worker: WorkerId, reason: String) {
+    pub(super) async fn detach(&mut self, worker: WorkerId, reason: String) {
         if self.workers.remove(&worker).is_some() {
             debug!(job = %self.id(), %worker, reason, "worker detached");
             self.tell(Fact::WorkerDetached { worker, reason }).await;
@@ -253,7 +270,7 @@ impl JobMaster {
     }
 
     /// Tells the scheduler, and does what it wants.
-    async fn tell(&mut self, fact: Fact) {
+    pub(super) async fn tell(&mut self, fact: Fact) {
         let actions = self.scheduler.handle(self.env.wall_clock(), fact);
         let waiting = self.scheduler.waiting().map(|(needed, supply)| SlotsWait { needed, supply });
         self.waiting.send_if_modified(|known| std::mem::replace(known, waiting) != waiting);
@@ -261,6 +278,7 @@ impl JobMaster {
     }
 
     async fn perform(&mut self, actions: Vec<Action>) {
+        self.follow_scheduler(&actions).await;
         let mut lost = Vec::new();
         for action in actions {
             if let Err((worker, reason)) = self.perform_one(action).await {
@@ -298,10 +316,7 @@ impl JobMaster {
                 let _ = manager.stop_worker(worker, task_manager, grace, reason).await;
             }
             Action::Deploy { worker, tasks, locations } => {
-                info!(%job, %worker, tasks = tasks.len(), "deploying");
-                let graph = self.job.artifact.is_none().then_some(&*self.job.graph);
-                let deploy = wire::control::deploy_tasks(graph, &tasks, &locations);
-                return self.send(worker, Command::Deploy(deploy)).map_err(|reason| (worker, reason));
+                return self.deploy(worker, tasks, locations).map_err(|reason| (worker, reason));
             }
             Action::CancelTasks { worker, attempts } => {
                 let attempt_ids = attempts.into_iter().map(|attempt| attempt.to_wire()).collect();
@@ -348,7 +363,7 @@ impl JobMaster {
     }
 
     /// Sends a command, or says why the worker counts as detached.
-    fn send(&self, worker: WorkerId, command: Command) -> Result<(), &'static str> {
+    pub(super) fn send(&self, worker: WorkerId, command: Command) -> Result<(), &'static str> {
         let Some(link) = self.workers.get(&worker) else { return Ok(()) };
         let message = proto::WorkerCommand { epoch: self.settings.epoch.0, command: Some(command) };
         link.commands.try_send(Ok(message)).map_err(|problem| match problem {
@@ -359,6 +374,14 @@ impl JobMaster {
 
     fn view(&self) -> Arc<JobView> {
         Arc::new(view::of(&self.scheduler, &self.job, &self.metrics))
+    }
+}
+
+/// What the storage of checkpoints has done; never for a job without them.
+async fn stored(checkpoints: &mut Option<Checkpoints>) -> Finished {
+    match checkpoints {
+        Some(checkpoints) => checkpoints.result().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -84,6 +84,7 @@ impl Job {
             heartbeat: HEARTBEAT,
             address: "localhost:1".into(),
             epoch: Epoch(1),
+            checkpoints: None,
         };
         let (ended, settled) = mpsc::channel(1);
         let master = spawn(&env, job, settings, manager.clone(), ended).await.expect("spawned");

@@ -22,7 +22,9 @@ pub(super) fn submit(error: SubmitError) -> Status {
     match error {
         SubmitError::IdTaken(_) => Status::already_exists(text),
         SubmitError::NoArtifact(_) => Status::failed_precondition(text),
-        SubmitError::NeedsArtifact { .. } | SubmitError::Configuration(_) => Status::invalid_argument(text),
+        SubmitError::NeedsArtifact { .. } | SubmitError::Configuration(_) | SubmitError::CheckpointDirectory { .. } => {
+            Status::invalid_argument(text)
+        }
         SubmitError::ShuttingDown | SubmitError::Stopped(_) => Status::unavailable(text),
     }
 }

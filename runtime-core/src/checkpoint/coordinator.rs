@@ -48,7 +48,7 @@ pub use self::failures::AbortReason;
 use self::failures::ConsecutiveFailures;
 use self::pending::{Pending, Stage};
 use self::retained::Retained;
-pub use self::settings::{CheckpointSettings, Retention};
+pub use self::settings::{CheckpointSettings, Retention, checkpoint_directory};
 pub(in crate::checkpoint) use self::tasks::TaskKey;
 use self::tasks::Tasks;
 use super::layout;

@@ -217,6 +217,7 @@ impl JobScheduler {
             Fact::TaskStateChanged { worker, attempt, state, failure } => {
                 self.task_state_changed(worker, attempt, state, failure);
             }
+            Fact::JobFailed { cause } => self.fail(cause, None, (0..self.regions.len()).collect()),
             Fact::CancelRequested => self.cancel(),
             Fact::SuspendRequested { reason } => self.suspend(&reason),
             Fact::TimerFired(timer) => self.timer_fired(timer),

@@ -10,17 +10,19 @@
 //! taken without it.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 use pelton_proto as proto;
+use pelton_runtime_core::checkpoint::coordinator::{CheckpointSettings, checkpoint_directory};
 use pelton_runtime_core::checkpoint::layout;
 use pelton_runtime_core::checkpoint::record::StateHandle;
 use pelton_runtime_core::checkpoint::snapshot::{OperatorSnapshot, RestoredState};
 use pelton_runtime_core::checkpoint::state_file::{self, StateFileError};
-use pelton_runtime_core::checkpoint::storage::StorageError;
+use pelton_runtime_core::checkpoint::storage::{MemoryStorage, StorageError};
 use pelton_runtime_core::checkpoint::store::{CheckpointStore, StoreError};
-use pelton_runtime_core::config::Configuration;
+use pelton_runtime_core::config::{Configuration, options};
 use pelton_runtime_core::element::CheckpointId;
 use pelton_runtime_core::env::{Env, Stopped};
 use pelton_runtime_core::failure::{Classify, FailureClass, error_chain};
@@ -46,6 +48,15 @@ pub enum StateTransferError {
     /// A file of the checkpoint is missing or damaged.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// It is too much for the JobManager's memory.
+    #[error(
+        "a task's state of {bytes} bytes is more than the {IN_MEMORY_MAX} that the JobManager keeps: set \
+         `execution.checkpointing.dir` to a directory that all hosts share"
+    )]
+    TooLarge {
+        /// How much it is.
+        bytes: usize,
+    },
     /// The worker is ending.
     #[error(transparent)]
     Stopped(#[from] Stopped),
@@ -60,7 +71,7 @@ impl Classify for StateTransferError {
             Self::Form(error) => error.class(),
             Self::Storage(error) => error.class(),
             Self::Store(error) => error.class(),
-            Self::Stopped(_) | Self::BadMessage(_) => FailureClass::System,
+            Self::TooLarge { .. } | Self::Stopped(_) | Self::BadMessage(_) => FailureClass::System,
         }
     }
 }
@@ -71,15 +82,22 @@ pub struct Checkpoints {
     env: Env,
     epoch: Epoch,
     store: CheckpointStore,
-    inline_max: u64,
+    inline: Inline,
 }
 
-impl Checkpoints {
-    /// State goes to `store` under `epoch`; up to `inline_max` bytes of a task travel with its acknowledgement.
-    pub fn new(env: Env, epoch: Epoch, store: CheckpointStore, inline_max: u64) -> Self {
-        Self { env, epoch, store, inline_max }
-    }
+/// How much state of a task travels with its acknowledgement.
+#[derive(Debug, Clone, Copy)]
+enum Inline {
+    /// So many bytes; more goes to a file.
+    UpTo(u64),
+    /// All: the JobManager keeps it in its memory, and more than [`IN_MEMORY_MAX`] is refused.
+    All,
+}
 
+/// The most state of one task that the JobManager keeps in its memory, as in Flink.
+const IN_MEMORY_MAX: usize = 5 << 20;
+
+impl Checkpoints {
     /// What the task that runs as `attempt` tells of its checkpoints.
     pub fn listener(&self, attempt: ExecutionAttemptId, reporter: &Reporter) -> Arc<TaskCheckpoints> {
         Arc::new(TaskCheckpoints {
@@ -118,7 +136,14 @@ impl Checkpoints {
         operators: Vec<(OperatorId, OperatorSnapshot)>,
     ) -> Result<StateHandle, StateTransferError> {
         let bytes = self.env.blocking(move || state_file::encode(&operators)).await??;
-        Ok(self.store.put_state(path, bytes, self.inline_max).await?)
+        let inline_max = match self.inline {
+            Inline::UpTo(bytes) => bytes,
+            Inline::All => match bytes.as_ref().map_or(0, Vec::len) {
+                len if len > IN_MEMORY_MAX => return Err(StateTransferError::TooLarge { bytes: len }),
+                _ => u64::MAX,
+            },
+        };
+        Ok(self.store.put_state(path, bytes, inline_max).await?)
     }
 }
 
@@ -246,12 +271,21 @@ impl RestoredCheckpoint {
 ///
 /// # Errors
 ///
-/// When the storage of checkpoints cannot be used.
-pub fn of_job(
-    _env: &Env,
-    _setup: &WorkerSetup,
-    _configuration: &Configuration,
-) -> std::io::Result<Option<Checkpoints>> {
-    // Storage is opened here once its adapter is there; until then no JobMaster triggers a checkpoint.
-    Ok(None)
+/// When the configuration names no directory that can be used.
+pub fn of_job(env: &Env, setup: &WorkerSetup, configuration: &Configuration) -> io::Result<Option<Checkpoints>> {
+    if CheckpointSettings::of(configuration).is_none() {
+        return Ok(None);
+    }
+    let Some(directory) = checkpoint_directory(configuration) else {
+        let store = CheckpointStore::new(setup.job_id, Arc::new(MemoryStorage::default()));
+        return Ok(Some(Checkpoints { env: env.clone(), epoch: setup.epoch, store, inline: Inline::All }));
+    };
+    let directory = pelton_filesystem::job_directory(&directory, setup.job_id);
+    let storage = pelton_filesystem::checkpoint_storage(&directory, &setup.configuration, env).map_err(|error| {
+        let message = format!("checkpoints cannot be kept in `{directory}`: {}", error_chain(&error));
+        io::Error::new(io::ErrorKind::InvalidInput, message)
+    })?;
+    let inline = Inline::UpTo(configuration.get(&options::checkpointing::DATA_INLINE_THRESHOLD).as_bytes());
+    let store = CheckpointStore::new(setup.job_id, storage);
+    Ok(Some(Checkpoints { env: env.clone(), epoch: setup.epoch, store, inline }))
 }

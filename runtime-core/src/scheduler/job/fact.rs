@@ -60,6 +60,11 @@ pub enum Fact {
         /// Why, when it failed.
         failure: Option<FailureCause>,
     },
+    /// Something that belongs to no task went wrong, such as too many checkpoints.
+    JobFailed {
+        /// What.
+        cause: FailureCause,
+    },
     /// Somebody wants the job to end.
     CancelRequested,
     /// This JobManager stops leading or ends.

@@ -1,0 +1,78 @@
+//! Files on this machine and in object stores.
+//!
+//! Owns how checkpoints are kept there ([`checkpoint_storage`]). How a URL becomes a place is shared with the connectors
+//! ([`location`]). Local files are written with plain system calls: an object store's adapter for them would not make
+//! anything durable.
+
+mod local;
+mod object;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use pelton_runtime_core::checkpoint::storage::Storage;
+use pelton_runtime_core::env::Env;
+use pelton_runtime_core::id::JobId;
+
+pub use pelton_connectors::location;
+
+pub use self::local::LocalStorage;
+use self::location::{Location, LocationError, Place};
+pub use self::object::ObjectStorage;
+
+/// The directory of a job's checkpoints below the one that `execution.checkpointing.dir` names.
+pub fn job_directory(directory: &str, job: JobId) -> String {
+    format!("{}/{job}", directory.trim().trim_end_matches('/'))
+}
+
+/// Checkpoints in `directory`, a path or URL. Credentials and endpoints come from the job's `configuration` and the
+/// environment. Nothing is read or written yet.
+///
+/// # Errors
+///
+/// When the directory is no path and no URL of a supported kind, or its store cannot be set up.
+pub fn checkpoint_storage(
+    directory: &str,
+    configuration: &BTreeMap<String, String>,
+    env: &Env,
+) -> Result<Arc<dyn Storage>, LocationError> {
+    let location = Location::parse(directory, configuration)?;
+    Ok(match location.place() {
+        Place::Local(path) => {
+            // Where this process works may change, and others work elsewhere.
+            let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
+            let url = format!("file:{}", path.display());
+            Arc::new(LocalStorage::new(path, url, env.clone()))
+        }
+        Place::Remote { store, path } => {
+            let url = directory.trim_end_matches('/').to_owned();
+            Arc::new(ObjectStorage::new(Arc::clone(store), path.clone(), url))
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_directory_is_found_by_path_or_url() {
+        let job = JobId::from_bytes([1; 16]);
+        let configuration = ["s3.access-key", "s3.secret-key"].map(|key| (key.to_owned(), "k".to_owned())).into();
+        for (directory, expected) in [
+            ("/ckpt", "file:/ckpt/01010101010101010101010101010101/chk-1"),
+            ("file:///ckpt/", "file:/ckpt/01010101010101010101010101010101/chk-1"),
+            (" s3://bucket/ckpt/ ", "s3://bucket/ckpt/01010101010101010101010101010101/chk-1"),
+        ] {
+            let storage = checkpoint_storage(&job_directory(directory, job), &configuration, &Env::production());
+            assert_eq!(storage.expect(directory).url("chk-1"), expected);
+        }
+    }
+
+    #[tokio::test]
+    async fn hdfs_is_refused_by_name() {
+        let refused = checkpoint_storage("hdfs://host/x", &BTreeMap::new(), &Env::production());
+        let message = refused.map(drop).expect_err("not built").to_string();
+        assert!(message.contains("hdfs:// is not built yet"), "{message}");
+    }
+}

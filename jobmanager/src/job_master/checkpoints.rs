@@ -1,0 +1,419 @@
+//! The JobMaster's part in checkpoints: the doing half of [`CheckpointCoordinator`].
+//!
+//! ```text
+//!  tasks' states ─► coordinator ─► triggers, announcements ──────────────► workers
+//!  their acknowledgements ─┘  └──► records, removals ─► storage ─► results, as facts
+//!                             └──► what to begin from ─► deployments, which wait for it
+//! ```
+//!
+//! The scheduler knows nothing of checkpoints. Its deployments pass through here and get the checkpoint to begin from;
+//! those of a restart wait until it is known whether a record that was on its way exists.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use pelton_proto as proto;
+use pelton_runtime_core::checkpoint::coordinator::{
+    Action, CheckpointCoordinator, CheckpointSettings, DeployedTask, Fact, Timer,
+};
+use pelton_runtime_core::checkpoint::record::{CheckpointRecord, StateHandle};
+use pelton_runtime_core::checkpoint::statistics::AckStats;
+use pelton_runtime_core::checkpoint::store::{CheckpointStore, RecordOutcome};
+use pelton_runtime_core::element::CheckpointId;
+use pelton_runtime_core::env::Env;
+use pelton_runtime_core::failure::{FailureCause, FailureClass, error_chain};
+use pelton_runtime_core::id::{ExecutionAttemptId, OperatorId, WorkerId};
+use pelton_runtime_core::scheduler::job::{self, Deployment, Location, TaskIndex};
+use pelton_runtime_core::scheduler::status::ExecutionState;
+use pelton_runtime_core::time::Moment;
+use pelton_runtime_core::wire::checkpoint::{Acknowledged, RestoredSubtask};
+use pelton_runtime_core::wire::{self, BadMessage};
+use proto::worker_command::Command;
+use tokio::sync::mpsc;
+use tracing::{debug, info, warn};
+
+use super::actor::JobMaster;
+use super::{JobDescription, Report};
+
+/// Results of the storage that wait; there are never more than a few.
+const RESULTS_CAPACITY: usize = 64;
+
+/// How a job takes checkpoints and where they are.
+#[derive(Debug, Clone)]
+pub struct CheckpointPlace {
+    /// How.
+    pub settings: CheckpointSettings,
+    /// Where.
+    pub store: CheckpointStore,
+    /// The job's own directory, as a URL.
+    pub directory: String,
+}
+
+/// Checkpoints of one job.
+pub(super) struct Checkpoints {
+    coordinator: CheckpointCoordinator,
+    place: CheckpointPlace,
+    timers: BTreeMap<Timer, Moment>,
+    start: StartFrom,
+    /// Deployments that wait for `start`.
+    held: Vec<(WorkerId, Vec<Deployment>, Arc<[Location]>)>,
+    /// Executions that the coordinator believes in.
+    deployed: BTreeMap<ExecutionAttemptId, TaskIndex>,
+    /// Of these, those that have begun from a checkpoint and do not run yet.
+    restoring: BTreeMap<ExecutionAttemptId, CheckpointId>,
+    results: (mpsc::Sender<Finished>, mpsc::Receiver<Finished>),
+    /// Work at the storage that has not reported.
+    at_work: usize,
+    closed: bool,
+}
+
+/// What the job's tasks begin from.
+enum StartFrom {
+    /// This checkpoint, or the beginning.
+    Known(Option<Arc<CheckpointRecord>>),
+    /// It is being found out.
+    Awaited,
+}
+
+/// Work at the storage is done; what the coordinator is to be told.
+pub(super) struct Finished(Option<Fact>);
+
+impl Checkpoints {
+    pub(super) fn new(job: &JobDescription, epoch: pelton_runtime_core::id::Epoch, place: CheckpointPlace) -> Self {
+        let coordinator = CheckpointCoordinator::new(job.id, epoch, Arc::clone(&job.graph), place.settings.clone());
+        Self {
+            coordinator,
+            place,
+            timers: BTreeMap::new(),
+            start: StartFrom::Known(None),
+            held: Vec::new(),
+            deployed: BTreeMap::new(),
+            restoring: BTreeMap::new(),
+            results: mpsc::channel(RESULTS_CAPACITY),
+            at_work: 0,
+            closed: false,
+        }
+    }
+
+    /// Whether nothing is left to do after the job's end.
+    pub(super) fn is_done(&self) -> bool {
+        self.closed && self.at_work == 0
+    }
+
+    pub(super) fn alarm(&self) -> Moment {
+        self.timers.values().copied().min().unwrap_or(Moment::NEVER)
+    }
+
+    pub(super) async fn result(&mut self) -> Finished {
+        // The sender is held here too.
+        self.results.1.recv().await.unwrap_or(Finished(None))
+    }
+
+    fn work(&mut self, env: &Env, work: impl Future<Output = Option<Fact>> + Send + 'static) {
+        self.at_work += 1;
+        let results = self.results.0.clone();
+        env.spawn("checkpoint-storage", async move {
+            // Nobody listens when the JobMaster has ended.
+            drop(results.send(Finished(work.await)).await);
+        });
+    }
+
+    /// The state that tasks of these vertices begin from.
+    fn restore_from(&self, record: &CheckpointRecord, operators: &[OperatorId]) -> proto::RestoreFrom {
+        let finished = |operator: OperatorId, subtask: u32| {
+            let vertex = record.vertex_of(operator);
+            vertex.and_then(|vertex| vertex.subtasks.get(subtask as usize)).is_some_and(|subtask| subtask.finished)
+        };
+        let subtasks = record.states_of(operators).into_iter().map(|handle| {
+            let finished = handle.operators.first().is_some_and(|operator| finished(*operator, handle.subtask));
+            let (subtask, state) = (handle.subtask, handle.state.clone());
+            RestoredSubtask { operators: handle.operators, subtask, state, finished }.to_wire()
+        });
+        proto::RestoreFrom {
+            checkpoint_id: record.checkpoint.0,
+            directory: self.place.directory.clone(),
+            subtasks: subtasks.collect(),
+        }
+    }
+}
+
+impl JobMaster {
+    /// Sends a worker its tasks, or keeps them until it is known what they begin from.
+    pub(super) fn deploy(
+        &mut self,
+        worker: WorkerId,
+        tasks: Vec<Deployment>,
+        locations: Arc<[Location]>,
+    ) -> Result<(), &'static str> {
+        let mut restore = None;
+        if let Some(checkpoints) = &mut self.checkpoints {
+            let record = match &checkpoints.start {
+                StartFrom::Awaited => {
+                    checkpoints.held.push((worker, tasks, locations));
+                    return Ok(());
+                }
+                StartFrom::Known(record) => record.clone(),
+            };
+            let vertices: BTreeSet<usize> = tasks.iter().map(|task| task.vertex).collect();
+            let graph = &self.job.graph;
+            let operators: Vec<OperatorId> = vertices
+                .iter()
+                .flat_map(|vertex| graph.vertices[*vertex].operators.iter().map(|node| node.id))
+                .collect();
+            if let Some(record) = record {
+                restore = Some(checkpoints.restore_from(&record, &operators));
+                checkpoints.restoring.extend(tasks.iter().map(|task| (task.attempt, record.checkpoint)));
+            }
+        }
+        info!(job = %self.job.id, %worker, tasks = tasks.len(), "deploying");
+        let graph = self.job.artifact.is_none().then_some(&*self.job.graph);
+        let deploy = proto::DeployTasks { restore, ..wire::control::deploy_tasks(graph, &tasks, &locations) };
+        self.send(worker, Command::Deploy(deploy))
+    }
+
+    /// Tells the coordinator which executions there are now, before the scheduler's actions are performed.
+    pub(super) async fn follow_scheduler(&mut self, actions: &[job::Action]) {
+        let Some(checkpoints) = &mut self.checkpoints else { return };
+        let ended: Vec<ExecutionAttemptId> = checkpoints
+            .deployed
+            .iter()
+            .filter(|(attempt, task)| {
+                use ExecutionState::{Canceled, Canceling, Failed};
+                let current = &self.scheduler.subtasks()[task.vertex][task.subtask as usize].current;
+                current.attempt != **attempt || matches!(current.state, Canceling | Canceled | Failed)
+            })
+            .map(|(attempt, _)| *attempt)
+            .collect();
+        for attempt in &ended {
+            checkpoints.deployed.remove(attempt);
+            checkpoints.restoring.remove(attempt);
+        }
+        let mut deployed = Vec::new();
+        for action in actions {
+            if let job::Action::Deploy { tasks, .. } = action {
+                for task in tasks {
+                    let index = TaskIndex { vertex: task.vertex, subtask: task.subtask };
+                    checkpoints.deployed.insert(task.attempt, index);
+                    deployed.push(DeployedTask { vertex: task.vertex, subtask: task.subtask, attempt: task.attempt });
+                }
+            }
+        }
+        if !ended.is_empty() && !self.scheduler.status().is_terminal() {
+            checkpoints.start = StartFrom::Awaited;
+            self.tell_coordinator(Fact::Restarting { attempts: ended }).await;
+        }
+        if !deployed.is_empty() {
+            self.tell_coordinator(Fact::TasksDeployed(deployed)).await;
+        }
+        for action in actions {
+            if let job::Action::StatusChanged(status) = action
+                && status.is_terminal()
+            {
+                self.tell_coordinator(Fact::JobEnded { status: *status }).await;
+            }
+        }
+    }
+
+    /// A task of the current deployment is in another state.
+    pub(super) async fn follow_task(&mut self, change: &proto::TaskStateChanged) -> Result<(), BadMessage> {
+        let (attempt, state) = wire::control::task_state(change)?;
+        let Some(checkpoints) = &mut self.checkpoints else { return Ok(()) };
+        if !checkpoints.deployed.contains_key(&attempt) {
+            return Ok(());
+        }
+        match state {
+            ExecutionState::Running => {
+                checkpoints.restoring.remove(&attempt);
+                self.tell_coordinator(Fact::TaskRunning { attempt }).await;
+            }
+            ExecutionState::Finished => {
+                let state = change.final_state.clone().map_or(Ok(StateHandle::Empty), StateHandle::from_wire)?;
+                let last_barrier = change.last_checkpoint.map(CheckpointId);
+                self.tell_coordinator(Fact::TaskFinished { attempt, state, last_barrier }).await;
+            }
+            ExecutionState::Failed => {
+                let corrupt = FailureClass::Corrupt.as_str();
+                if let Some(cause) = change.failure.as_ref().filter(|cause| cause.class == corrupt)
+                    && let Some(checkpoint) = checkpoints.restoring.remove(&attempt)
+                {
+                    let reason = cause.message.clone();
+                    warn!(job = %self.job.id, checkpoint = checkpoint.0, reason, "a checkpoint cannot be restored");
+                    self.tell_coordinator(Fact::RestoreFailed { checkpoint, reason }).await;
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// What a worker says of a checkpoint.
+    pub(super) async fn checkpoint_report(&mut self, report: Report) -> Result<(), BadMessage> {
+        let fact = match report {
+            Report::CheckpointAcknowledged(acknowledged) => {
+                let Acknowledged { attempt, checkpoint, state, start_delay, alignment, synchronous, asynchronous } =
+                    Acknowledged::from_wire(acknowledged)?;
+                let stats = AckStats { start_delay, alignment, synchronous, asynchronous, ..AckStats::default() };
+                Fact::Acknowledged { attempt, checkpoint, state, stats }
+            }
+            Report::CheckpointDeclined(declined) => Fact::Declined {
+                attempt: wire::id(&declined.attempt_id, "attempt_id")?,
+                checkpoint: CheckpointId(declined.checkpoint_id),
+                reason: declined.reason,
+            },
+            Report::WaitsForCheckpoint(waits) => {
+                Fact::TaskWaits { attempt: wire::id(&waits.attempt_id, "attempt_id")? }
+            }
+            _ => return Ok(()),
+        };
+        self.tell_coordinator(fact).await;
+        Ok(())
+    }
+
+    pub(super) async fn checkpoint_alarm(&mut self) {
+        let now = self.env.moment();
+        let Some(checkpoints) = &mut self.checkpoints else { return };
+        let due: Vec<Timer> =
+            checkpoints.timers.iter().filter(|(_, at)| **at <= now).map(|(timer, _)| *timer).collect();
+        for timer in due {
+            if let Some(checkpoints) = &mut self.checkpoints {
+                checkpoints.timers.remove(&timer);
+            }
+            self.tell_coordinator(Fact::TimerFired(timer)).await;
+        }
+    }
+
+    pub(super) async fn storage_finished(&mut self, Finished(fact): Finished) {
+        if let Some(checkpoints) = &mut self.checkpoints {
+            checkpoints.at_work = checkpoints.at_work.saturating_sub(1);
+        }
+        if let Some(fact) = fact {
+            self.tell_coordinator(fact).await;
+        }
+    }
+
+    async fn tell_coordinator(&mut self, fact: Fact) {
+        let Some(checkpoints) = &mut self.checkpoints else { return };
+        let actions = checkpoints.coordinator.handle(self.env.wall_clock(), fact);
+        for action in actions {
+            self.perform_for_coordinator(action).await;
+        }
+    }
+
+    async fn perform_for_coordinator(&mut self, action: Action) {
+        let job = self.job.id;
+        let Some(checkpoints) = &mut self.checkpoints else { return };
+        let store = checkpoints.place.store.clone();
+        match action {
+            Action::Trigger { checkpoint, at, attempts } => {
+                debug!(%job, checkpoint = checkpoint.0, tasks = attempts.len(), "triggering checkpoint");
+                self.tell_tasks(&attempts, |attempt_ids| {
+                    let (checkpoint_id, triggered_at_ms) = (checkpoint.0, at);
+                    Command::TriggerCheckpoint(proto::TriggerCheckpoint { checkpoint_id, triggered_at_ms, attempt_ids })
+                })
+                .await;
+            }
+            Action::StoreRecord(record) => {
+                let checkpoint = record.checkpoint;
+                checkpoints.work(&self.env, async move {
+                    Some(match store.write_record(&record).await {
+                        Ok(RecordOutcome::Stored) => Fact::RecordStored { checkpoint },
+                        Ok(RecordOutcome::Unknown { reason }) => {
+                            warn!(%job, checkpoint = checkpoint.0, reason, "it is not known whether the checkpoint's record exists");
+                            Fact::RecordAmbiguous { checkpoint }
+                        }
+                        Ok(RecordOutcome::Taken { by }) => Fact::RecordFailed { checkpoint, reason: format!("in its place is {by}") },
+                        Err(error) => Fact::RecordFailed { checkpoint, reason: error_chain(&error) },
+                    })
+                });
+            }
+            Action::Completed { checkpoint, attempts } => {
+                info!(%job, checkpoint = checkpoint.0, "checkpoint completed");
+                self.tell_tasks(&attempts, |attempt_ids| {
+                    let checkpoint_id = checkpoint.0;
+                    Command::CheckpointCompleted(proto::CheckpointCompleted { checkpoint_id, attempt_ids })
+                })
+                .await;
+            }
+            Action::Aborted { checkpoint, attempts, reason } => {
+                warn!(%job, checkpoint = checkpoint.0, reason, "checkpoint aborted");
+                self.tell_tasks(&attempts, |attempt_ids| {
+                    let checkpoint_id = checkpoint.0;
+                    Command::CheckpointAborted(proto::CheckpointAborted { checkpoint_id, attempt_ids })
+                })
+                .await;
+            }
+            Action::RemoveCheckpoint { checkpoint, files } => checkpoints.work(&self.env, async move {
+                if let Err(error) = store.remove(checkpoint, &files).await {
+                    let error = error_chain(&error);
+                    warn!(%job, checkpoint = checkpoint.0, error, "an old checkpoint cannot be removed");
+                }
+                None
+            }),
+            Action::DiscardFiles(files) => checkpoints.work(&self.env, async move {
+                if let Err(error) = store.discard(&files).await {
+                    warn!(%job, error = error_chain(&error), "files that no checkpoint names cannot be removed");
+                }
+                None
+            }),
+            Action::Sweep { shared } => {
+                let shared_up_to = shared.then_some(self.settings.epoch);
+                checkpoints.work(&self.env, async move {
+                    if let Err(error) = store.sweep(shared_up_to, &BTreeSet::new()).await {
+                        warn!(%job, error = error_chain(&error), "leftovers of checkpoints cannot be removed");
+                    }
+                    None
+                });
+            }
+            Action::Clear => checkpoints.work(&self.env, async move {
+                if let Err(error) = store.clear().await {
+                    warn!(%job, error = error_chain(&error), "the job's checkpoints cannot be removed");
+                }
+                None
+            }),
+            Action::Restorable { from } => {
+                match &from {
+                    Some(record) => info!(%job, checkpoint = record.checkpoint.0, "the job goes on from a checkpoint"),
+                    None => info!(%job, "the job begins anew: there is no checkpoint"),
+                }
+                checkpoints.start = StartFrom::Known(from);
+                for (worker, tasks, locations) in std::mem::take(&mut checkpoints.held) {
+                    if let Err(reason) = self.deploy(worker, tasks, locations) {
+                        Box::pin(self.detach(worker, reason.to_owned())).await;
+                    }
+                }
+            }
+            Action::Unrestorable { reason } => {
+                let cause = FailureCause::new(FailureClass::Unrecoverable, reason, self.env.wall_clock());
+                Box::pin(self.tell(job::Fact::JobFailed { cause })).await;
+            }
+            Action::FailJob { reason } => {
+                let cause = FailureCause::new(FailureClass::Transient, reason, self.env.wall_clock());
+                Box::pin(self.tell(job::Fact::JobFailed { cause })).await;
+            }
+            // Nothing asks for checkpoints by hand yet.
+            Action::Answer { request, outcome } => debug!(%job, request = request.0, ?outcome, "nobody asked"),
+            Action::ArmTimer { timer, after } => drop(checkpoints.timers.insert(timer, self.env.moment().after(after))),
+            Action::DisarmTimer(timer) => drop(checkpoints.timers.remove(&timer)),
+            Action::Closed => checkpoints.closed = true,
+        }
+    }
+
+    /// Sends each worker a command about its own of these executions.
+    async fn tell_tasks(&mut self, attempts: &[ExecutionAttemptId], command: impl Fn(Vec<Vec<u8>>) -> Command) {
+        let mut by_worker: BTreeMap<WorkerId, Vec<Vec<u8>>> = BTreeMap::new();
+        for attempt in attempts {
+            let place = self
+                .scheduler
+                .task_of(*attempt)
+                .and_then(|task| self.scheduler.subtasks()[task.vertex][task.subtask as usize].current.place.as_ref());
+            if let Some(place) = place {
+                by_worker.entry(place.worker).or_default().push(attempt.to_wire());
+            }
+        }
+        for (worker, attempts) in by_worker {
+            if let Err(reason) = self.send(worker, command(attempts)) {
+                Box::pin(self.detach(worker, reason.to_owned())).await;
+            }
+        }
+    }
+}
