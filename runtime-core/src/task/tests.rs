@@ -484,7 +484,7 @@ async fn a_driven_task_answers_every_trigger_that_it_accepted() {
     knobs.waits.store(true, Ordering::Relaxed);
     let trigger = |id| CheckpointCommand::Trigger(barrier(id));
     control.send(trigger(1)).expect("it will run");
-    let (ends, end) = std::sync::mpsc::channel();
+    let (ends, end) = std::sync::mpsc::sync_channel(1);
     let (world, driven_by) = (env.clone(), control.clone());
     env.spawn_thread("task", move || {
         ends.send(drive(&world, &driven_by, task, || {})).expect("the test waits");
