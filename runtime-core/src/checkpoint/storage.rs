@@ -4,7 +4,6 @@
 //! the files their meaning; adapters live in the crate `filesystem`, [`MemoryStorage`] here.
 
 mod memory;
-mod remote_memory;
 mod settings;
 
 use std::fmt;
@@ -13,7 +12,6 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 pub use self::memory::MemoryStorage;
-pub use self::remote_memory::JobManagerStorage;
 pub use self::settings::{CheckpointStorageConflict, CheckpointStorageSettings};
 use crate::failure::{Classify, FailureClass};
 

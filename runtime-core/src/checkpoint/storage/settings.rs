@@ -4,7 +4,7 @@ use crate::config::options::checkpointing;
 use crate::config::{ByteSize, CheckpointStorage, Configuration};
 
 /// The most state that a subtask may have when checkpoints are kept in the JobManager's memory.
-const JOB_MANAGER_STATE_MAX: ByteSize = ByteSize::from_mib(1);
+const JOB_MANAGER_STATE_MAX: ByteSize = ByteSize::from_mib(5);
 
 /// Where checkpoints are kept.
 #[derive(Debug, Clone, PartialEq, Eq)]

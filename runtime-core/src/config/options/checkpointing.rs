@@ -41,7 +41,7 @@ options! {
     RETENTION: CheckpointRetention = "execution.checkpointing.externalized-checkpoint-retention",
         default "NO_EXTERNALIZED_CHECKPOINTS";
 
-    /// `jobmanager` keeps checkpoints in the JobManager's memory, up to 1 mb per subtask; `filesystem` keeps them in `execution.checkpointing.dir`. When not set, `filesystem` if there is such a directory.
+    /// `jobmanager` keeps checkpoints in the JobManager's memory, up to 5 mb per subtask; `filesystem` keeps them in `execution.checkpointing.dir`. When not set, `filesystem` if there is such a directory.
     STORAGE: Option<CheckpointStorage> = "execution.checkpointing.storage", fallback ["state.checkpoint-storage"];
 
     /// Where checkpoints are kept, in a directory of its own for every job: a path that all hosts share, or a URL
