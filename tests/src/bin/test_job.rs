@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use pelton::StreamExecutionEnvironment;
+use pelton::keyed::TumblingEventTimeWindows;
 use pelton::record::Record;
 use pelton::sinks::FileSink;
 use pelton::sources::{DataGeneratorSource, FileSource, OnBadRow};
@@ -22,6 +23,8 @@ enum Job {
     Numbers { count: i64, output: String },
     /// Counts rows for ever, some each second, into files
     Steady { rows_per_second: f64, output: String },
+    /// Counts COUNT rows of some keys, some rows each second, one after the other and by windows of 100 rows, into files
+    Counts { count: u64, keys: u64, rows_per_second: f64, output: String },
     /// Reads `id,delay` rows from a CSV file with a header, with fail, skip or null for bad rows, and writes them
     Csv { policy: String, input: String, output: String },
     /// The same for lines of JSON objects
@@ -67,6 +70,16 @@ enum Job {
     NoExecute,
 }
 
+/// Rows are a millisecond of event time apart.
+const WINDOW_ROWS: u64 = 100;
+
+#[derive(Debug, Clone, Record)]
+struct Tick {
+    key: i64,
+    time: i64,
+    count: i64,
+}
+
 /// Longer than any test.
 const OFFSPRING_SECONDS: &str = "3600";
 
@@ -83,6 +96,27 @@ fn main() -> anyhow::Result<()> {
         Job::Steady { rows_per_second, output } => {
             let rows = DataGeneratorSource::new(|index: u64| index).rows_per_second(rows_per_second);
             env.data_generator(rows).sink_to(FileSink::text(output));
+        }
+        Job::Counts { count, keys, rows_per_second, output } => {
+            let ticks = DataGeneratorSource::new(move |index: u64| Tick {
+                key: (index % keys).cast_signed(),
+                time: index.cast_signed(),
+                count: 1,
+            });
+            let ticks = env
+                .data_generator(ticks.count(count).rows_per_second(rows_per_second))
+                .assign_timestamps_and_watermarks(
+                    WatermarkStrategy::for_monotonous_timestamps().with_timestamp_column(Tick::time),
+                )
+                .key_by(Tick::key);
+            let running = ticks.clone().sum(Tick::count).map(|tick: &Tick| format!("{} {}", tick.key, tick.count));
+            running.sink_to(FileSink::text(format!("{output}/running")));
+            let windows = ticks.window(TumblingEventTimeWindows::of(Duration::from_millis(WINDOW_ROWS)));
+            let windows = windows.sum(Tick::count).map(|tick: &Tick| {
+                let start = tick.time - tick.time % WINDOW_ROWS.cast_signed();
+                format!("{} {start} {}", tick.key, tick.count)
+            });
+            windows.sink_to(FileSink::text(format!("{output}/windows")));
         }
         Job::Csv { policy, input, output } => {
             let policy = on_bad_row(&policy)?;
@@ -111,7 +145,8 @@ fn main() -> anyhow::Result<()> {
         }
         Job::Flaky { at, times, marks, output } => {
             let numbers = env.from_sequence(1, 1000).rebalance().try_map(move |n: &i64| {
-                let fails = *n == at && (0..times).any(|mark| std::fs::File::create_new(format!("{marks}/{mark}")).is_ok());
+                let fails =
+                    *n == at && (0..times).any(|mark| std::fs::File::create_new(format!("{marks}/{mark}")).is_ok());
                 if fails { Err("not yet") } else { Ok(*n) }
             });
             numbers.name("Flaky").sink_to(FileSink::text(output));

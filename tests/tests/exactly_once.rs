@@ -1,0 +1,113 @@
+//! A job that takes checkpoints goes on from the last one, and its files have every result exactly once.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use pelton_tests::cluster::signal;
+use pelton_tests::programs::program;
+use pelton_tests::{Cluster, ClusterOptions, eventually, within};
+
+const KEYS: u64 = 10;
+const ROWS: u64 = 12_000;
+const ROWS_PER_SECOND: &str = "4000";
+const WINDOW_ROWS: u64 = 100;
+
+/// A cluster whose jobs take checkpoints in `folder` every 100 ms and restart at once.
+fn options(slots: u32, folder: &Path) -> ClusterOptions {
+    ClusterOptions::slots(slots)
+        .set("execution.checkpointing.interval", "100 ms")
+        .set("execution.checkpointing.dir", &folder.join("checkpoints").display().to_string())
+        .set("restart-strategy.type", "fixed-delay")
+        .set("restart-strategy.fixed-delay.attempts", "100")
+        .set("restart-strategy.fixed-delay.delay", "0 ms")
+}
+
+fn submit(cluster: &Cluster, parallelism: u32, output: &Path) -> String {
+    let (count, keys, output) = (ROWS.to_string(), KEYS.to_string(), output.display().to_string());
+    cluster.submit(parallelism, &program("test-job"), &["counts", &count, &keys, ROWS_PER_SECOND, &output])
+}
+
+/// How often each line is in the finished files of a folder.
+fn lines(folder: &Path) -> BTreeMap<String, usize> {
+    let mut lines = BTreeMap::new();
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.file_name().to_string_lossy().starts_with('.') {
+            continue;
+        }
+        for line in std::fs::read_to_string(entry.path()).unwrap_or_default().lines() {
+            *lines.entry(line.to_owned()).or_default() += 1;
+        }
+    }
+    lines
+}
+
+/// Every result once, whatever happened meanwhile.
+fn assert_exact(output: &Path) {
+    let running = lines(&output.join("running"));
+    let expected = (0..KEYS).flat_map(|key| (1..=ROWS / KEYS).map(move |count| format!("{key} {count}")));
+    assert_same(&running, expected.collect());
+    let windows = lines(&output.join("windows"));
+    let starts = (0..ROWS).step_by(WINDOW_ROWS as usize);
+    let of_window = |start| (0..KEYS).map(move |key| format!("{key} {start} {}", WINDOW_ROWS / KEYS));
+    assert_same(&windows, starts.flat_map(of_window).collect());
+    for folder in ["running", "windows"] {
+        let left: Vec<_> = std::fs::read_dir(output.join(folder))
+            .expect("a folder")
+            .flatten()
+            .filter(|entry| entry.file_name().to_string_lossy().starts_with('.'))
+            .collect();
+        assert!(left.is_empty(), "{left:?}");
+    }
+}
+
+fn assert_same(found: &BTreeMap<String, usize>, expected: Vec<String>) {
+    let missing: Vec<_> = expected.iter().filter(|line| !found.contains_key(*line)).take(5).collect();
+    let doubled: Vec<_> = found.iter().filter(|(_, count)| **count > 1).take(5).collect();
+    let total: usize = found.values().sum();
+    assert!(
+        missing.is_empty() && doubled.is_empty() && total == expected.len(),
+        "{total} lines instead of {}; missing {missing:?}; doubled {doubled:?}",
+        expected.len()
+    );
+}
+
+/// Waits for results that are more than those there are now.
+fn await_progress(output: &Path) {
+    let before = lines(&output.join("running")).len();
+    eventually("a checkpoint publishes more results", || (lines(&output.join("running")).len() > before).then_some(()));
+}
+
+#[test]
+fn a_job_that_takes_checkpoints_and_is_left_alone_writes_everything_once() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let cluster = Cluster::start(options(2, folder.path()));
+    let output = folder.path().join("out");
+    let job = submit(&cluster, 2, &output);
+    let state = within(Duration::from_secs(60), "the job ends", || {
+        let state = cluster.state(&job);
+        ["FINISHED", "FAILED"].contains(&state.as_str()).then_some(state)
+    });
+    assert_eq!(state, "FINISHED", "{}", cluster.failure(&job));
+    assert_exact(&output);
+}
+
+#[test]
+fn killed_workers_cost_no_result_and_double_none() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let cluster = Cluster::start(options(2, folder.path()));
+    let output = folder.path().join("out");
+    let job = submit(&cluster, 2, &output);
+    for _ in 0..3 {
+        await_progress(&output);
+        for worker in cluster.workers_of(&job) {
+            signal(worker, 9);
+        }
+    }
+    let state = within(Duration::from_secs(90), "the job ends", || {
+        let state = cluster.state(&job);
+        ["FINISHED", "FAILED"].contains(&state.as_str()).then_some(state)
+    });
+    assert_eq!(state, "FINISHED", "{}", cluster.failure(&job));
+    assert_exact(&output);
+}
