@@ -198,8 +198,7 @@ mod tests {
         let sources = Sources { directory: &directory, environment: &environment, dynamic: &dynamic };
         let configuration = Configuration::load(&sources).unwrap();
         let travelling = travelling(&dynamic, &configuration);
-        let expected =
-            [("parallelism.default", "3"), ("pipeline.name", "flag"), ("slot.request.timeout", "1 s")];
+        let expected = [("parallelism.default", "3"), ("pipeline.name", "flag"), ("slot.request.timeout", "1 s")];
         assert_eq!(travelling, expected.map(|(key, value)| (key.to_owned(), value.to_owned())).into());
     }
 }

@@ -6,15 +6,15 @@ use std::process::{Command, Output, Stdio};
 
 fn client(stdout: impl Into<Stdio>, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_client"));
-    let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("config.yaml"), "").unwrap();
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("config.yaml"), "").expect("written");
     command.args(arguments).arg("--configDir").arg(folder.path());
-    command.stdin(Stdio::null()).stdout(stdout).output().unwrap()
+    command.stdin(Stdio::null()).stdout(stdout).output().expect("it can be started")
 }
 
 /// A pipe that nobody reads any longer.
 fn closed() -> PipeWriter {
-    let (reader, writer) = io::pipe().unwrap();
+    let (reader, writer) = io::pipe().expect("a pipe");
     drop(reader);
     writer
 }
@@ -28,11 +28,11 @@ fn a_reader_that_is_gone_ends_the_client_quietly() {
 
 #[test]
 fn a_connection_that_breaks_is_told() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap().to_string();
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("its address").to_string();
     let output = std::thread::scope(|scope| {
         // Neither does anybody answer when the client connects anew.
-        scope.spawn(move || drop(listener.accept().unwrap()));
+        scope.spawn(move || drop(listener.accept().expect("a connection")));
         client(Stdio::piped(), &["list", "-m", &address])
     });
     assert_eq!(output.status.code(), Some(1), "not killed by SIGPIPE");

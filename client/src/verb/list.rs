@@ -41,11 +41,7 @@ fn is_terminated(job: &JobSummary) -> bool {
     JobStatus::parse(&job.state).is_ok_and(JobStatus::is_globally_terminal)
 }
 
-fn section<'a>(
-    title: &str,
-    empty: &str,
-    jobs: impl Iterator<Item = &'a JobSummary>,
-) -> Result<(), OutputError> {
+fn section<'a>(title: &str, empty: &str, jobs: impl Iterator<Item = &'a JobSummary>) -> Result<(), OutputError> {
     let lines: Vec<String> = jobs.map(line).collect();
     if lines.is_empty() {
         return output::line(empty);

@@ -87,9 +87,8 @@ async fn attached(env: &Env, cluster: &mut Cluster, job: JobId) -> Result<ExitCo
     match JobStatus::parse(&reply.state) {
         Ok(JobStatus::Finished) => {
             let runtime = reply.net_runtime_ms;
-            let words = format!(
-                "Program execution finished\nJob with JobID {job} has finished.\nJob Runtime: {runtime} ms"
-            );
+            let words =
+                format!("Program execution finished\nJob with JobID {job} has finished.\nJob Runtime: {runtime} ms");
             output::line(words)
                 .map_err(|source| VerbError::Untold { done: format!("job {job} has finished"), source })?;
             Ok(ExitCode::SUCCESS)
