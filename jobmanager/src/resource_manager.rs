@@ -81,6 +81,7 @@ enum Message {
     StopWorker { worker: WorkerId, task_manager: TaskManagerId, grace: Duration, reason: String },
     View(oneshot::Sender<Vec<TaskManagerView>>),
     RpcAddress { id: TaskManagerId, reply: oneshot::Sender<Option<String>> },
+    ShutDown,
 }
 
 /// Address of the ResourceManager, which ends when its last handle is dropped.
@@ -129,6 +130,11 @@ impl ResourceManagerHandle {
     /// A job begins; what happens to its slots and workers goes to `news`.
     pub async fn open_job(&self, job: JobId, news: mpsc::Sender<News>) -> Result<(), Stopped> {
         self.tell(Message::OpenJob { job, news }).await
+    }
+
+    /// Ends: every TaskManager sees its connection close.
+    pub async fn shut_down(&self) -> Result<(), Stopped> {
+        self.tell(Message::ShutDown).await
     }
 
     /// A job is over; whatever it still has is taken back.

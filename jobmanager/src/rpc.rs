@@ -18,6 +18,9 @@ use crate::resource_manager::ResourceManagerHandle;
 /// The largest message that carries a job graph.
 const MAX_GRAPH_BYTES: usize = 64 << 20;
 
+/// The largest report of a worker: a task's state that is kept here, and some.
+const MAX_REPORT_BYTES: usize = 8 << 20;
+
 /// What the services speak for.
 #[derive(Clone)]
 pub struct Services {
@@ -35,6 +38,7 @@ pub struct Services {
 pub fn router(services: Services) -> axum::Router {
     let dispatcher = proto::dispatcher_server::DispatcherServer::new(services.clone());
     let job_master = proto::job_master_server::JobMasterServer::new(services.clone());
+    let job_master = job_master.max_decoding_message_size(MAX_REPORT_BYTES);
     let resource_manager = proto::resource_manager_server::ResourceManagerServer::new(services);
     Routes::new(dispatcher.max_decoding_message_size(MAX_GRAPH_BYTES))
         .add_service(job_master)

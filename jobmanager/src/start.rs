@@ -167,6 +167,10 @@ impl JobManager {
             Ok(Err(stopped)) => warn!(%stopped, "the dispatcher ended before its jobs"),
             Err(late) => warn!(%late, "some workers did not end in time (`cluster.services.shutdown-timeout`)"),
         }
+        // TaskManagers hold their connections open, which the listeners would wait for.
+        if let Err(stopped) = self.cluster.resource_manager.shut_down().await {
+            warn!(%stopped, "the ResourceManager ended before its TaskManagers were told");
+        }
         server::stop_all(self.servers).await;
         self.blobs.close().await;
         info!("JobManager has shut down");

@@ -113,25 +113,35 @@ impl TimeSpent {
 /// How a task spends its time. What it is doing now counts too, however long it has been doing it: a task that is stuck
 /// in user code is busy. The lock is taken twice per pause.
 #[derive(Debug, Clone, Default)]
-pub struct TaskTime(Arc<Mutex<(TimeSpent, Option<(Occupation, Moment)>)>>);
+pub struct TaskTime(Arc<Mutex<TimeSheet>>);
+
+#[derive(Debug, Clone, Copy, Default)]
+struct TimeSheet {
+    spent: TimeSpent,
+    current: Option<(Occupation, Moment)>,
+}
+
+impl TimeSheet {
+    fn until(&self, now: Moment) -> TimeSpent {
+        let mut spent = self.spent;
+        if let Some((occupation, since)) = self.current {
+            spent.add(occupation, now.0.saturating_sub(since.0));
+        }
+        spent
+    }
+}
 
 impl TaskTime {
     /// From `now` on the task does this; none when it has ended.
     pub fn enter(&self, occupation: Option<Occupation>, now: Moment) {
-        let mut time = self.0.lock();
-        if let Some((before, since)) = time.1 {
-            time.0.add(before, now.0.saturating_sub(since.0));
-        }
-        time.1 = occupation.map(|occupation| (occupation, now));
+        let mut sheet = self.0.lock();
+        sheet.spent = sheet.until(now);
+        sheet.current = occupation.map(|occupation| (occupation, now));
     }
 
     /// The time spent until `now`.
     pub fn spent(&self, now: Moment) -> TimeSpent {
-        let (mut spent, current) = *self.0.lock();
-        if let Some((occupation, since)) = current {
-            spent.add(occupation, now.0.saturating_sub(since.0));
-        }
-        spent
+        self.0.lock().until(now)
     }
 }
 

@@ -63,6 +63,11 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
     if let Err(error) = limits::raise_open_files() {
         tracing::warn!(%error, "cannot raise the number of open files");
     }
+    let version = env!("CARGO_PKG_VERSION");
+    tracing::info!(version, process = std::process::id(), directory = ?settings.directory.path(), "JobManager starts");
+    for (key, value) in settings.configuration.entries() {
+        tracing::info!("setting {key}: {value}");
+    }
     let logs = match &files {
         Some(files) => OwnLogs::Files { log: files.log().to_owned(), out: files.out() },
         None => OwnLogs::Nowhere { reason: "it logs to standard error".to_owned() },

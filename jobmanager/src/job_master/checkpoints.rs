@@ -11,6 +11,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use pelton_proto as proto;
 use pelton_runtime_core::checkpoint::coordinator::{
@@ -37,6 +38,9 @@ use super::{JobDescription, Report};
 
 /// Results of the storage that wait; there are never more than a few.
 const RESULTS_CAPACITY: usize = 64;
+
+/// How long the storage may take to create a record before it counts as unknown whether it did.
+const RECORD_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How a job takes checkpoints and where they are.
 #[derive(Debug, Clone)]
@@ -314,8 +318,12 @@ impl JobMaster {
             }
             Action::StoreRecord(record) => {
                 let checkpoint = record.checkpoint;
+                let env = self.env.clone();
                 checkpoints.work(&self.env, async move {
-                    Some(match store.write_record(&record).await {
+                    // What is not answered may have happened.
+                    let written = env.timeout(RECORD_TIMEOUT, store.write_record(&record)).await;
+                    let written = written.unwrap_or_else(|late| Ok(RecordOutcome::Unknown { reason: late.to_string() }));
+                    Some(match written {
                         Ok(RecordOutcome::Stored) => Fact::RecordStored { checkpoint },
                         Ok(RecordOutcome::Unknown { reason }) => {
                             warn!(%job, checkpoint = checkpoint.0, reason, "it is not known whether the checkpoint's record exists");

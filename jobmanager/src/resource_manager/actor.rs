@@ -39,8 +39,8 @@ pub(super) async fn run(env: Env, heartbeat: HeartbeatSettings, mut messages: mp
             biased;
             () = actor.env.sleep_until(actor.next_heartbeat) => actor.beat(),
             message = messages.recv() => match message {
+                Some(Message::ShutDown) | None => return,
                 Some(message) => actor.handle(message),
-                None => return,
             },
         }
         actor.serve();
@@ -91,6 +91,8 @@ impl ResourceManager {
                 self.stop_worker(worker, &task_manager, grace_ms, reason);
             }
             // Who asked may have stopped waiting; that is its right.
+            // The loop's business.
+            Message::ShutDown => {}
             Message::View(reply) => drop(reply.send(self.view())),
             Message::RpcAddress { id, reply } => {
                 let address = self.task_managers.get(&id).map(|known| {

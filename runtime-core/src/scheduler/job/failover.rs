@@ -310,7 +310,7 @@ impl JobScheduler {
         let mut signal_or_exit = None;
         let (class, message) = match (&worker.fatal, &worker.exit, &worker.link) {
             (Some(fatal), ..) => (fatal.class, fatal.message.clone()),
-            (None, Some(exit), _) => describe(exit, &doing),
+            (None, Some(exit), link) => describe(exit, matches!(link, Link::Expected), &doing),
             (None, None, Link::Detached(reason)) => {
                 (FailureClass::Lost, format!("lost the connection with the worker{doing}: {reason}"))
             }
@@ -389,15 +389,23 @@ fn signal_or_exit_of(exit: &WorkerExit) -> Option<String> {
     exit.signal.clone().or_else(|| exit.exit_code.map(|code| format!("exit code {code}")))
 }
 
-fn describe(exit: &WorkerExit, doing: &str) -> (FailureClass, String) {
+/// Signals that come from outside of a program.
+const SIGNALS_OF_OTHERS: [&str; 5] = ["SIGKILL", "SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT"];
+
+/// How a worker ended, in words, and who is to blame: its user's code, unless somebody else ended it or it had not even
+/// begun to run any.
+fn describe(exit: &WorkerExit, had_not_begun: bool, doing: &str) -> (FailureClass, String) {
+    let by_others = had_not_begun || exit.reason.is_some();
     let because = exit.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
     match (&exit.signal, exit.exit_code) {
         (Some(signal), _) => {
-            let class = if signal == "SIGKILL" { FailureClass::System } else { FailureClass::User };
+            let outside = by_others || SIGNALS_OF_OTHERS.contains(&signal.as_str());
+            let class = if outside { FailureClass::System } else { FailureClass::User };
             (class, format!("the worker process was ended by {signal}{doing}{because}"))
         }
         (None, Some(code)) => {
-            (FailureClass::User, format!("the worker process exited with code {code}{doing}{because}"))
+            let class = if by_others { FailureClass::System } else { FailureClass::User };
+            (class, format!("the worker process exited with code {code}{doing}{because}"))
         }
         (None, None) => (FailureClass::Lost, format!("the worker process ended{doing}{because}")),
     }
