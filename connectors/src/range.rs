@@ -151,6 +151,7 @@ fn redistribute(mut left: Vec<Range<u64>>, parallelism: u32) -> Vec<Vec<Range<u6
 }
 
 #[cfg(test)]
+#[expect(clippy::single_range_in_vec_init, reason = "lists of ranges are what is meant")]
 mod tests {
     use proptest::prelude::*;
 

@@ -103,7 +103,7 @@ pub(crate) type Report = proto::worker_report::Report;
 
 enum Message {
     Attach { attach: Attach, epoch: Epoch, commands: WorkerCommands, reply: oneshot::Sender<Result<(), AttachError>> },
-    Report { worker: WorkerId, report: Report },
+    Report { worker: WorkerId, report: Box<Report> },
     Detached { worker: WorkerId, reason: String },
     Cancel,
     Suspend { reason: String },
@@ -166,7 +166,7 @@ impl JobMasterHandle {
     ///
     /// When the JobMaster has ended; so with every method below.
     pub(crate) async fn report(&self, worker: WorkerId, report: Report) -> Result<(), Stopped> {
-        self.tell(Message::Report { worker, report }).await
+        self.tell(Message::Report { worker, report: Box::new(report) }).await
     }
 
     /// An attached worker's stream has ended.

@@ -44,7 +44,7 @@ impl From<EncodeError> for OperatorError {
 /// A part and how it is written.
 pub(super) enum Encoder {
     /// Each batch becomes bytes of its own.
-    Rows { part: Part, format: FileSinkFormat, text: Vec<u8>, first: bool },
+    Rows { part: Box<Part>, format: FileSinkFormat, text: Vec<u8>, first: bool },
     /// The file has an inner order.
     Parquet { writer: Box<ArrowWriter<Part>>, path: String },
 }
@@ -52,7 +52,7 @@ pub(super) enum Encoder {
 impl Encoder {
     pub(super) fn new(format: &FileSinkFormat, part: Part) -> Result<Self, EncodeError> {
         let FileSinkFormat::Parquet(schema) = format else {
-            return Ok(Self::Rows { part, format: format.clone(), text: Vec::new(), first: true });
+            return Ok(Self::Rows { part: Box::new(part), format: format.clone(), text: Vec::new(), first: true });
         };
         let path = part.path().to_owned();
         let properties = WriterProperties::builder().set_compression(Compression::SNAPPY).build();
@@ -89,7 +89,7 @@ impl Encoder {
     /// The part with all its bytes.
     pub(super) fn finish(self) -> Result<Part, EncodeError> {
         match self {
-            Self::Rows { part, .. } => Ok(part),
+            Self::Rows { part, .. } => Ok(*part),
             Self::Parquet { writer, path } => writer.into_inner().map_err(|error| parquet_error(&path, error)),
         }
     }

@@ -146,7 +146,7 @@ impl JobMaster {
             Message::Report { worker, report } => {
                 if let Some(link) = self.workers.get_mut(&worker) {
                     link.last_heard = self.env.moment();
-                    self.report(worker, report).await;
+                    self.report(worker, *report).await;
                 }
             }
             Message::Detached { worker, reason } => self.detach(worker, reason).await,

@@ -14,19 +14,22 @@ options! {
     /// Memory without the overhead: framework, tasks, managed memory and network buffers.
     FLINK_SIZE: Option<ByteSize> = "taskmanager.memory.flink.size";
 
-    /// Memory of the TaskManager's and the workers' own structures.
+    /// Memory of the TaskManager's and the workers' own structures. Counted in the budget and shown; what is watched is
+    /// a process's memory as a whole.
     FRAMEWORK_HEAP_SIZE: ByteSize = "taskmanager.memory.framework.heap.size", default "128 mb";
 
     /// A second part of the framework's memory. A native process has one heap, so it is added to the first.
     FRAMEWORK_OFF_HEAP_SIZE: ByteSize = "taskmanager.memory.framework.off-heap.size", default "128 mb";
 
-    /// Memory for operators, user code and the batches they hold. If not set, what the others leave.
+    /// Memory for operators, user code and the batches they hold. If not set, what the others leave. Counted in the
+    /// budget and shown; what is watched is a process's memory as a whole.
     TASK_HEAP_SIZE: Option<ByteSize> = "taskmanager.memory.task.heap.size", shown "what is left";
 
     /// A second part of the tasks' memory. A native process has one heap, so it is added to the first.
     TASK_OFF_HEAP_SIZE: ByteSize = "taskmanager.memory.task.off-heap.size", default "0 bytes";
 
-    /// Memory for state, sorting and caches, split evenly among the slots. If not set, its fraction.
+    /// Memory for state, sorting and caches, split evenly among the slots. If not set, its fraction. Counted in the
+    /// budget and shown; nothing takes it yet, as state lives on the heap of its worker.
     MANAGED_SIZE: Option<ByteSize> = "taskmanager.memory.managed.size", shown "its fraction",
         fallback ["taskmanager.memory.size"];
 
