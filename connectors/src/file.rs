@@ -27,7 +27,7 @@ mod text;
 
 pub use bad_rows::{NUM_RECORDS_IN_ERRORS, OnBadRow};
 pub use csv::CsvOptions;
-pub use error::{ReadError, RowProblem};
+pub use error::{ReadError, RecordStart, RowProblem};
 pub use json::JsonOptions;
 pub use parquet::ParquetOptions;
 pub use source::{FileFormat, FileSource};

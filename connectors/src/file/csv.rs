@@ -15,9 +15,9 @@ use pelton_runtime_core::operator::TARGET_BATCH_ROWS;
 pub use options::CsvOptions;
 
 use self::columns::{ColumnMap, Columns};
-use self::records::Records;
+use self::records::{Records, TooLong};
 use super::bad_rows::NUM_RECORDS_IN_ERRORS;
-use super::error::{Halt, ReadError};
+use super::error::{Halt, ReadError, RecordStart};
 use super::source::{Output, SplitContext};
 use super::split::Part;
 
@@ -27,7 +27,7 @@ pub(super) fn read(options: &CsvOptions, split: &SplitContext<'_>, output: &mut 
     let path = &split.file().name;
     let mut file = CsvFile {
         columns: Columns::new(options, path, output.counter(NUM_RECORDS_IN_ERRORS)),
-        records: Records::new(options, path),
+        records: Records::new(options, split.max_record_bytes()),
         map: None,
         first_offset: split.position().unwrap_or(0),
         options,
@@ -69,7 +69,7 @@ pub(super) fn read(options: &CsvOptions, split: &SplitContext<'_>, output: &mut 
 /// The columns as the header at the file's start names them; `None` when the file is empty.
 fn header_at_start(options: &CsvOptions, split: &SplitContext<'_>) -> Result<Option<ColumnMap>, ReadError> {
     let path = &split.file().name;
-    let mut records = Records::new(options, path);
+    let mut records = Records::new(options, split.max_record_bytes());
     let mut input = split.open_at(0)?;
     let mut buffer = vec![0; 4096];
     loop {
@@ -79,7 +79,7 @@ fn header_at_start(options: &CsvOptions, split: &SplitContext<'_>) -> Result<Opt
             Err(error) => return Err(ReadError::io(path, error)),
         };
         let mut rest = &buffer[..read];
-        records.read(&mut rest, 1)?;
+        records.read(&mut rest, 1).map_err(|row| too_long(split, 0, &row))?;
         if records.rows() > 0 {
             return ColumnMap::by_name(options, path, &records).map(Some);
         }
@@ -87,6 +87,15 @@ fn header_at_start(options: &CsvOptions, split: &SplitContext<'_>) -> Result<Opt
             return Ok(None);
         }
     }
+}
+
+/// What to say of a row that is too long, in what starts at `first_offset`.
+fn too_long(split: &SplitContext<'_>, first_offset: u64, row: &TooLong) -> ReadError {
+    let start = match split.line_number(first_offset, row.lines_below) {
+        Ok(line) => RecordStart::Line(line),
+        Err(error) => return error,
+    };
+    ReadError::RecordTooLong { path: split.file().name.clone(), start, limit: split.max_record_bytes() }
 }
 
 struct CsvFile<'a> {
@@ -104,7 +113,8 @@ impl CsvFile<'_> {
     fn feed(&mut self, mut bytes: &[u8], output: &mut Output<'_>) -> Result<(), Halt> {
         loop {
             let wanted = if self.map.is_some() { TARGET_BATCH_ROWS } else { 1 };
-            let filled = self.records.read(&mut bytes, wanted)?;
+            let filled = self.records.read(&mut bytes, wanted);
+            let filled = filled.map_err(|row| too_long(self.split, self.first_offset, &row))?;
             if !filled {
                 return Ok(());
             }

@@ -58,12 +58,15 @@ pub enum ReadError {
         extension: String,
     },
     /// A line or record has no end.
-    #[error("`{path}` has a record of more than {limit} bytes that starts at or after byte {offset}")]
+    #[error(
+        "`{path}` {start}: a record of more than {limit} bytes; is it a file of such records? The source's \
+         `max_record_bytes` says how long one may be"
+    )]
     RecordTooLong {
         /// The path or URL.
         path: String,
         /// Where it starts.
-        offset: u64,
+        start: RecordStart,
         /// How long a record may be.
         limit: usize,
     },
@@ -115,6 +118,24 @@ pub enum ReadError {
         /// What is wrong.
         source: arrow::error::ArrowError,
     },
+}
+
+/// Where a record starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RecordStart {
+    /// In this line, starting at 1.
+    Line(u64),
+    /// At this byte, in an input that cannot be read again to count its lines.
+    Byte(u64),
+}
+
+impl fmt::Display for RecordStart {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Line(line) => write!(f, "line {line}"),
+            Self::Byte(offset) => write!(f, "after byte {offset}"),
+        }
+    }
 }
 
 /// What is wrong with a row.

@@ -2,14 +2,13 @@
 //!
 //! A line belongs to the split in which it starts. So a split that does not begin at the file's start reads from one
 //! byte before it and drops everything up to the first line end, and every split reads on to the end of its last line.
+//!
+//! A line is held whole, so it has a limit: one without end would cost the worker its life.
 
 use std::io::{self, Read};
 
-use super::error::ReadError;
+use super::error::{ReadError, RecordStart};
 use super::split::Part;
-
-/// How long one line may be.
-pub(super) const MAX_LINE_BYTES: usize = 256 << 20;
 
 const BUFFER_BYTES: usize = 1 << 20;
 
@@ -29,6 +28,8 @@ pub(super) struct LineBlocks<R> {
     /// Bytes at the front of the buffer that were handed out.
     consumed: usize,
     filled: usize,
+    /// How long a line may be, without its end.
+    limit: usize,
     /// Where in the file the buffer starts.
     offset: u64,
     end: u64,
@@ -53,19 +54,19 @@ pub(super) fn first_byte(part: Part) -> u64 {
 
 impl<R: Read> LineBlocks<R> {
     /// The lines of `part`; `input` starts at [`first_byte`].
-    pub(super) fn new(input: R, path: &str, part: Part) -> Self {
-        Self::with_buffer(input, path, part, BUFFER_BYTES)
+    pub(super) fn new(input: R, path: &str, part: Part, limit: usize) -> Self {
+        Self::with_buffer(input, path, part, limit, BUFFER_BYTES)
     }
 
     /// The lines of `part` from `offset` on, where one starts; `input` starts there.
-    pub(super) fn resume(input: R, path: &str, part: Part, offset: u64) -> Self {
-        let mut blocks = Self::with_buffer(input, path, part, BUFFER_BYTES);
+    pub(super) fn resume(input: R, path: &str, part: Part, limit: usize, offset: u64) -> Self {
+        let mut blocks = Self::with_buffer(input, path, part, limit, BUFFER_BYTES);
         blocks.offset = offset;
         blocks.stage = if offset < blocks.end { Stage::Reading } else { Stage::Done };
         blocks
     }
 
-    fn with_buffer(input: R, path: &str, part: Part, buffer_bytes: usize) -> Self {
+    fn with_buffer(input: R, path: &str, part: Part, limit: usize, buffer_bytes: usize) -> Self {
         let (stage, end) = match part {
             Part::Lines { start: 0, end } => (Stage::Reading, end),
             Part::Lines { end, .. } => (Stage::Seeking, end),
@@ -74,9 +75,11 @@ impl<R: Read> LineBlocks<R> {
         Self {
             input,
             path: path.to_owned(),
-            buffer: vec![0; buffer_bytes],
+            // A full buffer without a line end is a line that is too long, or may grow.
+            buffer: vec![0; buffer_bytes.min(limit + 1)],
             consumed: 0,
             filled: 0,
+            limit,
             offset: first_byte(part),
             end,
             stage,
@@ -146,14 +149,11 @@ impl<R: Read> LineBlocks<R> {
 
     fn fill(&mut self) -> Result<usize, ReadError> {
         if self.filled == self.buffer.len() {
-            if self.filled >= MAX_LINE_BYTES {
-                return Err(ReadError::RecordTooLong {
-                    path: self.path.clone(),
-                    offset: self.offset,
-                    limit: MAX_LINE_BYTES,
-                });
+            if self.filled > self.limit {
+                let start = RecordStart::Byte(self.offset);
+                return Err(ReadError::RecordTooLong { path: self.path.clone(), start, limit: self.limit });
             }
-            self.buffer.resize(self.filled * 2, 0);
+            self.buffer.resize((self.filled * 2).min(self.limit + 1), 0);
         }
         loop {
             match self.input.read(&mut self.buffer[self.filled..]) {
@@ -174,13 +174,16 @@ mod tests {
 
     use super::*;
 
+    /// Longer than any line here.
+    const LIMIT: usize = 1000;
+
     fn lines_of(data: &[u8], part: Part, buffer_bytes: usize) -> Vec<(u64, Vec<u8>)> {
         let input = &data[first_byte(part) as usize..];
-        all(LineBlocks::with_buffer(input, "test", part, buffer_bytes))
+        all(LineBlocks::with_buffer(input, "test", part, LIMIT, buffer_bytes))
     }
 
     fn rest_of(data: &[u8], part: Part, offset: u64) -> Vec<(u64, Vec<u8>)> {
-        all(LineBlocks::resume(&data[offset as usize..], "test", part, offset))
+        all(LineBlocks::resume(&data[offset as usize..], "test", part, LIMIT, offset))
     }
 
     fn all(mut blocks: LineBlocks<&[u8]>) -> Vec<(u64, Vec<u8>)> {
@@ -193,6 +196,31 @@ mod tests {
             }
         }
         lines
+    }
+
+    #[test]
+    fn a_line_is_as_long_as_the_limit_and_no_longer() {
+        for (text, limit, expected) in [
+            ("ab\nabc\nab", 3, Ok(3)),
+            ("ab\nabc\nab", 2, Err(3)),
+            ("a\nab", 2, Ok(2)),
+            ("a\nabc", 2, Err(2)),
+            ("abc\n", 2, Err(0)),
+        ] {
+            for buffer_bytes in 1..8 {
+                let mut blocks = LineBlocks::with_buffer(text.as_bytes(), "test", Part::Whole, limit, buffer_bytes);
+                let mut lines = 0;
+                let found = loop {
+                    match blocks.next_block() {
+                        Ok(Some(block)) => lines += block.bytes.split_inclusive(|&byte| byte == b'\n').count(),
+                        Ok(None) => break Ok(lines),
+                        Err(ReadError::RecordTooLong { start: RecordStart::Byte(offset), .. }) => break Err(offset),
+                        Err(other) => panic!("{other}"),
+                    }
+                };
+                assert_eq!(found, expected, "{text:?} with at most {limit} bytes, {buffer_bytes} at first");
+            }
+        }
     }
 
     proptest! {

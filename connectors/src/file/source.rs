@@ -16,7 +16,7 @@ use pelton_runtime_core::source::{Boundedness, SourceFactory, SourcePoll, Source
 use pelton_runtime_core::time::EpochMillis;
 
 use super::csv::{self, CsvOptions};
-use super::error::{Halt, ReadError};
+use super::error::{Halt, ReadError, RecordStart};
 use super::json::{self, JsonOptions};
 use super::lines::{self, LineBlocks};
 use super::listing;
@@ -30,6 +30,12 @@ use crate::location::Location;
 
 /// Bytes of decoded batches that wait between a reader's thread and its task.
 const PREFETCH_BYTES: usize = 8 << 20;
+
+/// How long a record may be unless the source says otherwise.
+const MAX_RECORD_BYTES: usize = 64 << 20;
+
+/// Batches of longer records would not have offsets.
+const MAX_RECORD_BYTES_MAX: usize = 1 << 30;
 
 /// What the files contain, and how it becomes rows.
 #[derive(Debug, Clone)]
@@ -50,12 +56,13 @@ pub struct FileSource {
     location: String,
     format: FileFormat,
     split_bytes: Option<u64>,
+    max_record_bytes: Option<usize>,
 }
 
 impl FileSource {
     /// Reads what lies at `location`: a path, or a URL of an object store.
     pub fn new(location: impl Into<String>, format: FileFormat) -> Self {
-        Self { location: location.into(), format, split_bytes: None }
+        Self { location: location.into(), format, split_bytes: None, max_record_bytes: None }
     }
 
     /// Lines of text.
@@ -67,6 +74,14 @@ impl FileSource {
     #[must_use]
     pub fn split_bytes(mut self, bytes: u64) -> Self {
         self.split_bytes = Some(bytes);
+        self
+    }
+
+    /// How many bytes a line, or a row of CSV, may have: 64 MiB unless set. A longer one fails the job with its place
+    /// instead of costing the worker its memory. Rows of Parquet have no such limit.
+    #[must_use]
+    pub fn max_record_bytes(mut self, bytes: usize) -> Self {
+        self.max_record_bytes = Some(bytes);
         self
     }
 
@@ -91,6 +106,17 @@ impl FileSource {
         }
         if self.split_bytes == Some(0) {
             return Err(OperatorError::data("a split of a file has at least 1 byte, not 0"));
+        }
+        match (self.max_record_bytes, &self.format) {
+            (None, _) => {}
+            (Some(_), FileFormat::Parquet(_)) => {
+                return Err(OperatorError::data("`max_record_bytes` is for lines and CSV, not for Parquet"));
+            }
+            (Some(1..=MAX_RECORD_BYTES_MAX), _) => {}
+            (Some(bytes), _) => {
+                let message = format!("`max_record_bytes` is {bytes}, expected 1 to {MAX_RECORD_BYTES_MAX}");
+                return Err(OperatorError::data(message));
+            }
         }
         match &self.format {
             FileFormat::Csv(options) => options.validate(),
@@ -308,13 +334,15 @@ fn run(
     };
     for (index, SplitState { split, position, .. }) in splits.into_iter().enumerate() {
         let mut output = Output { sender, runtime, split: index };
-        let split = SplitContext { split, position, env: &runtime.env };
-        match &source.format {
-            FileFormat::Text(options) => text::read(options, &split, &mut output)?,
-            FileFormat::Csv(options) => csv::read(options, &split, &mut output)?,
-            FileFormat::Json(options) => json::read(options, &split, &mut output)?,
-            FileFormat::Parquet(options) => parquet::read(options, &split, &mut output)?,
-        }
+        let max_record_bytes = source.max_record_bytes.unwrap_or(MAX_RECORD_BYTES);
+        let split = SplitContext { split, position, max_record_bytes, env: &runtime.env };
+        let read = match &source.format {
+            FileFormat::Text(options) => text::read(options, &split, &mut output),
+            FileFormat::Csv(options) => csv::read(options, &split, &mut output),
+            FileFormat::Json(options) => json::read(options, &split, &mut output),
+            FileFormat::Parquet(options) => parquet::read(options, &split, &mut output),
+        };
+        read.map_err(|halt| split.with_line(halt))?;
         sender.push(Message::Done(index), 0).map_err(|_| Halt::Cancelled)?;
     }
     Ok(())
@@ -351,6 +379,7 @@ pub(super) struct SplitContext<'a> {
     split: Split,
     /// Where to go on, when it was begun before.
     position: Option<u64>,
+    max_record_bytes: usize,
     env: &'a Env,
 }
 
@@ -367,6 +396,11 @@ impl SplitContext<'_> {
         self.env
     }
 
+    /// How long a record may be.
+    pub(super) fn max_record_bytes(&self) -> usize {
+        self.max_record_bytes
+    }
+
     /// Where to go on; absent: at the beginning.
     pub(super) fn position(&self) -> Option<u64> {
         self.position
@@ -376,8 +410,13 @@ impl SplitContext<'_> {
     pub(super) fn line_blocks(&self) -> Result<LineBlocks<Box<dyn Read + Send>>, ReadError> {
         let name = &self.file().name;
         Ok(match self.position {
-            None => LineBlocks::new(self.open_at(lines::first_byte(self.part()))?, name, self.part()),
-            Some(position) => LineBlocks::resume(self.open_at(position)?, name, self.part(), position),
+            None => {
+                let input = self.open_at(lines::first_byte(self.part()))?;
+                LineBlocks::new(input, name, self.part(), self.max_record_bytes)
+            }
+            Some(position) => {
+                LineBlocks::resume(self.open_at(position)?, name, self.part(), self.max_record_bytes, position)
+            }
         })
     }
 
@@ -390,5 +429,15 @@ impl SplitContext<'_> {
     pub(super) fn line_number(&self, offset: u64, lines: u64) -> Result<u64, ReadError> {
         let above = if offset > 0 { input::lines_before(self.file(), offset, self.env)? } else { 0 };
         Ok(1 + lines + above)
+    }
+
+    /// Says the line instead of the byte of a record that is too long, when the file can be read again.
+    fn with_line(&self, halt: Halt) -> Halt {
+        let Halt::Failed(ReadError::RecordTooLong { path, start: RecordStart::Byte(offset), limit }) = halt else {
+            return halt;
+        };
+        let line = self.file().size.and_then(|_| self.line_number(offset, 0).ok());
+        let start = line.map_or(RecordStart::Byte(offset), RecordStart::Line);
+        Halt::Failed(ReadError::RecordTooLong { path, start, limit })
     }
 }

@@ -152,6 +152,37 @@ async fn what_cannot_be_read_is_named() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_that_is_too_long_is_named_with_its_line() {
+    let (guard, _) = directory();
+    let long = "x".repeat(101);
+    let path = write(guard.path(), "in.txt", format!("one\n{}\n{long}\nfour\n", &long[1..]));
+    let named = |path: &str, line: u64| {
+        format!(
+            "`{path}` line {line}: a record of more than 100 bytes; is it a file of such records? The source's \
+             `max_record_bytes` says how long one may be"
+        )
+    };
+    let text = FileSource::text(&path).max_record_bytes(100);
+    assert_eq!(error_of(&text, &place(0, 1)), named(&path, 3));
+    // The line belongs to the split in which it starts, and is counted from the start of the file there, too.
+    assert_eq!(error_of(&text.clone().split_bytes(105), &place(0, 1)), named(&path, 3));
+    assert_eq!(strings_of(&all(&text.max_record_bytes(101), 1)).len(), 4);
+
+    let columns = schema(&[("a", DataType::Utf8, false), ("b", DataType::Utf8, false)]);
+    let csv = CsvOptions::new(columns);
+    for (content, line) in [
+        (format!("1,2\n\"q\nq\",2\n3,{long}\n"), 4),
+        (format!("1,2\n3,{long}"), 2),
+        (format!("1,2\n\"never\nclosed,2\n{long}"), 2),
+        (format!("1,2\n{}\n", ",".repeat(101)), 2),
+    ] {
+        let path = write(guard.path(), "in.csv", &content);
+        let source = FileSource::new(&path, FileFormat::Csv(csv.clone())).max_record_bytes(100);
+        assert_eq!(error_of(&source, &place(0, 1)), named(&path, line), "{content}");
+    }
+}
+
 const FLIGHTS: &str = "year,carrier,dep_delay,distance,time_hour\n\
     2013,UA,2,1400,2013-01-01T10:00:00Z\n\
     2013,\"A,\"\"B\nC\",NA,1.5,2013-01-01T11:00:00Z\r\n\

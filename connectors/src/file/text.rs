@@ -127,7 +127,7 @@ impl LineBatch {
     #[inline]
     pub(crate) fn push(&mut self, line: &[u8]) {
         self.values.extend_from_slice(line);
-        // A line has at most 256 MiB and is added to less than 4 MiB.
+        // A line has at most 1 GiB and is added to less than 4 MiB.
         self.offsets.push(self.values.len() as i32);
     }
 

@@ -60,6 +60,12 @@ impl<T: Record> FileSource<T> {
         Self { source: self.source.split_bytes(bytes), ..self }
     }
 
+    /// How many bytes a line, or a row of CSV, may have: 64 MiB unless set. A longer one fails the job with its place
+    /// instead of costing the worker its memory. Rows of Parquet have no such limit.
+    pub fn max_record_bytes(self, bytes: usize) -> Self {
+        Self { source: self.source.max_record_bytes(bytes), ..self }
+    }
+
     fn new(location: impl Into<String>, format: FileFormat) -> Self {
         Self { source: pelton_connectors::FileSource::new(location, format), records: PhantomData }
     }

@@ -55,6 +55,7 @@ rows! {
     csv_row_is_malformed_and_null => tolerated(CSV, "csv", "null");
     csv_row_has_too_many_fields => bad_file("id,delay\n1,10,x\n", "csv");
     csv_value_is_missing => bad_file("id,delay\n,10\n", "csv");
+    csv_row_is_too_long => bad_file(&format!("id,delay\n1,{}\n", "1".repeat(65 << 20)), "csv");
     json_line_is_malformed_and_fails => bad_file(JSON, "json");
     json_line_is_malformed_and_skipped => tolerated(JSON, "json", "skip");
     scheme_is_not_built => refused(&Place::new(), "csv", "hdfs://namenode/in.csv");

@@ -3,10 +3,12 @@
 use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
 
 use super::options::CsvOptions;
-use crate::file::error::ReadError;
-
-/// How long one row may be; a missing closing quote makes everything after it one row.
-const MAX_RECORD_BYTES: usize = 256 << 20;
+/// A row is longer than it may be; a missing closing quote makes everything after it one row.
+#[derive(Debug)]
+pub(super) struct TooLong {
+    /// How many line ends precede it.
+    pub(super) lines_below: u64,
+}
 
 /// Bytes of rows after which a batch has enough, however few they are.
 const BATCH_BYTES: usize = 16 << 20;
@@ -14,7 +16,8 @@ const BATCH_BYTES: usize = 16 << 20;
 /// Rows that are not yet columns.
 pub(super) struct Records {
     reader: Reader,
-    path: String,
+    /// How long a row may be: its fields with what separates them.
+    limit: usize,
     /// The fields' unquoted bytes, of all rows.
     data: Vec<u8>,
     data_len: usize,
@@ -38,7 +41,7 @@ struct Row {
 }
 
 impl Records {
-    pub(super) fn new(options: &CsvOptions, path: &str) -> Self {
+    pub(super) fn new(options: &CsvOptions, limit: usize) -> Self {
         let mut builder = ReaderBuilder::new();
         builder.delimiter(options.delimiter).escape(options.escape).comment(options.comment);
         match options.quote {
@@ -47,7 +50,7 @@ impl Records {
         };
         Self {
             reader: builder.build(),
-            path: path.to_owned(),
+            limit,
             data: vec![0; 64 << 10],
             data_len: 0,
             ends: vec![0; 1024],
@@ -60,7 +63,7 @@ impl Records {
 
     /// Takes bytes from the front of `input` until there are `wanted` rows, or fewer very long ones; answers whether
     /// there are. Empty input means that the file has ended.
-    pub(super) fn read(&mut self, input: &mut &[u8], wanted: usize) -> Result<bool, ReadError> {
+    pub(super) fn read(&mut self, input: &mut &[u8], wanted: usize) -> Result<bool, TooLong> {
         while self.rows.len() < wanted && self.open.first_byte < BATCH_BYTES {
             let (result, taken, bytes, ends) =
                 self.reader.read_record(input, &mut self.data[self.data_len..], &mut self.ends[self.ends_len..]);
@@ -71,9 +74,16 @@ impl Records {
             self.ends_len += ends;
             match result {
                 ReadRecordResult::InputEmpty | ReadRecordResult::End => return Ok(false),
-                ReadRecordResult::OutputFull => self.grow()?,
-                ReadRecordResult::OutputEndsFull => self.ends.resize(self.ends.len() * 2, 0),
+                ReadRecordResult::OutputFull => {
+                    self.check_length(0)?;
+                    self.data.resize((self.data.len() * 2).min(self.open.first_byte + self.limit + 1), 0);
+                }
+                ReadRecordResult::OutputEndsFull => {
+                    self.check_length(0)?;
+                    self.ends.resize(self.ends.len() * 2, 0);
+                }
                 ReadRecordResult::Record => {
+                    self.check_length(u64::from(ended_by_line_feed))?;
                     let last_line = self.reader.line() - 1 - u64::from(ended_by_line_feed);
                     self.rows.push(Row { last_line, ..self.open });
                     self.open = Row { first_byte: self.data_len, first_end: self.ends_len, last_line: 0 };
@@ -83,13 +93,15 @@ impl Records {
         Ok(true)
     }
 
-    fn grow(&mut self) -> Result<(), ReadError> {
-        if self.data_len - self.open.first_byte > MAX_RECORD_BYTES {
-            let offset = self.consumed - (self.data_len - self.open.first_byte) as u64;
-            return Err(ReadError::RecordTooLong { path: self.path.clone(), offset, limit: MAX_RECORD_BYTES });
+    /// Refuses a row in the making that is too long already; `line_ends` is how many of the last have ended it.
+    fn check_length(&self, line_ends: u64) -> Result<(), TooLong> {
+        let fields = &self.data[self.open.first_byte..self.data_len];
+        let separators = (self.ends_len - self.open.first_end).saturating_sub(1);
+        if fields.len() + separators <= self.limit {
+            return Ok(());
         }
-        self.data.resize(self.data.len() * 2, 0);
-        Ok(())
+        let within = memchr::memchr_iter(b'\n', fields).count() as u64;
+        Err(TooLong { lines_below: self.reader.line() - 1 - line_ends - within })
     }
 
     /// Bytes of the input so far, with those of a row in the making.
