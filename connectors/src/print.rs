@@ -2,7 +2,8 @@
 //!
 //! A batch is formatted whole and written with one call while the stream is locked, so lines of subtasks in one process
 //! never mix. Nothing is held back: after a call everything is with the operating system. Writing is synchronous; a
-//! standard output that nobody reads holds the task.
+//! standard output that nobody reads holds the task. One that nobody can read any more fails the task, unless the
+//! program wants to be told.
 
 use std::io::{self, Write};
 
@@ -49,6 +50,7 @@ impl PrintTarget {
 pub struct PrintSink {
     target: PrintTarget,
     identifier: String,
+    on_closed: Option<fn()>,
 }
 
 impl PrintSink {
@@ -71,6 +73,13 @@ impl PrintSink {
         self
     }
 
+    /// What to call, instead of failing, when standard output has lost its reader; records are dropped from then on.
+    #[must_use]
+    pub fn on_closed(mut self, call: fn()) -> Self {
+        self.on_closed = Some(call);
+        self
+    }
+
     fn prefix(&self, runtime: &OperatorRuntime) -> String {
         let subtask = (runtime.parallelism > 1).then(|| (runtime.subtask + 1).to_string());
         let identifier = (!self.identifier.is_empty()).then(|| self.identifier.clone());
@@ -81,12 +90,14 @@ impl PrintSink {
 
 impl OperatorFactory for PrintSink {
     fn create(&self, runtime: &OperatorRuntime) -> OperatorResult<Box<dyn Operator>> {
-        Ok(Box::new(Print { target: self.target, prefix: self.prefix(runtime), text: Vec::new() }))
+        let Self { target, on_closed, .. } = *self;
+        Ok(Box::new(Print { target, on_closed, prefix: self.prefix(runtime), text: Vec::new() }))
     }
 }
 
 struct Print {
     target: PrintTarget,
+    on_closed: Option<fn()>,
     prefix: String,
     text: Vec<u8>,
 }
@@ -95,9 +106,16 @@ impl Operator for Print {
     fn process(&mut self, _input: InputIndex, batch: StreamBatch, _cx: &mut OperatorContext<'_>) -> OperatorResult {
         self.text.clear();
         write_lines(&batch, &self.prefix, &mut self.text)?;
-        self.target
-            .write(&self.text)
-            .map_err(|source| OperatorError::external(format!("cannot print to {}", self.target.name()), source))
+        match (self.target.write(&self.text), self.target, self.on_closed) {
+            (Ok(()), ..) => Ok(()),
+            (Err(error), PrintTarget::Stdout, Some(call)) if error.kind() == io::ErrorKind::BrokenPipe => {
+                call();
+                Ok(())
+            }
+            (Err(source), target, _) => {
+                Err(OperatorError::external(format!("cannot print to {}", target.name()), source))
+            }
+        }
     }
 }
 

@@ -6,20 +6,23 @@
 //! | `plan` | `client run`, `client info` | writes the JobGraph to standard output and ends the process |
 //! | `worker` | a TaskManager | runs the subtasks its JobMaster deploys and ends the process |
 
+mod interruption;
 mod local;
 mod plan;
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
+use std::sync::Once;
 use std::time::Duration;
 
-use pelton_runtime_core::config::{ConfigDirectory, ConfigErrors, Configuration, Sources};
+use pelton_runtime_core::config::{ConfigDirectory, ConfigErrors, Configuration, Sources, options};
 use pelton_runtime_core::failure::FailureCause;
 use pelton_runtime_core::graph::InvalidGraph;
-use pelton_runtime_core::graph::planned::PLAN_ROLE;
+use pelton_runtime_core::graph::planned::{PLAN_ROLE, ROLE_VARIABLE};
 use pelton_runtime_core::graph::program::Program;
 use pelton_runtime_core::id::JobId;
 use pelton_taskmanager::worker;
+use pelton_taskmanager::worker::setup::WORKER_ROLE;
 
 pub use self::local::JobClient;
 
@@ -73,6 +76,18 @@ pub enum ExecuteError {
         /// What was called.
         what: &'static str,
     },
+    /// `PELTON_ROLE` is none.
+    #[error(
+        "`{}` is `{role}`, expected `{}` (from a client), `{}` (from a TaskManager), or nothing, to run the program by \
+         hand",
+        ROLE_VARIABLE,
+        PLAN_ROLE,
+        WORKER_ROLE
+    )]
+    UnknownRole {
+        /// What it is.
+        role: String,
+    },
     /// The worker's setup cannot be read.
     #[error("this process was started as a worker, but not by a TaskManager")]
     Worker(#[from] worker::WorkerError),
@@ -86,24 +101,32 @@ enum Role {
     Worker,
 }
 
-fn role() -> Role {
-    match std::env::var(worker::setup::ROLE_VARIABLE).as_deref() {
-        Ok(PLAN_ROLE) => Role::Plan,
-        Ok(worker::setup::WORKER_ROLE) => Role::Worker,
-        _ => Role::Local,
+fn role() -> Result<Role, ExecuteError> {
+    let role = std::env::var_os(ROLE_VARIABLE).unwrap_or_default();
+    match role.to_str() {
+        // As for settings, an empty variable is none.
+        Some("") => Ok(Role::Local),
+        Some(PLAN_ROLE) => Ok(Role::Plan),
+        Some(WORKER_ROLE) => Ok(Role::Worker),
+        _ => Err(ExecuteError::UnknownRole { role: role.to_string_lossy().into_owned() }),
     }
 }
 
+/// A program may ask for its configuration as often as it likes, and is warned once.
+static WARNINGS: Once = Once::new();
+
 /// The configuration of this process's role.
 pub(crate) fn configuration() -> Result<Configuration, ExecuteError> {
-    match role() {
+    match role()? {
         Role::Worker => Ok(Configuration::from_map(worker::process::setup()?.job_configuration)?),
         Role::Plan => Ok(Configuration::from_map(plan::configuration())?),
         Role::Local => {
             let environment = pelton_process::flags::environment();
             let directory = ConfigDirectory::choose(None, &environment, None);
             let sources = Sources { directory: &directory, environment: &environment, dynamic: &[] };
-            Ok(Configuration::load(&sources)?)
+            let configuration = Configuration::load(&sources)?;
+            WARNINGS.call_once(|| configuration.warnings().iter().for_each(|warning| eprintln!("warning: {warning}")));
+            Ok(configuration)
         }
     }
 }
@@ -118,9 +141,9 @@ pub(crate) fn refuse_to_start(error: &ExecuteError) -> ! {
 const EXIT_CONFIGURATION: i32 = 78;
 
 pub(crate) fn execute(program: Program, configuration: &Configuration) -> Result<JobExecutionResult, ExecuteError> {
-    match role() {
+    match role()? {
         Role::Local => local::start(program, configuration)?.wait(),
-        Role::Plan => plan::print(&program.graph),
+        Role::Plan => plan::print(program.graph, configuration),
         Role::Worker => {
             let setup = worker::process::setup()?;
             end(worker::process::main(setup, program))
@@ -129,7 +152,7 @@ pub(crate) fn execute(program: Program, configuration: &Configuration) -> Result
 }
 
 pub(crate) fn execute_async(program: Program, configuration: &Configuration) -> Result<JobClient, ExecuteError> {
-    match role() {
+    match role()? {
         Role::Local => local::start(program, configuration),
         // Described first, so that the worker rebuilds the same graph; then it ends as in `execute`.
         Role::Plan | Role::Worker => match execute(program, configuration) {
@@ -141,7 +164,22 @@ pub(crate) fn execute_async(program: Program, configuration: &Configuration) -> 
 
 /// Refuses what only a program run by hand can do, before it does it.
 pub(crate) fn require_local(what: &'static str) -> Result<(), ExecuteError> {
-    if role() == Role::Local { Ok(()) } else { Err(ExecuteError::NotLocal { what }) }
+    if role()? == Role::Local { Ok(()) } else { Err(ExecuteError::NotLocal { what }) }
+}
+
+/// The setting that says where relative paths are: the folder of this process. None when the configuration says it
+/// already, or when the folder is gone or has a name that no setting can have; relative paths are refused then.
+fn working_directory(configuration: &Configuration) -> Option<(String, String)> {
+    let key = options::execution::WORKING_DIRECTORY.key();
+    let own = || std::env::current_dir().ok()?.into_os_string().into_string().ok();
+    let folder = if configuration.is_set(&options::execution::WORKING_DIRECTORY) { None } else { own() };
+    folder.map(|folder| (key.to_owned(), folder))
+}
+
+/// What standard output's closing means to a program that is run by hand: that nobody wants its results any more.
+/// Elsewhere it is an error of the task.
+pub(crate) fn on_closed_standard_output() -> Option<fn()> {
+    matches!(role(), Ok(Role::Local)).then_some(interruption::standard_output_is_closed as fn())
 }
 
 fn end(code: ExitCode) -> ! {

@@ -25,7 +25,10 @@ pub trait Sink<T: Record> {
 
 impl<T: Record> Sink<T> for PrintSink {
     fn into_factory(self) -> Arc<dyn OperatorFactory> {
-        Arc::new(self)
+        Arc::new(match crate::role::on_closed_standard_output() {
+            Some(closed) => self.on_closed(closed),
+            None => self,
+        })
     }
 }
 

@@ -3,6 +3,8 @@
 //! It is the real cluster, with the real protocol over loopback on ports of its own; only workers are components
 //! instead of processes, so a crash of user code is a crash of the program. A thread owns the cluster from its start to
 //! its end, so that `execute` can be called from anywhere, an async runtime's threads included.
+//!
+//! Who interrupts the process cancels the job, and the process ends when the cluster is gone: [`super::interruption`].
 
 use std::sync::Arc;
 
@@ -19,6 +21,7 @@ use pelton_taskmanager::{self as taskmanager, Workers, worker};
 use tokio::sync::{oneshot, watch};
 use tonic::transport::Channel;
 
+use super::interruption::{self, Interruption, Running};
 use super::{ExecuteError, JobExecutionResult};
 
 /// Threads for control; tasks have threads of their own.
@@ -65,7 +68,15 @@ pub(super) fn start(program: Program, configuration: &Configuration) -> Result<J
     let (result_sender, result) = oneshot::channel();
     let (cancel, canceled) = watch::channel(false);
     let run = move || {
-        let outcome = run(program, configuration, canceled, started);
+        let outcome = match interruption::begin() {
+            Ok(running) => {
+                let outcome = run(program, configuration, canceled, &running, started);
+                let failed = outcome.as_ref().err().filter(|error| !matches!(error, ExecuteError::Canceled { .. }));
+                running.end(failed);
+                outcome
+            }
+            Err(source) => Err(cluster("hear signals", source)),
+        };
         // Whoever started the job may not care how it ends.
         drop(result_sender.send(outcome));
     };
@@ -94,7 +105,9 @@ fn embedded(program: &Program, configuration: &Configuration) -> Result<Configur
         (options::taskmanager::BIND_HOST.key(), LOOPBACK.to_owned()),
         (options::taskmanager::NUMBER_OF_TASK_SLOTS.key(), slots.to_string()),
     ];
-    Ok(configuration.with_overrides(overrides.map(|(key, value)| (key.to_owned(), value)), &Origin::Job)?)
+    let overrides = overrides.map(|(key, value)| (key.to_owned(), value));
+    let overrides = overrides.into_iter().chain(super::working_directory(configuration));
+    Ok(configuration.with_overrides(overrides, &Origin::Job)?)
 }
 
 const LOOPBACK: &str = "127.0.0.1";
@@ -103,6 +116,7 @@ fn run(
     program: Program,
     configuration: Configuration,
     canceled: watch::Receiver<bool>,
+    running: &Running,
     started: oneshot::Sender<JobId>,
 ) -> Result<JobExecutionResult, ExecuteError> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -112,7 +126,7 @@ fn run(
         .build()
         .map_err(|source| cluster("start its threads", source))?;
     let env = Env::on(runtime.handle().clone());
-    let result = runtime.block_on(run_job(env, program, configuration, canceled, started));
+    let result = runtime.block_on(run_job(env, program, configuration, canceled, running, started));
     // Tasks that are stuck in user code must not keep the caller.
     runtime.shutdown_background();
     result
@@ -123,8 +137,11 @@ async fn run_job(
     program: Program,
     configuration: Configuration,
     canceled: watch::Receiver<bool>,
+    running: &Running,
     started: oneshot::Sender<JobId>,
 ) -> Result<JobExecutionResult, ExecuteError> {
+    let interruption = running.interruption().map_err(|source| cluster("hear signals", source))?;
+    let end = ReasonsToEnd { canceled, interruption };
     let job_manager = jobmanager::start(env.clone(), configuration.clone(), jobmanager::StartOptions::default())
         .await
         .map_err(|source| cluster("start its JobManager", source))?;
@@ -136,7 +153,7 @@ async fn run_job(
     let task_manager = taskmanager::start(env.clone(), &task_configuration, workers)
         .await
         .map_err(|source| cluster("start its TaskManager", source))?;
-    let result = submit_and_wait(&env, &address.to_string(), graph, canceled, started).await;
+    let result = submit_and_wait(&env, &address.to_string(), graph, end, started).await;
     task_manager.stop().await;
     job_manager.shutdown("the embedded job has ended").await;
     result
@@ -155,11 +172,30 @@ fn in_process(env: &Env, program: Program) -> Workers {
     }))
 }
 
+/// Why a job is canceled.
+struct ReasonsToEnd {
+    canceled: watch::Receiver<bool>,
+    interruption: Interruption,
+}
+
+impl ReasonsToEnd {
+    /// Waits for one of them.
+    async fn any(&mut self) {
+        tokio::select! {
+            // An error means that nobody can cancel any more.
+            Ok(_) = self.canceled.wait_for(|canceled| *canceled) => {}
+            signal = self.interruption.came() => if let Some(signal) = signal {
+                eprintln!("{signal}: the job is being canceled; a second one ends the program at once");
+            },
+        }
+    }
+}
+
 async fn submit_and_wait(
     env: &Env,
     address: &str,
     graph: proto::JobGraph,
-    mut canceled: watch::Receiver<bool>,
+    mut reasons_to_end: ReasonsToEnd,
     started: oneshot::Sender<JobId>,
 ) -> Result<JobExecutionResult, ExecuteError> {
     let mut dispatcher = DispatcherClient::<Channel>::connect(format!("http://{address}"))
@@ -180,8 +216,7 @@ async fn submit_and_wait(
     tokio::pin!(end);
     let reply = tokio::select! {
         reply = &mut end => reply,
-        // An error means that nobody can cancel any more.
-        Ok(_) = canceled.wait_for(|canceled| *canceled) => {
+        () = reasons_to_end.any() => {
             let canceled = dispatcher.cancel_job(proto::CancelJobRequest { job_id: job_id.to_wire() }).await;
             match canceled {
                 // It ended by itself at the same moment; how, is what the caller wants to know.

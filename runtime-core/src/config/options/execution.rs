@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::config::option::options;
-use crate::config::value::RuntimeMode;
+use crate::config::value::{LocalPath, RuntimeMode};
 
 options! {
     "Execution";
@@ -22,4 +22,9 @@ options! {
 
     /// Whether `client run` waits for the end of the job.
     ATTACHED: bool = "execution.attached", default "true";
+
+    /// The folder that relative paths of the job's sources and sinks are in, on every host. Unless set, it is the
+    /// folder in which the program was started: by `client run`, or by hand.
+    WORKING_DIRECTORY: Option<LocalPath> = "pelton.working-directory", shown "(where the program is started)",
+        must (|path| path.as_ref().is_none_or(|path| path.0.is_absolute()), "which is absolute");
 }
