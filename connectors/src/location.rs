@@ -3,6 +3,7 @@
 //! Local files are read and written with plain system calls, because that is several times faster than going through
 //! an object store's streams; everything else goes through `object_store`.
 
+mod relative;
 mod store_options;
 
 use std::collections::BTreeMap;
@@ -13,6 +14,7 @@ use std::sync::Arc;
 use object_store::multipart::MultipartStore;
 use object_store::path::Path as StorePath;
 use object_store::{ObjectStore, ObjectStoreScheme};
+use pelton_runtime_core::config::options::execution::WORKING_DIRECTORY;
 use url::Url;
 
 /// A file or directory, here or in an object store.
@@ -44,6 +46,15 @@ pub enum LocationError {
     /// The text is empty.
     #[error("a path or URL is expected, found nothing")]
     Empty,
+    /// A relative path, and nobody knows what it is relative to.
+    #[error(
+        "`{text}` is a relative path, and the folder in which the program was started is not known: give an absolute \
+         path, or set `{}`", WORKING_DIRECTORY.key()
+    )]
+    Relative {
+        /// What was given.
+        text: String,
+    },
     /// Not a URL, although it looks like one.
     #[error("`{text}` is not a valid URL")]
     InvalidUrl {
@@ -100,7 +111,8 @@ pub enum LocationError {
 const NOT_BUILT: [&str; 7] = ["hdfs", "webhdfs", "viewfs", "oss", "wasb", "wasbs", "maprfs"];
 
 impl Location {
-    /// The location that `text` names. Credentials and endpoints come from the job's `configuration` (Flink's keys:
+    /// The location that `text` names. A relative path is in the job's `pelton.working-directory`, wherever the process
+    /// runs, and is shown with it. Credentials and endpoints come from the job's `configuration` (Flink's keys:
     /// `s3.access-key`, `s3.endpoint`, …) and otherwise from the environment (`AWS_*`, `AZURE_*`, `GOOGLE_*`).
     ///
     /// # Errors
@@ -111,7 +123,11 @@ impl Location {
             return Err(LocationError::Empty);
         }
         let (place, multipart) = match scheme_of(text) {
-            None => (Place::Local(PathBuf::from(text)), None),
+            None if Path::new(text).is_absolute() => (Place::Local(PathBuf::from(text)), None),
+            None => {
+                let path = relative::resolve(text, configuration)?;
+                return Ok(Self { text: display(&path), place: Place::Local(path), multipart: None });
+            }
             Some(scheme) => place_of_url(text, &scheme, configuration)?,
         };
         Ok(Self { text: text.to_owned(), place, multipart })
@@ -240,6 +256,7 @@ mod tests {
             ("s3.secret-key", "secret"),
             ("s3.endpoint", "http://localhost:9000"),
             ("s3.path.style.access", "true"),
+            ("pelton.working-directory", "/home/of/client"),
         ]
         .map(|(key, value)| (key.to_owned(), value.to_owned()));
         Location::parse(text, &configuration.into())
@@ -248,7 +265,9 @@ mod tests {
     #[test]
     fn paths_and_file_urls_are_local() {
         for (text, expected) in [
-            ("data/in.txt", "data/in.txt"),
+            ("data/in.txt", "/home/of/client/data/in.txt"),
+            ("./out/", "/home/of/client/out"),
+            ("../in.txt", "/home/of/client/../in.txt"),
             ("/data/a:b.txt", "/data/a:b.txt"),
             ("file:///data/with%20space", "/data/with space"),
             ("file:/data/x", "/data/x"),
@@ -258,6 +277,17 @@ mod tests {
                 other => panic!("{text}: {other:?}"),
             }
         }
+    }
+
+    #[test]
+    fn a_relative_path_is_shown_with_its_folder_and_refused_without_one() {
+        assert_eq!(parse("out").expect("a path").to_string(), "/home/of/client/out");
+        assert_eq!(parse("/out/").expect("a path").to_string(), "/out/");
+        let message = Location::parse("out", &BTreeMap::new()).expect_err("relative to nothing").to_string();
+        assert!(
+            message.starts_with("`out` is a relative path") && message.contains("pelton.working-directory"),
+            "{message}"
+        );
     }
 
     #[test]

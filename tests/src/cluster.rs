@@ -197,11 +197,20 @@ impl Cluster {
     ///
     /// When it cannot be started.
     pub fn client<S: Into<OsString>>(&self, arguments: impl IntoIterator<Item = S>) -> Output {
+        self.client_in(Path::new("."), arguments)
+    }
+
+    /// Runs the client to its end, in this folder.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be started.
+    pub fn client_in<S: Into<OsString>>(&self, folder: &Path, arguments: impl IntoIterator<Item = S>) -> Output {
         let mut arguments: Vec<OsString> = arguments.into_iter().map(Into::into).collect();
         // After the verb, so that it reads as a person would write it.
         arguments.splice(1..1, ["-m".into(), self.address().into()]);
         let mut client = Command::new(programs::program("client"));
-        client.args(arguments).env("PELTON_CONF_DIR", self.folder.path().join("conf"));
+        client.args(arguments).current_dir(folder).env("PELTON_CONF_DIR", self.folder.path().join("conf"));
         on(&self.options, FIRST_HOST, || client.output()).expect("the client can be started")
     }
 
