@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use pelton_runtime_core::config::{Configuration, MaxParallelism, Origin, options};
+use pelton_runtime_core::config::{Configuration, MaxParallelism, Origin, options, render_map};
 use pelton_runtime_core::graph::InvalidGraph;
 use pelton_runtime_core::graph::program::Program;
 
@@ -114,6 +114,23 @@ impl StreamExecutionEnvironment {
         shared.settings.extend(pair);
         drop(shared);
         Ok(self)
+    }
+
+    /// Adds an entry to those that go with the job (`pipeline.global-job-parameters`): all its processes have them, and
+    /// REST shows them. What only the process finds out that describes the job, its workers know from here.
+    ///
+    /// # Errors
+    ///
+    /// When the entries cannot be a setting.
+    pub fn set_job_parameter(&self, key: &str, value: &str) -> Result<&Self, ExecuteError> {
+        let mut parameters = self.job_parameters();
+        parameters.insert(key.to_owned(), value.to_owned());
+        self.configure(options::pipeline::GLOBAL_JOB_PARAMETERS.key(), &render_map(&parameters))
+    }
+
+    /// The entries that go with the job.
+    pub fn job_parameters(&self) -> BTreeMap<String, String> {
+        self.configuration().get(&options::pipeline::GLOBAL_JOB_PARAMETERS)
     }
 
     /// The configuration in force.

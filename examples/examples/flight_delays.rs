@@ -15,7 +15,6 @@
 //! cargo run --example flight_delays
 //! ```
 
-use std::path::Path;
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
@@ -35,7 +34,7 @@ use pelton_examples::Output;
 #[derive(Debug, Parser)]
 struct Arguments {
     /// Reads flights from CSV files with the header of nycflights13, compressed or not [default: the flights of 2013
-    /// that come with this program]
+    /// that come with this program, in `data` beside it, or in `examples/data` of the current folder]
     #[arg(long, value_name = "FILE")]
     input: Option<String>,
     #[command(flatten)]
@@ -87,11 +86,11 @@ const HOUR: Duration = Duration::from_secs(60 * 60);
 
 fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
+    let env = StreamExecutionEnvironment::get_execution_environment();
     let input = match arguments.input {
         Some(input) => input,
-        None => bundled_flights()?,
+        None => bundled_flights(&env)?,
     };
-    let env = StreamExecutionEnvironment::get_execution_environment();
     let late = OutputTag::<Flight>::new("late");
 
     let on_bad_row = match arguments.on_bad_row {
@@ -231,20 +230,26 @@ fn hours(count: u64) -> anyhow::Result<u32> {
     u32::try_from(count).map_err(|_| anyhow::anyhow!("{count} hours are more than records can be out of order"))
 }
 
-/// The file that comes with the program: in a distribution beside the executable, otherwise in the checkout.
+/// The file that comes with the program: in a distribution beside the executable, in the checkout in `examples/data`.
 ///
-/// Those who run the program on a cluster get no guess but the checkout's path, because the program looks once where
-/// the client is and once in each worker, and must find the same.
-fn bundled_flights() -> anyhow::Result<String> {
-    const IN_CHECKOUT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/data/flights.csv.gz");
-    if Path::new(IN_CHECKOUT).exists() {
-        return Ok(IN_CHECKOUT.to_owned());
+/// The process that describes the job looks for it. Workers run a copy of the program in a folder of their own and have
+/// to read the same file, so they are told what was found.
+fn bundled_flights(env: &StreamExecutionEnvironment) -> anyhow::Result<String> {
+    const PARAMETER: &str = "flights";
+    if let Some(found) = env.job_parameters().remove(PARAMETER) {
+        return Ok(found);
     }
-    let by_hand = std::env::var_os("PELTON_ROLE").is_none();
     let executable = std::env::current_exe()?;
-    let beside = executable.parent().map(|directory| directory.join("data/flights.csv.gz"));
-    match beside.filter(|path| by_hand && path.exists()) {
-        Some(path) => Ok(path.to_string_lossy().into_owned()),
-        None => anyhow::bail!("there is no file of flights at `{IN_CHECKOUT}`: name one with --input"),
-    }
+    let current = std::env::current_dir()?;
+    let beside = executable.parent().map(|folder| folder.join("data"));
+    let data = beside.into_iter().chain([current.join("examples/data"), current.join("data")]);
+    let found = data.map(|folder| folder.join("flights.csv.gz")).find(|file| file.exists());
+    let Some(found) = found.and_then(|file| file.into_os_string().into_string().ok()) else {
+        anyhow::bail!(
+            "there is no data/flights.csv.gz beside this program, and no examples/data/flights.csv.gz in the current \
+             folder: name a file of flights with --input"
+        );
+    };
+    env.set_job_parameter(PARAMETER, &found)?;
+    Ok(found)
 }

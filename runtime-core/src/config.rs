@@ -39,6 +39,7 @@ pub use port_range::{NotAPortRange, PortRange};
 pub use problem::{ConfigError, ConfigErrors, ConfigWarning};
 pub use sensitive::{HIDDEN, is_sensitive};
 pub use setting::Origin;
+pub use structured::render_map;
 pub use value::{
     CheckpointRetention, CheckpointStorage, CheckpointingMode, Fraction, LocalPath, LocalPaths, LogFormat, LogLevel,
     MaxParallelism, OptionValue, RestartStrategyType, RuntimeMode, Seconds, StateBackend,

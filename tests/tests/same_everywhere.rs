@@ -143,7 +143,7 @@ fn top_speeds() -> Vec<String> {
 fn hourly_delays_of_the_real_flights_are_the_same_everywhere() {
     let expected = hourly_delays();
     assert_eq!(expected.len(), 116_904);
-    check("flight_delays", &[], &expected);
+    check("flight_delays", &["--input", &data("flights.csv.gz").display().to_string()], &expected);
 }
 
 #[test]

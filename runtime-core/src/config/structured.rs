@@ -43,8 +43,8 @@ pub(super) fn render_list<S: AsRef<str>>(elements: impl IntoIterator<Item = S>) 
     quoted.join(";")
 }
 
-/// Writes a map so that [`parse_map`] reads the same entries.
-pub(super) fn render_map(entries: &BTreeMap<String, String>) -> String {
+/// Writes a map as the value of a setting that is one.
+pub fn render_map(entries: &BTreeMap<String, String>) -> String {
     let quoted: Vec<_> = entries.iter().map(|(key, value)| format!("{}:{}", quote(key), quote(value))).collect();
     quoted.join(",")
 }
