@@ -118,7 +118,7 @@ pub async fn run(command: Command) -> Result<ExitCode, VerbError> {
         Verb::Cancel(verb) => cancel::run(&settings, &verb).await,
         Verb::Stop(_) => unavailable("`client stop`", "it needs savepoints, which are not built yet; use cancel"),
         Verb::Savepoint(_) => unavailable("`client savepoint`", "savepoints are not built yet"),
-        Verb::Checkpoint(_) => unavailable("`client checkpoint`", "checkpoints are not built yet"),
+        Verb::Checkpoint(_) => unavailable("`client checkpoint`", "checkpoints are taken by their interval only, so far"),
         Verb::Sql(_) => unavailable("`client sql`", "SQL is not built yet"),
     }
 }
@@ -130,6 +130,8 @@ fn travelling(dynamic: &[(String, String)], configuration: &Configuration) -> BT
         key == options::cluster::DEFAULT_PARALLELISM.key()
             || key.starts_with("pipeline.")
             || key.starts_with("execution.")
+            || key.starts_with("restart-strategy.")
+            || key.starts_with("state.")
     };
     let mut settings = configuration.to_map();
     settings.retain(|key, _| is_a_jobs(key) || configuration.is_set_by_variable(key));

@@ -362,7 +362,8 @@ impl StreamTask {
             StreamElement::Batch(batch) => {
                 self.metrics.records_in.add(batch.num_rows() as u64);
                 self.metrics.bytes_in.add(batch.size_bytes() as u64);
-                self.valve.active(channel);
+                let output = self.valve.active(channel);
+                self.on_valve(output, now)?;
                 self.portions.put(input, batch);
                 return self.run_portion(now);
             }

@@ -27,7 +27,7 @@ From the strongest to the weakest:
 5. The default.
 
 What `client run` is given by the first two counts for the job it submits. By the others only `parallelism.default`,
-`pipeline.*` and `execution.*` do; the rest of them describes the client's own process.
+`pipeline.*`, `execution.*`, `restart-strategy.*` and `state.*` do; the rest of them describes the client's own process.
 
 The configuration folder is the one after `--configDir`, else `PELTON_CONF_DIR`, else `FLINK_CONF_DIR`, else `conf`
 beside `bin`. Only the last of these may be missing. Logs go to `PELTON_LOG_DIR`, else `FLINK_LOG_DIR`, else

@@ -12,7 +12,8 @@ use crate::time::{EpochMillis, MAX_WATERMARK, MIN_WATERMARK};
 /// What the operators must be told after an element.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ValveOutput {
-    /// The combined watermark advanced to this.
+    /// The combined watermark advanced to this; or it is this still, and is told again because all channels were idle
+    /// and one is not any longer: nobody downstream must take the task for idle.
     pub watermark: Option<EpochMillis>,
     /// Every channel is idle now, and was not before.
     pub idle: bool,
@@ -54,22 +55,27 @@ impl Valve {
     }
 
     /// The channel has records: it is not idle.
-    pub fn active(&mut self, channel: usize) {
+    pub fn active(&mut self, channel: usize) -> ValveOutput {
         let entry = &mut self.channels[channel];
-        if entry.idle {
-            entry.idle = false;
-            entry.aligned = entry.watermark >= self.combined;
-            self.idle = false;
+        if !entry.idle {
+            return ValveOutput::default();
         }
+        entry.idle = false;
+        entry.aligned = entry.watermark >= self.combined;
+        if !std::mem::take(&mut self.idle) {
+            return ValveOutput::default();
+        }
+        ValveOutput { watermark: Some(self.combined), idle: false }
     }
 
     /// The channel's watermark advanced.
     pub fn watermark(&mut self, channel: usize, watermark: EpochMillis) -> ValveOutput {
-        self.active(channel);
+        let before = self.active(channel);
         let entry = &mut self.channels[channel];
         entry.watermark = entry.watermark.max(watermark);
         entry.aligned |= entry.watermark >= self.combined;
-        self.advance()
+        let output = self.advance();
+        ValveOutput { watermark: output.watermark.or(before.watermark), ..output }
     }
 
     /// The channel is idle until it says something.
@@ -161,6 +167,23 @@ mod tests {
         assert_eq!(valve.idle(1), watermark(10));
         assert_eq!(valve.idle(0), ValveOutput { watermark: None, idle: true });
         assert_eq!(valve.idle(0), NOTHING);
+    }
+
+    #[test]
+    fn a_task_that_is_active_again_says_so_with_its_watermark() {
+        let mut valve = Valve::new(&[0, 0]);
+        valve.watermark(0, 10);
+        valve.idle(0);
+        valve.idle(1);
+        let again = watermark(10);
+        assert_eq!(valve.active(1), again);
+        assert_eq!(valve.active(0), NOTHING);
+        valve.idle(0);
+        valve.idle(1);
+        // An older watermark wakes it as well; a newer one is told instead.
+        assert_eq!(valve.watermark(0, 4), again);
+        valve.idle(0);
+        assert_eq!(valve.watermark(0, 30), watermark(30));
     }
 
     #[test]

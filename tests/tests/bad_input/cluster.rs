@@ -4,8 +4,8 @@ use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use pelton_tests::programs::program;
 use pelton_tests::cluster::signal;
+use pelton_tests::programs::program;
 use pelton_tests::{Cluster, ClusterOptions, eventually};
 
 use crate::page::Seen;
