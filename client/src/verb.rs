@@ -118,7 +118,9 @@ pub async fn run(command: Command) -> Result<ExitCode, VerbError> {
         Verb::Cancel(verb) => cancel::run(&settings, &verb).await,
         Verb::Stop(_) => unavailable("`client stop`", "it needs savepoints, which are not built yet; use cancel"),
         Verb::Savepoint(_) => unavailable("`client savepoint`", "savepoints are not built yet"),
-        Verb::Checkpoint(_) => unavailable("`client checkpoint`", "checkpoints are taken by their interval only, so far"),
+        Verb::Checkpoint(_) => {
+            unavailable("`client checkpoint`", "checkpoints are taken by their interval only, so far")
+        }
         Verb::Sql(_) => unavailable("`client sql`", "SQL is not built yet"),
     }
 }
