@@ -4,10 +4,12 @@
 //! never updated in place: it was true at one moment. Rates are part of the view, because only who keeps earlier
 //! reports can make them.
 
+pub mod checkpoints;
 pub mod job;
 pub mod port;
 pub mod task_manager;
 
+pub use checkpoints::CheckpointsView;
 pub use job::{
     AttemptLocation, AttemptView, ExceptionView, JobView, OperatorMetricsView, SubtaskView, TaskMetricsView,
     TaskRatesView, VertexView,

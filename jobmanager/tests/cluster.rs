@@ -93,6 +93,37 @@ async fn a_job_that_waits_for_slots_says_for_how_many_and_is_shown_as_scheduled(
 }
 
 #[tokio::test]
+async fn a_jobs_checkpoints_are_shown_while_they_are_on_their_way_and_after_its_end() {
+    let mut cluster = Cluster::start(&[("execution.checkpointing.interval", "10 ms")]).await;
+    let mut task_manager = cluster.task_manager("tm-1", 1).await;
+    let job = cluster.submit(graph(1), None).await.expect("taken");
+    let id: String = job.iter().map(|byte| format!("{byte:02x}")).collect();
+    let path = format!("/v1/jobs/{id}/checkpoints");
+    let start = task_manager.start_worker().await;
+    let mut worker = cluster.worker(&start).await.expect("let in");
+    let attempt = worker.deployed().await.tasks.remove(0).attempt_id;
+    assert_eq!(cluster.rest(&path).await["counts"]["total"], 0);
+    worker.task(&attempt, "RUNNING", None).await;
+    let triggered = in_time(async {
+        loop {
+            if let Some(Command::TriggerCheckpoint(trigger)) = worker.command().await {
+                return trigger;
+            }
+        }
+    });
+    assert_eq!(triggered.await.checkpoint_id, 1);
+    assert_eq!(cluster.rest(&path).await["counts"]["in_progress"], 1);
+    assert_eq!(cluster.rest(&format!("{path}/config")).await["interval"], 10);
+
+    cluster.cancel(&job).await.expect("cancelled");
+    worker.task(&attempt, "CANCELED", None).await;
+    assert_eq!(cluster.await_job(&job).await.state, "CANCELED");
+    let ended = cluster.rest(&path).await;
+    assert_eq!((&ended["counts"]["in_progress"], &ended["history"][0]["className"]), (&0.into(), &"failed".into()));
+    cluster.stop().await;
+}
+
+#[tokio::test]
 async fn workers_find_a_job_manager_with_an_ipv6_address() {
     for host in ["::1", "[::1]"] {
         let mut cluster = Cluster::start(&[("jobmanager.rpc.address", host)]).await;

@@ -373,7 +373,8 @@ impl JobMaster {
     }
 
     fn view(&self) -> Arc<JobView> {
-        Arc::new(view::of(&self.scheduler, &self.job, &self.metrics))
+        let checkpoints = self.checkpoints.as_ref().map(Checkpoints::view);
+        Arc::new(view::of(&self.scheduler, &self.job, &self.metrics, checkpoints))
     }
 }
 

@@ -10,7 +10,7 @@
 //! those of a restart wait until it is known whether a record that was on its way exists.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use pelton_proto as proto;
@@ -35,6 +35,7 @@ use tracing::{debug, info, warn};
 
 use super::actor::JobMaster;
 use super::{JobDescription, Report};
+use crate::view::CheckpointsView;
 
 /// Results of the storage that wait; there are never more than a few.
 const RESULTS_CAPACITY: usize = 64;
@@ -49,7 +50,7 @@ pub struct CheckpointPlace {
     pub settings: CheckpointSettings,
     /// Where.
     pub store: CheckpointStore,
-    /// The job's own directory, as a URL.
+    /// The job's own directory, as a URL; empty when they are in memory.
     pub directory: String,
 }
 
@@ -69,6 +70,8 @@ pub(super) struct Checkpoints {
     /// Work at the storage that has not reported.
     at_work: usize,
     closed: bool,
+    /// Made when somebody looks, and kept until the coordinator hears something.
+    view: OnceLock<Arc<CheckpointsView>>,
 }
 
 /// What the job's tasks begin from.
@@ -96,12 +99,23 @@ impl Checkpoints {
             results: mpsc::channel(RESULTS_CAPACITY),
             at_work: 0,
             closed: false,
+            view: OnceLock::new(),
         }
     }
 
     /// Whether nothing is left to do after the job's end.
     pub(super) fn is_done(&self) -> bool {
         self.closed && self.at_work == 0
+    }
+
+    /// The checkpoints as those outside see them.
+    pub(super) fn view(&self) -> Arc<CheckpointsView> {
+        let make = || {
+            let directory = Some(self.place.directory.clone()).filter(|directory| !directory.is_empty());
+            let statistics = self.coordinator.statistics().clone();
+            Arc::new(CheckpointsView { settings: self.place.settings.clone(), directory, statistics })
+        };
+        Arc::clone(self.view.get_or_init(make))
     }
 
     pub(super) fn alarm(&self) -> Moment {
@@ -297,6 +311,7 @@ impl JobMaster {
 
     async fn tell_coordinator(&mut self, fact: Fact) {
         let Some(checkpoints) = &mut self.checkpoints else { return };
+        checkpoints.view.take();
         let actions = checkpoints.coordinator.handle(self.env.wall_clock(), fact);
         for action in actions {
             self.perform_for_coordinator(action).await;

@@ -7,10 +7,15 @@ use pelton_runtime_core::scheduler::job::{Execution, JobScheduler, RecordedFailu
 
 use super::JobDescription;
 use super::metrics::AttemptMetrics;
-use crate::view::{AttemptLocation, AttemptView, ExceptionView, JobView, SubtaskView, VertexView};
+use crate::view::{AttemptLocation, AttemptView, CheckpointsView, ExceptionView, JobView, SubtaskView, VertexView};
 
 /// The job at this moment.
-pub(super) fn of(scheduler: &JobScheduler, job: &JobDescription, metrics: &AttemptMetrics) -> JobView {
+pub(super) fn of(
+    scheduler: &JobScheduler,
+    job: &JobDescription,
+    metrics: &AttemptMetrics,
+    checkpoints: Option<Arc<CheckpointsView>>,
+) -> JobView {
     let vertices = scheduler.subtasks().iter().map(|subtasks| VertexView {
         subtasks: subtasks
             .iter()
@@ -34,6 +39,7 @@ pub(super) fn of(scheduler: &JobScheduler, job: &JobDescription, metrics: &Attem
         restart_strategy: restart_strategy(scheduler, job),
         configuration: job.graph.configuration.clone(),
         arguments: job.arguments.clone(),
+        checkpoints,
     }
 }
 

@@ -1,5 +1,14 @@
-//! `/jobs/:jobid/checkpoints...`, as a Flink cluster answers for a streaming job without checkpoints.
+//! `/jobs/:jobid/checkpoints...`. A job without checkpoints gets what Flink answers for a streaming job without them.
 
+mod detail;
+
+use std::time::Duration;
+
+use pelton_runtime_core::checkpoint::coordinator::Retention;
+use pelton_runtime_core::checkpoint::statistics::{
+    CheckpointDetails, CheckpointStatistics, CheckpointSummary, Summary,
+};
+use pelton_runtime_core::element::CheckpointId;
 use pelton_runtime_core::id::JobId;
 use serde_json::{Value, json};
 
@@ -8,6 +17,7 @@ use super::error::RestError;
 use super::params::{in_path, job_id, vertex_id};
 use super::request::Request;
 use super::{Answered, Context, job};
+use crate::view::CheckpointsView;
 
 /// Everything below `/jobs/:jobid/checkpoints`.
 pub(super) async fn get(cx: &Context, request: &Request, id: &str, rest: &[&str]) -> Answered {
@@ -15,55 +25,89 @@ pub(super) async fn get(cx: &Context, request: &Request, id: &str, rest: &[&str]
     match *rest {
         [] => statistics(cx, id).await,
         ["config"] => config(cx, id).await,
-        ["details", checkpoint] => details(cx, id, checkpoint).await,
-        ["details", checkpoint, "subtasks", vertex] => {
-            in_path::<u64>("checkpointid", checkpoint)?;
-            vertex_id(vertex)?;
-            details(cx, id, checkpoint).await
-        }
+        ["details", checkpoint] => details(cx, id, checkpoint, None).await,
+        ["details", checkpoint, "subtasks", vertex] => details(cx, id, checkpoint, Some(vertex)).await,
         [trigger] => operation("checkpoint", id, trigger),
         _ => Err(RestError::NoSuchFile { path: request.path.clone() }),
     }
 }
 
 async fn statistics(cx: &Context, id: JobId) -> Answered {
-    job::find(cx, id).await?;
-    let unknown = json!("NaN");
+    let job = job::find(cx, id).await?;
+    let checkpoints = job.checkpoints.as_deref();
+    let none = CheckpointSummary::default();
+    let statistics = checkpoints.map(|checkpoints| &checkpoints.statistics);
+    let counts = statistics.map(CheckpointStatistics::counts).unwrap_or_default();
+    let summary = statistics.map_or(&none, CheckpointStatistics::summary);
+    let latest = |which: fn(&CheckpointStatistics) -> Option<&CheckpointDetails>| {
+        checkpoints.and_then(|all| which(&all.statistics).map(|details| detail::brief(all, details)))
+    };
+    let history = checkpoints.into_iter().flat_map(|all| {
+        let details = all.statistics.history().into_iter();
+        details.map(|details| detail::brief(all, details))
+    });
     Ok(Answer::ok(json!({
-        "counts": { "restored": 0, "total": 0, "in_progress": 0, "completed": 0, "failed": 0 },
-        "summary": {
-            "checkpointed_size": no_spread(&unknown),
-            "state_size": no_spread(&unknown),
-            "end_to_end_duration": no_spread(&unknown),
-            "alignment_buffered": no_spread(&json!(0.0)),
-            "processed_data": no_spread(&unknown),
-            "persisted_data": no_spread(&unknown),
+        "counts": {
+            "restored": counts.restored,
+            "total": counts.total,
+            "in_progress": counts.in_progress,
+            "completed": counts.completed,
+            "failed": counts.failed,
         },
-        "latest": { "completed": null, "savepoint": null, "failed": null, "restored": null },
-        "history": [],
+        "summary": {
+            "checkpointed_size": spread(&summary.state_bytes),
+            "state_size": spread(&summary.state_bytes),
+            "end_to_end_duration": spread(&summary.end_to_end_ms),
+            "alignment_buffered": detail::nothing_buffered(),
+            "processed_data": spread(&summary.processed_bytes),
+            "persisted_data": spread(&summary.persisted_bytes),
+        },
+        "latest": {
+            "completed": latest(CheckpointStatistics::latest_completed),
+            "savepoint": null,
+            "failed": latest(CheckpointStatistics::latest_failed),
+            "restored": checkpoints.and_then(restored),
+        },
+        "history": history.collect::<Vec<_>>(),
     })))
 }
 
-fn no_spread(percentile: &Value) -> Value {
-    json!({
-        "min": 0, "max": 0, "avg": 0,
-        "p50": percentile, "p90": percentile, "p95": percentile, "p99": percentile, "p999": percentile,
+fn spread(figures: &Summary) -> Value {
+    let spread = figures.spread();
+    detail::spread(&spread, |percent| spread.percentile(percent).map_or(json!("NaN"), Value::from))
+}
+
+fn restored(checkpoints: &CheckpointsView) -> Option<Value> {
+    checkpoints.statistics.latest_restored().map(|restored| {
+        json!({
+            "id": restored.checkpoint.0,
+            "restore_timestamp": restored.at,
+            "is_savepoint": false,
+            "external_path": checkpoints.path_of(restored.checkpoint),
+        })
     })
 }
 
 async fn config(cx: &Context, id: JobId) -> Answered {
-    job::find(cx, id).await?;
+    let job = job::find(cx, id).await?;
+    let checkpoints = job.checkpoints.as_deref();
+    let settings = checkpoints.map(|checkpoints| &checkpoints.settings);
+    let retention = settings.map_or(Retention::NoExternalizedCheckpoints, |settings| settings.retention);
+    let in_files = checkpoints.is_some_and(|checkpoints| checkpoints.directory.is_some());
     Ok(Answer::ok(json!({
-        "mode": "at_least_once",
-        "interval": i64::MAX,
-        "timeout": 600_000,
-        "min_pause": 0,
-        "max_concurrent": 1,
-        "externalization": { "enabled": false, "delete_on_cancellation": true },
+        "mode": if settings.is_some() { "exactly_once" } else { "at_least_once" },
+        "interval": settings.map_or(i64::MAX, |settings| millis(settings.interval)),
+        "timeout": settings.map_or(600_000, |settings| millis(settings.timeout)),
+        "min_pause": settings.map_or(0, |settings| millis(settings.min_pause)),
+        "max_concurrent": settings.map_or(1, |settings| settings.max_concurrent),
+        "externalization": {
+            "enabled": retention != Retention::NoExternalizedCheckpoints,
+            "delete_on_cancellation": retention != Retention::RetainOnCancellation,
+        },
         "state_backend": "HashMapStateBackend",
-        "checkpoint_storage": "JobManagerCheckpointStorage",
+        "checkpoint_storage": if in_files { "FileSystemCheckpointStorage" } else { "JobManagerCheckpointStorage" },
         "unaligned_checkpoints": false,
-        "tolerable_failed_checkpoints": 0,
+        "tolerable_failed_checkpoints": settings.map_or(0, |settings| settings.tolerable_failures),
         "aligned_checkpoint_timeout": 0,
         "checkpoints_after_tasks_finish": true,
         "state_changelog_enabled": false,
@@ -72,10 +116,27 @@ async fn config(cx: &Context, id: JobId) -> Answered {
     })))
 }
 
-async fn details(cx: &Context, id: JobId, checkpoint: &str) -> Answered {
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+async fn details(cx: &Context, id: JobId, checkpoint: &str, vertex: Option<&str>) -> Answered {
     let checkpoint: u64 = in_path("checkpointid", checkpoint)?;
-    job::find(cx, id).await?;
-    Err(RestError::NotFound(format!("job {id} has no checkpoint {checkpoint}")))
+    let vertex = vertex.map(vertex_id).transpose()?;
+    let job = job::find(cx, id).await?;
+    let found = job.checkpoints.as_deref().and_then(|checkpoints| {
+        let details = checkpoints.statistics.find(CheckpointId(checkpoint))?;
+        Some((checkpoints, details))
+    });
+    let Some((checkpoints, details)) = found else {
+        let last = "the last ones are known (`web.checkpoints.history`)";
+        return Err(RestError::NotFound(format!(
+            "nothing is known about a checkpoint {checkpoint} of job {id}; {last}"
+        )));
+    };
+    let Some(vertex) = vertex else { return Ok(Answer::ok(detail::whole(checkpoints, details))) };
+    let part = details.vertices.iter().find(|part| part.id == vertex).ok_or(RestError::UnknownVertex(vertex))?;
+    Ok(Answer::ok(detail::vertex(details, part)))
 }
 
 /// `/jobs/:jobid/savepoints/:triggerid`

@@ -1,6 +1,7 @@
 //! The router is asked as a client would ask it, over a made-up cluster.
 
 mod behaviour;
+mod checkpoints;
 mod cluster;
 mod random;
 mod shapes;

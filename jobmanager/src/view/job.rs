@@ -9,6 +9,8 @@ use pelton_runtime_core::id::{AttemptNumber, ExecutionAttemptId, JobId, JobVerte
 use pelton_runtime_core::scheduler::status::{ExecutionState, JobStatus, StatusTimestamps};
 use pelton_runtime_core::time::EpochMillis;
 
+use super::CheckpointsView;
+
 /// A job at one moment.
 #[derive(Debug, Clone)]
 pub struct JobView {
@@ -36,6 +38,8 @@ pub struct JobView {
     pub configuration: BTreeMap<String, String>,
     /// The program's arguments.
     pub arguments: Vec<String>,
+    /// Its checkpoints; none if it takes none.
+    pub checkpoints: Option<Arc<CheckpointsView>>,
 }
 
 impl JobView {

@@ -14,6 +14,7 @@ use pelton_runtime_core::id::{ExecutionAttemptId, JobId, JobVertexId, OperatorId
 use pelton_runtime_core::scheduler::status::{ExecutionState, JobStatus, StatusTimestamps};
 use pelton_runtime_core::time::EpochMillis;
 
+use super::checkpoints;
 use crate::view::*;
 
 /// When the test happens.
@@ -171,6 +172,7 @@ fn job(status: JobStatus, state: ExecutionState) -> Arc<JobView> {
             "demo.param:hello,db.password:hunter2".to_owned(),
         )]),
         arguments: Vec::new(),
+        checkpoints: (status == JobStatus::Failed).then(|| Arc::new(checkpoints::made_up(graph()))),
     })
 }
 
