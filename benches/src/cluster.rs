@@ -140,11 +140,16 @@ impl Cluster {
 
     /// The processes of JobManager and TaskManagers.
     pub fn daemons(&self) -> Vec<u32> {
-        std::iter::once(&self.job_manager).chain(&self.task_managers).map(Child::id).collect()
+        let started = std::iter::once(&self.job_manager).chain(&self.task_managers).map(Child::id);
+        started.chain(self.children().into_iter().filter(|process| is_undertaker(*process))).collect()
     }
 
     /// The processes of the TaskManagers' workers.
     pub fn workers(&self) -> Vec<u32> {
+        self.children().into_iter().filter(|process| !is_undertaker(*process)).collect()
+    }
+
+    fn children(&self) -> Vec<u32> {
         let parents: Vec<u32> = self.task_managers.iter().map(Child::id).collect();
         let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
         let processes = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
@@ -197,6 +202,11 @@ fn free_port() -> Result<u16> {
 /// User and system time of a process so far.
 pub fn cpu_of_process(process: u32) -> Duration {
     ticks(stat(process, 11).unwrap_or(0) + stat(process, 12).unwrap_or(0))
+}
+
+/// Whether this is a TaskManager's own helper, which ends what it leaves behind.
+fn is_undertaker(process: u32) -> bool {
+    fs::read_to_string(format!("/proc/{process}/comm")).is_ok_and(|name| name.trim() == "undertaker")
 }
 
 /// A field of a process's line, counted from its state, which is 0.

@@ -8,7 +8,7 @@ use pelton_benches::histogram::Histogram;
 use crate::Options;
 use crate::cluster::Cluster;
 use crate::peer;
-use crate::report::Section;
+use crate::report::{Section, verdict};
 
 const KEYS: u64 = 10_000;
 const RATES: [u64; 2] = [10_000, 50_000];
@@ -36,17 +36,25 @@ pub struct Times {
 pub fn run(options: &Options) -> Result<Section> {
     let times = Times { warm_up: Duration::from_secs(3), measured: Duration::from_secs(options.size(15, 6)) };
     let mut table = String::new();
+    let mut verdicts = String::new();
     for rate in RATES {
-        table += &row(rate, "Pelton", &pelton(rate, times)?);
+        let own = pelton(rate, times)?;
+        table += &row(rate, "Pelton", &own);
+        let mut peers = Vec::new();
         for (name, buffer_timeout_ms) in
             [("Flink, buffer timeout 100 ms (default)", 100), ("Flink, buffer timeout 0", 0)]
         {
             match &options.flink {
                 Some(folder) => {
-                    table += &row(rate, name, &peer::latency(folder, rate, KEYS, buffer_timeout_ms, times)?)
+                    let peer = peer::latency(folder, rate, KEYS, buffer_timeout_ms, times)?;
+                    table += &row(rate, name, &peer);
+                    peers.push(peer);
                 }
                 None => table += &format!("| {rate} | {name} | not installed | | | | |\n"),
             }
+        }
+        if let [default, best] = peers.as_slice() {
+            verdicts += &compared(rate, &own, default, best);
         }
     }
     let body = format!(
@@ -55,11 +63,29 @@ pub fn run(options: &Options) -> Result<Section> {
          the call of the sink. Pelton's source makes what is due every millisecond; Flink's as few as 16 at a time. {} s \
          are measured after {} s (Flink: 10 s) of warm-up. CPU is that of all processes: JobManager, TaskManagers, \
          workers. Pelton has no setting here: it sends when a buffer is full or the task runs out of input.\n\n\
-         | records/s | | p50 | p99 | p99.9 | CPU | records |\n|---|---|---|---|---|---|---|\n{table}",
+         | records/s | | p50 | p99 | p99.9 | CPU | records |\n|---|---|---|---|---|---|---|\n{table}{verdicts}",
         times.measured.as_secs(),
         times.warm_up.as_secs(),
     );
     Ok(Section { title: "Latency", body })
+}
+
+/// The target: no worse than Flink's best at less CPU than its default.
+fn compared(rate: u64, own: &Latency, default: &Latency, best: &Latency) -> String {
+    let percentile = |index: usize| {
+        let (own, best) = (own.percentiles_ms[index], best.percentiles_ms[index]);
+        format!("{own:.3} against {best:.3} ms, {}", verdict(own <= best))
+    };
+    format!(
+        "\nTarget at {rate} records/s, no worse than Flink's best at less CPU than its default: p50 {}; p99 {}; p99.9 {}; \
+         CPU {:.2} against {:.2} cores, {}.\n",
+        percentile(0),
+        percentile(1),
+        percentile(2),
+        own.cores,
+        default.cores,
+        verdict(own.cores < default.cores)
+    )
 }
 
 fn row(rate: u64, name: &str, latency: &Latency) -> String {

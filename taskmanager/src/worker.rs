@@ -49,6 +49,9 @@ use self::setup::WorkerSetup;
 /// Reports that wait for the network at most; tasks report states only, so this is never reached in practice.
 const REPORTS_MAX: usize = 1024;
 
+/// The largest command: a deployment may carry the small state of all subtasks of its vertices.
+const MAX_COMMAND_BYTES: usize = 1 << 30;
+
 /// How often counters are reported.
 const METRICS_INTERVAL: Duration = Duration::from_millis(500);
 
@@ -162,7 +165,7 @@ impl Worker {
             .keep_alive_while_idle(true)
             .tcp_nodelay(true);
         let channel = endpoint.connect().await.map_err(|error| unreachable(error.into()))?;
-        let mut client = JobMasterClient::new(channel);
+        let mut client = JobMasterClient::new(channel).max_decoding_message_size(MAX_COMMAND_BYTES);
         let (reports, outgoing) = mpsc::channel(REPORTS_MAX);
         let reporter = Reporter::new(&setup, reports);
         reporter

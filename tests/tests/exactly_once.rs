@@ -111,3 +111,21 @@ fn killed_workers_cost_no_result_and_double_none() {
     assert_eq!(state, "FINISHED", "{}", cluster.failure(&job));
     assert_exact(&output);
 }
+
+#[test]
+fn subtasks_that_exchange_nothing_cost_no_result_either_when_one_of_them_fails() {
+    const APART: u64 = 6_000;
+    let folder = tempfile::tempdir().expect("a folder");
+    let cluster = Cluster::start(options(2, folder.path()));
+    let (marks, output) = (folder.path().join("marks"), folder.path().join("out"));
+    std::fs::create_dir(&marks).expect("a folder");
+    let (marks, written) = (marks.display().to_string(), output.display().to_string());
+    let arguments = ["flaky-apart", &APART.to_string(), "2000", &marks, &written, "2500", "2501", "4600"];
+    let job = cluster.submit(2, &program("test-job"), &arguments);
+    let state = within(Duration::from_secs(60), "the job ends", || {
+        let state = cluster.state(&job);
+        ["FINISHED", "FAILED"].contains(&state.as_str()).then_some(state)
+    });
+    assert_eq!(state, "FINISHED", "{}", cluster.failure(&job));
+    assert_same(&lines(&output), (0..APART).map(|row| row.to_string()).collect());
+}

@@ -174,7 +174,12 @@ impl Operator for FileSinkOperator {
                 self.stage = Stage::Ended;
                 Err(error)
             }
-            _ => Ok(Poll::Pending),
+            // It has ended between the two questions: everything is published.
+            Some(Ok(())) => {
+                self.stage = Stage::Ended;
+                pending::snapshot(&[]).map(Poll::Ready)
+            }
+            None => Ok(Poll::Pending),
         }
     }
 

@@ -193,6 +193,7 @@ fn scheduler_settings(configuration: &Configuration) -> SchedulerSettings {
         exception_history_size: configuration.get(&options::web::EXCEPTION_HISTORY_SIZE) as usize,
         attempts_history_size: configuration.get(&options::jobmanager::ATTEMPTS_HISTORY_SIZE) as usize,
         restart: RestartSettings::from_configuration(configuration),
+        whole_vertices: CheckpointSettings::of(configuration).is_some(),
         ..SchedulerSettings::default()
     }
 }

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use pelton_proto as proto;
 use pelton_runtime_core::env::Env;
-use pelton_runtime_core::failure::FailureCause;
+use pelton_runtime_core::failure::{FailureCause, FailureClass};
 use pelton_runtime_core::id::{Epoch, JobId, TaskManagerId, WorkerId};
 use pelton_runtime_core::scheduler::heartbeat;
 use pelton_runtime_core::scheduler::job::{Action, Attach, AttachRefused, Fact, JobScheduler, Timer};
-use pelton_runtime_core::scheduler::status::JobStatus;
+use pelton_runtime_core::scheduler::status::{ExecutionState, JobStatus};
 use pelton_runtime_core::time::Moment;
 use pelton_runtime_core::wire::{self, BadMessage};
 use proto::worker_command::Command;
@@ -210,7 +210,7 @@ impl JobMaster {
             }
             Report::Fatal(fatal) => {
                 let cause = fatal.cause.map(FailureCause::from).unwrap_or_else(|| {
-                    let class = pelton_runtime_core::failure::FailureClass::System;
+                    let class = FailureClass::System;
                     FailureCause::new(class, "the worker gave up without saying why", self.env.wall_clock())
                 });
                 self.tell(Fact::WorkerFatal { worker, cause }).await;
@@ -225,8 +225,14 @@ impl JobMaster {
             None => debug!(job = %self.id(), %attempt, %state, "stale task state"),
         }
         // The coordinator hears it first: that the last task has finished ends the job.
-        self.follow_task(&change).await?;
-        let failure = change.failure.map(FailureCause::from);
+        let (state, failure) = match self.follow_task(&change).await {
+            Ok(()) => (state, change.failure.map(FailureCause::from)),
+            Err(error) => {
+                let message = format!("the worker's report about the task cannot be understood: {error}");
+                let cause = FailureCause::new(FailureClass::System, message, self.env.wall_clock());
+                (ExecutionState::Failed, Some(cause))
+            }
+        };
         self.tell(Fact::TaskStateChanged { worker, attempt, state, failure }).await;
         Ok(())
     }
@@ -287,6 +293,11 @@ impl JobMaster {
         }
         for (worker, reason) in lost {
             Box::pin(self.detach(worker, reason.to_owned())).await;
+        }
+        let withdrawn = self.checkpoints.as_mut().map(|checkpoints| std::mem::take(&mut checkpoints.withdrawn));
+        for (worker, attempt) in withdrawn.into_iter().flatten() {
+            let state = ExecutionState::Canceled;
+            Box::pin(self.tell(Fact::TaskStateChanged { worker, attempt, state, failure: None })).await;
         }
     }
 

@@ -66,6 +66,10 @@ pub(super) struct Checkpoints {
     deployed: BTreeMap<ExecutionAttemptId, TaskIndex>,
     /// Of these, those that have begun from a checkpoint and do not run yet.
     restoring: BTreeMap<ExecutionAttemptId, CheckpointId>,
+    /// Records that may exist, as the storage did not say.
+    ambiguous: BTreeSet<CheckpointId>,
+    /// Executions that were cancelled before they were sent to their workers; the scheduler is to be told.
+    pub(super) withdrawn: Vec<(WorkerId, ExecutionAttemptId)>,
     results: (mpsc::Sender<Finished>, mpsc::Receiver<Finished>),
     /// Work at the storage that has not reported.
     at_work: usize,
@@ -96,6 +100,8 @@ impl Checkpoints {
             held: Vec::new(),
             deployed: BTreeMap::new(),
             restoring: BTreeMap::new(),
+            ambiguous: BTreeSet::new(),
+            withdrawn: Vec::new(),
             results: mpsc::channel(RESULTS_CAPACITY),
             at_work: 0,
             closed: false,
@@ -206,6 +212,12 @@ impl JobMaster {
             checkpoints.deployed.remove(attempt);
             checkpoints.restoring.remove(attempt);
         }
+        for (worker, tasks, _) in &mut checkpoints.held {
+            let ends = |task: &Deployment| ended.contains(&task.attempt);
+            checkpoints.withdrawn.extend(tasks.iter().filter(|task| ends(task)).map(|task| (*worker, task.attempt)));
+            tasks.retain(|task| !ends(task));
+        }
+        checkpoints.held.retain(|(_, tasks, _)| !tasks.is_empty());
         let mut deployed = Vec::new();
         for action in actions {
             if let job::Action::Deploy { tasks, .. } = action {
@@ -303,6 +315,13 @@ impl JobMaster {
     pub(super) async fn storage_finished(&mut self, Finished(fact): Finished) {
         if let Some(checkpoints) = &mut self.checkpoints {
             checkpoints.at_work = checkpoints.at_work.saturating_sub(1);
+            match &fact {
+                Some(Fact::RecordAmbiguous { checkpoint }) => drop(checkpoints.ambiguous.insert(*checkpoint)),
+                Some(Fact::RecordStored { checkpoint } | Fact::RecordFailed { checkpoint, .. }) => {
+                    checkpoints.ambiguous.remove(checkpoint);
+                }
+                _ => {}
+            }
         }
         if let Some(fact) = fact {
             self.tell_coordinator(fact).await;
@@ -334,6 +353,8 @@ impl JobMaster {
             Action::StoreRecord(record) => {
                 let checkpoint = record.checkpoint;
                 let env = self.env.clone();
+                // An earlier try may still come to pass.
+                let may_exist = checkpoints.ambiguous.contains(&checkpoint);
                 checkpoints.work(&self.env, async move {
                     // What is not answered may have happened.
                     let written = env.timeout(RECORD_TIMEOUT, store.write_record(&record)).await;
@@ -345,6 +366,11 @@ impl JobMaster {
                             Fact::RecordAmbiguous { checkpoint }
                         }
                         Ok(RecordOutcome::Taken { by }) => Fact::RecordFailed { checkpoint, reason: format!("in its place is {by}") },
+                        Err(error) if may_exist => {
+                            let error = error_chain(&error);
+                            warn!(%job, checkpoint = checkpoint.0, error, "the checkpoint's record cannot be written, and an earlier try may have");
+                            Fact::RecordAmbiguous { checkpoint }
+                        }
                         Err(error) => Fact::RecordFailed { checkpoint, reason: error_chain(&error) },
                     })
                 });

@@ -72,6 +72,8 @@ pub struct SchedulerSettings {
     pub wind_down_wait: Duration,
     /// How long a worker that is stopped may take before it is killed.
     pub stop_grace: Duration,
+    /// Whether all subtasks of a vertex restart together, as they must when they share state anew.
+    pub whole_vertices: bool,
     /// How many failures are remembered.
     pub exception_history_size: usize,
     /// How many earlier executions of a subtask are remembered.
@@ -89,6 +91,7 @@ impl Default for SchedulerSettings {
             verdict_wait: Duration::from_millis(500),
             wind_down_wait: Duration::from_secs(2),
             stop_grace: Duration::from_secs(5),
+            whole_vertices: false,
             exception_history_size: 16,
             attempts_history_size: 16,
             restart: RestartSettings::default(),
@@ -166,7 +169,7 @@ impl JobScheduler {
         }
         let (first_seat, seats) = seats::seats_of(&graph);
         let seat_of = |task: TaskIndex| first_seat[task.vertex] + task.subtask as usize;
-        let (regions, region_of) = region::regions_of(&graph, seat_of);
+        let (regions, region_of) = region::regions_of(&graph, settings.whole_vertices, seat_of);
         let mut timestamps = StatusTimestamps::default();
         timestamps.enter(JobStatus::Initializing, now);
         timestamps.enter(JobStatus::Created, now);

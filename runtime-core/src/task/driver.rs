@@ -214,6 +214,12 @@ fn run(
     on_running();
     loop {
         if control.is_canceled() {
+            // What is durable is published all the same: nobody else would.
+            for command in control.shared.take_mail() {
+                if matches!(command, CheckpointCommand::Completed(_)) {
+                    task.command(command, Now { wall: env.wall_clock(), moment: at })?;
+                }
+            }
             return Ok(match control.shared.failure.lock().take() {
                 Some((class, message)) => TaskEnd::Failed { class, message },
                 None => TaskEnd::Canceled,

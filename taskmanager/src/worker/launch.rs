@@ -209,8 +209,10 @@ impl TaskBuild {
         if let Some(listener) = self.listener {
             built = built.with_checkpoints(listener);
         }
+        // A source that has state tells by it that nothing is left, and goes on telling in the next checkpoint.
         if let (Some(restored), Some(source)) = (&self.restored, source)
             && restored.all_finished(source)
+            && !states.iter().any(|(operator, _)| *operator == source)
         {
             built.restore_ended_source();
         }

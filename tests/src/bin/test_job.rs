@@ -42,6 +42,9 @@ enum Job {
     /// Writes the numbers from 1 to 1000 into files, and returns an error at the row with this number until there are so
     /// many files in a folder, of which it makes one each time
     Flaky { at: i64, times: usize, marks: String, output: String },
+    /// Writes COUNT numbered rows, some each second, into files without exchanging any between subtasks, and returns an
+    /// error once at each of these rows, of which it makes a file in a folder
+    FlakyApart { count: u64, rows_per_second: f64, marks: String, output: String, at: Vec<u64> },
     /// Calls exit(3) at the row with this number
     Exit { at: i64 },
     /// Allocates without end from the row with this number on
@@ -150,6 +153,14 @@ fn main() -> anyhow::Result<()> {
                 if fails { Err("not yet") } else { Ok(*n) }
             });
             numbers.name("Flaky").sink_to(FileSink::text(output));
+        }
+        Job::FlakyApart { count, rows_per_second, marks, output, at } => {
+            let rows = DataGeneratorSource::new(|index: u64| index).count(count).rows_per_second(rows_per_second);
+            let rows = env.data_generator(rows).try_map(move |row: &u64| {
+                let fails = at.contains(row) && std::fs::File::create_new(format!("{marks}/{row}")).is_ok();
+                if fails { Err("not yet") } else { Ok(*row) }
+            });
+            rows.name("Flaky").sink_to(FileSink::text(output));
         }
         Job::Exit { at } => misbehave(&env, at, || {
             eprintln!("leaving now");

@@ -8,7 +8,8 @@
 //! ```
 //!
 //! What one subtask sends to another depends on the partitioner, so that two vertices with a forward edge between them
-//! are as many regions as they have subtasks.
+//! are as many regions as they have subtasks. In a job that takes checkpoints all subtasks of a vertex are one region:
+//! what sources and sinks saved is shared anew among them, and one that is not restarted would not get its share.
 
 use super::execution::TaskIndex;
 use super::history::RecordedFailure;
@@ -52,9 +53,11 @@ impl Phase {
     }
 }
 
-/// The regions of a graph, and to which of them each subtask belongs, by vertex and index.
+/// The regions of a graph, and to which of them each subtask belongs, by vertex and index. With `whole_vertices` no
+/// vertex is in several.
 pub(super) fn regions_of(
     graph: &JobGraph,
+    whole_vertices: bool,
     seat_of: impl Fn(TaskIndex) -> usize,
 ) -> (Vec<Region>, Vec<Vec<RegionIndex>>) {
     let mut first = Vec::with_capacity(graph.vertices.len());
@@ -77,6 +80,11 @@ pub(super) fn regions_of(
                 sets.join(place(edge.source, writer), place(edge.target, reader));
             }
             joined = targets;
+        }
+    }
+    if whole_vertices {
+        for (vertex, first) in graph.vertices.iter().zip(&first) {
+            (1..vertex.parallelism as usize).for_each(|subtask| sets.join(*first, *first + subtask));
         }
     }
     let mut regions: Vec<Region> = Vec::new();
