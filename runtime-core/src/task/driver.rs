@@ -216,8 +216,12 @@ fn run(
         if control.is_canceled() {
             // What is durable is published all the same: nobody else would.
             for command in control.shared.take_mail() {
-                if matches!(command, CheckpointCommand::Completed(_)) {
-                    task.command(command, Now { wall: env.wall_clock(), moment: at })?;
+                match command {
+                    CheckpointCommand::Trigger(barrier) => task.decline(barrier.checkpoint, DeclineReason::NotRunning),
+                    CheckpointCommand::Aborted(_) => {}
+                    CheckpointCommand::Completed(_) => {
+                        task.command(command, Now { wall: env.wall_clock(), moment: at })?;
+                    }
                 }
             }
             return Ok(match control.shared.failure.lock().take() {
