@@ -44,11 +44,10 @@ mod writer;
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
+use pelton_filesystem::location::Location;
 use pelton_runtime_core::operator::{Operator, OperatorError, OperatorFactory, OperatorResult, OperatorRuntime};
 
 pub use rolling::RollingPolicy;
-
-use crate::location::Location;
 
 /// How records become bytes.
 #[derive(Debug, Clone)]
@@ -181,7 +180,7 @@ impl FileSink {
         publish: part::Publish,
         runtime: &OperatorRuntime,
     ) -> OperatorResult<Box<dyn Operator>> {
-        let is_local = matches!(directory.place(), crate::location::Place::Local(_));
+        let is_local = matches!(directory.place(), pelton_filesystem::location::Place::Local(_));
         if publish == part::Publish::WithCheckpoint && !is_local && directory.multipart().is_none() {
             return Err(OperatorError::data(format!(
                 "the file sink cannot write to `{directory}` with checkpoints: its object store cannot complete an \

@@ -14,7 +14,6 @@ pub mod file;
 pub mod file_sink;
 pub mod generator;
 mod handover;
-pub mod location;
 mod pacer;
 pub mod print;
 pub mod range;

@@ -1,10 +1,11 @@
 //! Files on this machine and in object stores.
 //!
-//! Owns how checkpoints are kept there ([`checkpoint_storage`]). How a URL becomes a place is shared with the connectors
-//! ([`location`]). Local files are written with plain system calls: an object store's adapter for them would not make
+//! Owns how a path or URL becomes a place ([`location`]), with the credentials and endpoints that object stores need, and
+//! how checkpoints are kept there ([`checkpoint_storage`]). Connectors read and write such places themselves. Local files are written with plain system calls: an object store's adapter for them would not make
 //! anything durable.
 
 mod local;
+pub mod location;
 mod object;
 
 use std::collections::BTreeMap;
@@ -13,8 +14,6 @@ use std::sync::Arc;
 use pelton_runtime_core::checkpoint::storage::Storage;
 use pelton_runtime_core::env::Env;
 use pelton_runtime_core::id::JobId;
-
-pub use pelton_connectors::location;
 
 pub use self::local::LocalStorage;
 use self::location::{Location, LocationError, Place};

@@ -3,9 +3,8 @@
 use std::fmt;
 use std::io;
 
+use pelton_filesystem::location::LocationError;
 use pelton_runtime_core::operator::OperatorError;
-
-use crate::location::LocationError;
 
 /// Why a file, or a row in it, cannot be read.
 #[derive(Debug, thiserror::Error)]

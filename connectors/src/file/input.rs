@@ -8,13 +8,13 @@ use bytes::{Buf, Bytes};
 use futures::StreamExt;
 use object_store::path::Path as StorePath;
 use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt};
+use pelton_filesystem::location::Place;
 use pelton_runtime_core::env::{AbortOnDrop, Env};
 use tokio::sync::mpsc;
 
 use super::compression::Compression;
 use super::error::ReadError;
 use super::listing::FileEntry;
-use crate::location::Place;
 use crate::wait::wait_for;
 
 /// Chunks of an object's stream that are fetched ahead.

@@ -10,10 +10,10 @@ use std::sync::Arc;
 use futures::TryStreamExt;
 use object_store::path::Path as StorePath;
 use object_store::{ObjectStore, ObjectStoreExt};
+use pelton_filesystem::location::{Location, Place, display};
 use pelton_runtime_core::env::Env;
 
 use super::error::ReadError;
-use crate::location::{Location, Place, display};
 use crate::wait::wait_for;
 
 /// One file.

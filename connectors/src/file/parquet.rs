@@ -19,6 +19,7 @@ use bytes::Bytes;
 use object_store::ObjectStore;
 use object_store::path::Path as StorePath;
 use parking_lot::Mutex;
+use pelton_filesystem::location::Place;
 use pelton_runtime_core::env::Env;
 use pelton_runtime_core::operator::TARGET_BATCH_ROWS;
 
@@ -26,7 +27,6 @@ use super::error::{Halt, ReadError};
 use super::input;
 use super::source::{Output, SplitContext};
 use super::split::Part;
-use crate::location::Place;
 
 /// How Parquet files are read.
 #[derive(Debug, Clone)]

@@ -10,13 +10,13 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, BinaryArray, RecordBatch, StringArray, UInt8Array, UInt64Array};
 use arrow::datatypes::{UInt8Type, UInt64Type};
 use object_store::path::Path as StorePath;
+use pelton_filesystem::location::{Location, Place};
 use pelton_runtime_core::checkpoint::snapshot::{OperatorSnapshot, OperatorTable, Redistribution, RestoredState};
 use pelton_runtime_core::operator::{OperatorError, OperatorResult, OperatorRuntime, refuse_state};
 
 use super::error::ReadError;
 use super::listing::FileEntry;
 use super::split::{Part, Split};
-use crate::location::{Location, Place};
 
 /// The table's name in snapshots.
 const SPLITS: &str = "splits";

@@ -7,6 +7,7 @@ use std::task::Poll;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
+use pelton_filesystem::location::Location;
 use pelton_runtime_core::checkpoint::snapshot::{OperatorSnapshot, RestoredState};
 use pelton_runtime_core::element::{CheckpointId, StreamBatch};
 use pelton_runtime_core::env::Env;
@@ -26,7 +27,6 @@ use super::split::{self, Part, Split, Splittable};
 use super::text::{self, TextOptions};
 use super::{input, listing::list};
 use crate::handover::{Received, Receiver, Sender, handover};
-use crate::location::Location;
 
 /// Bytes of decoded batches that wait between a reader's thread and its task.
 const PREFETCH_BYTES: usize = 8 << 20;
@@ -102,7 +102,7 @@ impl FileSource {
     /// When the settings contradict each other or ask for what the format cannot do.
     pub fn validate(&self) -> OperatorResult {
         if self.location.is_empty() {
-            return Err(ReadError::from(crate::location::LocationError::Empty).into());
+            return Err(ReadError::from(pelton_filesystem::location::LocationError::Empty).into());
         }
         if self.split_bytes == Some(0) {
             return Err(OperatorError::data("a split of a file has at least 1 byte, not 0"));

@@ -116,7 +116,7 @@ pub(super) fn of_reader(splits: Vec<Split>, subtask: u32, parallelism: u32) -> i
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::location::Place;
+    use pelton_filesystem::location::Place;
 
     fn file(name: &str, size: u64) -> FileEntry {
         FileEntry { name: name.to_owned(), place: Place::Local(name.into()), size: Some(size) }

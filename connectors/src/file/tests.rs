@@ -518,7 +518,7 @@ async fn objects_are_listed_and_read_like_files() {
     let store: Arc<dyn object_store::ObjectStore> =
         Arc::new(object_store::local::LocalFileSystem::new_with_prefix(guard.path()).expect("a store"));
     let env = pelton_runtime_core::env::Env::production();
-    let location = crate::location::Location::remote(&name, store, "");
+    let location = pelton_filesystem::location::Location::remote(&name, store, "");
     let found = env
         .clone()
         .blocking(move || {

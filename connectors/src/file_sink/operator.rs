@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::task::Poll;
 
+use pelton_filesystem::location::Location;
 use pelton_runtime_core::checkpoint::snapshot::{OperatorSnapshot, RestoredState};
 use pelton_runtime_core::element::{CheckpointId, RowKind, StreamBatch};
 use pelton_runtime_core::operator::{
@@ -14,7 +15,6 @@ use super::part::Publish;
 use super::pending;
 use super::writer::{self, Command, Progress, Recovery, Settings};
 use crate::handover::{Sender, handover};
-use crate::location::Location;
 
 /// Bytes that wait between the task and its writer.
 const QUEUE_BYTES: usize = 8 << 20;

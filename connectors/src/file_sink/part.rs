@@ -8,12 +8,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use object_store::path::Path as StorePath;
 use object_store::{ObjectStore, ObjectStoreExt, WriteMultipart};
+use pelton_filesystem::location::{Location, Place, display};
 use pelton_runtime_core::env::{Env, Stopped};
 use tokio::sync::{mpsc, oneshot};
 
 use super::pending::{self, PendingPart, WriterId};
 use super::resumable::ResumableUpload;
-use crate::location::{Location, Place, display};
 
 /// When a part is published, and so how it is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -16,12 +16,12 @@ use arrow::array::{Array, ArrayRef, AsArray, ListBuilder, RecordBatch, StringArr
 use arrow::datatypes::{DataType, Field, UInt64Type};
 use object_store::multipart::PartId;
 use object_store::{ObjectStore, ObjectStoreExt};
+use pelton_filesystem::location::{Location, Place};
 use pelton_runtime_core::checkpoint::snapshot::{OperatorSnapshot, OperatorTable, Redistribution, RestoredState};
 use pelton_runtime_core::env::{Env, Stopped};
 use pelton_runtime_core::operator::{OperatorError, OperatorResult, OperatorRuntime, refuse_state};
 
 use super::part::WriteError;
-use crate::location::{Location, Place};
 use crate::wait::wait_for;
 
 /// The table's name in snapshots.

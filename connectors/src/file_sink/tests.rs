@@ -194,7 +194,7 @@ async fn an_object_store_gets_whole_objects() {
     let store: Arc<dyn object_store::ObjectStore> =
         Arc::new(object_store::local::LocalFileSystem::new_with_prefix(&path).expect("a store"));
     let env = pelton_runtime_core::env::Env::production();
-    let location = crate::location::Location::remote(&name, store, "");
+    let location = pelton_filesystem::location::Location::remote(&name, store, "");
     let names = part::PartNames {
         publish: part::Publish::AtOnce,
         directory: location,

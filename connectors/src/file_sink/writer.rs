@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use pelton_filesystem::location::{Location, Place};
 use pelton_runtime_core::element::{CheckpointId, StreamBatch};
 use pelton_runtime_core::env::{Env, Stopped};
 use pelton_runtime_core::operator::{OperatorError, TaskWaker};
@@ -19,7 +20,6 @@ use super::pending::{self, PendingPart};
 use super::resumable;
 use super::rolling::{PartAge, RollingPolicy};
 use crate::handover::Receiver;
-use crate::location::{Location, Place};
 
 /// What a writer needs to know.
 #[derive(Debug)]

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use object_store::memory::InMemory;
 use object_store::{ObjectStore, ObjectStoreExt};
+use pelton_filesystem::location::Location;
 use pelton_runtime_core::checkpoint::snapshot::{OperatorSnapshot, RestoredState};
 use pelton_runtime_core::element::CheckpointId;
 use pelton_runtime_core::operator::OperatorContext;
@@ -11,7 +12,6 @@ use proptest::prelude::*;
 use std::task::Poll;
 
 use super::*;
-use crate::location::Location;
 
 /// A sink in a job with checkpoints.
 struct Two {

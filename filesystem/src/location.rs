@@ -134,20 +134,18 @@ impl Location {
     }
 
     /// A place in a store that is there already.
-    #[cfg(test)]
-    pub(crate) fn remote(text: &str, store: Arc<dyn ObjectStore>, path: &str) -> Self {
+    pub fn remote(text: &str, store: Arc<dyn ObjectStore>, path: &str) -> Self {
         Self { text: text.to_owned(), place: Place::Remote { store, path: StorePath::from(path) }, multipart: None }
     }
 
     /// A place in a store that is there already, whose uploads can be completed by their ids.
-    #[cfg(test)]
-    pub(crate) fn resumable<S: ObjectStore + MultipartStore>(text: &str, store: &Arc<S>, path: &str) -> Self {
+    pub fn resumable<S: ObjectStore + MultipartStore>(text: &str, store: &Arc<S>, path: &str) -> Self {
         let multipart: Arc<dyn MultipartStore> = Arc::clone(store) as _;
         Self { multipart: Some(multipart), ..Self::remote(text, Arc::clone(store) as _, path) }
     }
 
     /// How to complete uploads of others; absent for local files and stores that cannot.
-    pub(crate) fn multipart(&self) -> Option<&Arc<dyn MultipartStore>> {
+    pub fn multipart(&self) -> Option<&Arc<dyn MultipartStore>> {
         self.multipart.as_ref()
     }
 
@@ -242,7 +240,7 @@ fn open_store(url: &Url, options: BTreeMap<String, String>) -> Result<PlaceAndUp
 }
 
 /// A local path as people should see it.
-pub(crate) fn display(path: &Path) -> String {
+pub fn display(path: &Path) -> String {
     path.display().to_string()
 }
 
