@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use pelton_process::flags::ConfigFlags;
-use pelton_runtime_core::config::parse_duration;
+use pelton_runtime_core::config::{ClaimMode, parse_duration};
 use pelton_runtime_core::id::JobId;
 use pelton_runtime_core::key_group::MAX_PARALLELISM_LIMIT;
 
@@ -89,13 +89,18 @@ pub struct Run {
     #[arg(short = 'd', long = "detached")]
     pub detached: bool,
 
-    /// Not available yet
-    #[arg(short = 's', long = "fromSavepoint", hide = true, value_name = "PATH")]
+    /// Begins from a savepoint or a retained checkpoint: its directory, or the `_metadata` in it
+    #[arg(short = 's', long = "fromSavepoint", value_name = "PATH")]
     pub from_savepoint: Option<String>,
 
-    /// Not available yet
-    #[arg(short = 'n', long = "allowNonRestoredState", hide = true)]
+    /// Drops state of operators that are not in the job any more, instead of refusing it
+    #[arg(short = 'n', long = "allowNonRestoredState")]
     pub allow_non_restored_state: bool,
+
+    /// Whose the savepoint is from then on: `claim` makes it the job's, which removes it like its own checkpoints;
+    /// `no_claim`, the default, leaves it alone [also: -claimMode, -cm]
+    #[arg(long = "claimMode", visible_alias = "restoreMode", value_name = "MODE", value_parser = claim_mode)]
+    pub claim_mode: Option<ClaimMode>,
 
     /// Accepted for habit's sake and refused: a program has one entry
     #[arg(short = 'c', long = "class", hide = true, value_name = "CLASS")]
@@ -169,6 +174,15 @@ fn parallelism(text: &str) -> Result<u32, String> {
 
 fn duration(text: &str) -> Result<Duration, String> {
     parse_duration(text).ok_or_else(|| "expected a duration such as `30 s`, `1 min` or `500 ms`".to_owned())
+}
+
+fn claim_mode(text: &str) -> Result<ClaimMode, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "claim" => Ok(ClaimMode::Claim),
+        "no_claim" => Ok(ClaimMode::NoClaim),
+        "legacy" => Err("the mode `legacy` is not supported; use `no_claim`, or `claim`".to_owned()),
+        _ => Err("expected `claim` or `no_claim`".to_owned()),
+    }
 }
 
 fn job_id(text: &str) -> Result<JobId, String> {

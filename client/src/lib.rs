@@ -11,6 +11,7 @@
 pub mod artifact;
 pub mod cluster;
 pub mod command;
+pub mod habits;
 pub mod output;
 pub mod plan;
 pub mod verb;

@@ -4,13 +4,13 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use pelton_client::command::Command;
-use pelton_client::{output, verb};
+use pelton_client::{habits, output, verb};
 
 /// What shells report for a process that SIGPIPE ended.
 const READER_IS_GONE: u8 = 141;
 
 fn main() -> ExitCode {
-    let command = Command::parse();
+    let command = Command::parse_from(habits::translated(std::env::args_os()));
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

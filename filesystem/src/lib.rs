@@ -24,6 +24,21 @@ pub fn job_directory(directory: &str, job: JobId) -> String {
     format!("{}/{job}", directory.trim().trim_end_matches('/'))
 }
 
+/// A path or URL as it is understood everywhere: with the folder that a relative path is in, and without slashes at its
+/// end.
+///
+/// # Errors
+///
+/// When it is no path and no URL of a supported kind, or its store cannot be set up.
+pub fn absolute(directory: &str, configuration: &BTreeMap<String, String>) -> Result<String, LocationError> {
+    let location = Location::parse(directory.trim(), configuration)?;
+    let text = match location.place() {
+        Place::Local(path) => path.display().to_string(),
+        Place::Remote { .. } => location.to_string(),
+    };
+    Ok(text.trim_end_matches('/').to_owned())
+}
+
 /// Checkpoints in `directory`, a path or URL. Credentials and endpoints come from the job's `configuration` and the
 /// environment. Nothing is read or written yet.
 ///

@@ -2,19 +2,22 @@
 
 mod actor;
 mod job_store;
+mod recovery;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use pelton_filesystem::location::LocationError;
-use pelton_runtime_core::config::{ConfigErrors, Configuration};
+use pelton_runtime_core::checkpoint::storage::CheckpointStorageConflict;
+use pelton_runtime_core::config::{ConfigErrors, Configuration, Origin};
 use pelton_runtime_core::env::{Env, Stopped};
 use pelton_runtime_core::id::{Epoch, JobId};
 use pelton_runtime_core::scheduler::status::JobStatus;
 use tokio::sync::{mpsc, oneshot};
 
+pub use self::recovery::RecoveryError;
 use crate::blob::BlobStore;
-use crate::job_master::{JobDescription, JobMasterHandle};
+use crate::job_master::{JobDescription, JobMasterHandle, Recovered};
 use crate::resource_manager::{HeartbeatSettings, ResourceManagerHandle};
 use crate::view::{CancelError, JobView, Unavailable};
 
@@ -75,6 +78,17 @@ pub enum SubmitError {
         /// Why.
         source: LocationError,
     },
+    /// Its checkpoints cannot be kept as its configuration says.
+    #[error(transparent)]
+    CheckpointStorage(#[from] CheckpointStorageConflict),
+    /// It cannot begin from the checkpoint that it is to begin from.
+    #[error("the job cannot begin from `{path}`")]
+    Recovery {
+        /// What was asked for.
+        path: String,
+        /// Why.
+        source: Box<RecoveryError>,
+    },
     /// The JobManager ends.
     #[error("the JobManager is shutting down")]
     ShuttingDown,
@@ -93,7 +107,7 @@ pub enum JobEntry {
 }
 
 enum Message {
-    Submit { job: JobDescription, reply: oneshot::Sender<Result<(), SubmitError>> },
+    Submit { job: JobDescription, recovered: Option<Recovered>, reply: oneshot::Sender<Result<(), SubmitError>> },
     Jobs(oneshot::Sender<Vec<(JobId, JobEntry)>>),
     Job { id: JobId, reply: oneshot::Sender<Option<JobEntry>> },
     ShutDown { reason: String, reply: oneshot::Sender<()> },
@@ -103,6 +117,8 @@ enum Message {
 #[derive(Clone)]
 pub struct DispatcherHandle {
     mailbox: mpsc::Sender<Message>,
+    env: Env,
+    configuration: Arc<Configuration>,
 }
 
 /// Starts the Dispatcher.
@@ -113,8 +129,9 @@ pub fn spawn(
     blobs: Arc<BlobStore>,
 ) -> DispatcherHandle {
     let (mailbox, messages) = mpsc::channel(MAILBOX_CAPACITY);
+    let configuration = Arc::new(settings.configuration.clone());
     env.spawn("dispatcher", actor::run(env.clone(), settings, resource_manager, blobs, messages));
-    DispatcherHandle { mailbox }
+    DispatcherHandle { mailbox, env: env.clone(), configuration }
 }
 
 impl DispatcherHandle {
@@ -124,7 +141,16 @@ impl DispatcherHandle {
     ///
     /// When it cannot be run.
     pub async fn submit(&self, job: JobDescription) -> Result<(), SubmitError> {
-        self.ask(|reply| Message::Submit { job, reply }).await?
+        let recovered = match self.entry(job.id).await? {
+            // It is the same job again, or refused: what it began from may be gone by now.
+            Some(_) => None,
+            None => {
+                let own = job.graph.configuration.clone();
+                let configuration = self.configuration.with_overrides(own, &Origin::Job)?;
+                recovery::recover(&self.env, &configuration, &job.graph).await?
+            }
+        };
+        self.ask(|reply| Message::Submit { job, recovered, reply }).await?
     }
 
     /// All jobs.

@@ -27,7 +27,7 @@ use pelton_runtime_core::scheduler::slots::SlotSupply;
 use pelton_runtime_core::scheduler::status::JobStatus;
 use tokio::sync::{mpsc, oneshot, watch};
 
-pub use self::checkpoints::CheckpointPlace;
+pub use self::checkpoints::{CheckpointPlace, Recovered};
 use crate::resource_manager::{HeartbeatSettings, NEWS_CAPACITY, ResourceManagerHandle};
 use crate::view::JobView;
 
@@ -66,6 +66,8 @@ pub struct JobMasterSettings {
     pub epoch: Epoch,
     /// How and where it takes checkpoints; none if it takes none.
     pub checkpoints: Option<CheckpointPlace>,
+    /// What it begins from; none for the beginning.
+    pub recovered: Option<Recovered>,
 }
 
 /// The cluster has too few slots for a job.

@@ -12,6 +12,7 @@
 pub mod coordinator;
 mod envelope;
 pub mod layout;
+pub mod matching;
 pub mod record;
 pub mod snapshot;
 pub mod state_file;

@@ -41,6 +41,6 @@ pub use sensitive::{HIDDEN, is_sensitive};
 pub use setting::Origin;
 pub use structured::render_map;
 pub use value::{
-    CheckpointRetention, CheckpointStorage, CheckpointingMode, Fraction, LocalPath, LocalPaths, LogFormat, LogLevel,
-    MaxParallelism, OptionValue, RestartStrategyType, RuntimeMode, Seconds, StateBackend,
+    CheckpointRetention, CheckpointStorage, CheckpointingMode, ClaimMode, Fraction, LocalPath, LocalPaths, LogFormat,
+    LogLevel, MaxParallelism, OptionValue, RestartStrategyType, RuntimeMode, Seconds, StateBackend,
 };

@@ -29,7 +29,8 @@ pub(super) async fn run(
 ) -> Result<ExitCode, VerbError> {
     refuse_what_is_missing(&verb)?;
     let arguments = arguments(&verb.program)?;
-    let graph = planned(env, dynamic, &verb.program).await?;
+    let mut graph = planned(env, dynamic, &verb.program).await?;
+    graph.configuration.extend(recovery(&verb));
     let mut cluster = connect(&verb.target, settings).await?;
     let digest = artifact::digest(&verb.program.artifact)?;
     cluster
@@ -58,9 +59,6 @@ pub(super) async fn run(
 
 fn refuse_what_is_missing(verb: &Run) -> Result<(), VerbError> {
     let unavailable = |what, why| Err(VerbError::Unavailable { what, why });
-    if verb.from_savepoint.is_some() || verb.allow_non_restored_state {
-        return unavailable("`--fromSavepoint`", "savepoints are not built yet");
-    }
     if verb.class.is_some() {
         return unavailable("`--class`", "a program is an executable with one entry, its `main`");
     }
@@ -68,6 +66,15 @@ fn refuse_what_is_missing(verb: &Run) -> Result<(), VerbError> {
         return unavailable("running a .sql file", "SQL is not built yet");
     }
     Ok(())
+}
+
+/// What the flags say of the checkpoint to begin from; it wins over what the program itself says.
+fn recovery(verb: &Run) -> Vec<(String, String)> {
+    let path = verb.from_savepoint.clone().map(|path| (options::state_recovery::PATH.key(), path));
+    let drops = verb.allow_non_restored_state.then(|| "true".to_owned());
+    let drops = drops.map(|text| (options::state_recovery::IGNORE_UNCLAIMED_STATE.key(), text));
+    let claim = verb.claim_mode.map(|mode| (options::state_recovery::CLAIM_MODE.key(), mode.to_string()));
+    [path, drops, claim].into_iter().flatten().map(|(key, text)| (key.to_owned(), text)).collect()
 }
 
 /// Waits for the job's end. An interrupt ends the waiting, not the job.

@@ -160,6 +160,7 @@ async fn take(store: &CheckpointStore, checkpoint: u64) -> CheckpointRecord {
         subtasks,
     };
     let record = CheckpointRecord {
+        kind: Default::default(),
         job: JOB,
         checkpoint: CheckpointId(checkpoint),
         epoch: Epoch(1),

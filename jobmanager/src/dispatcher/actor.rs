@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use pelton_runtime_core::checkpoint::coordinator::{CheckpointSettings, checkpoint_directory};
-use pelton_runtime_core::checkpoint::storage::MemoryStorage;
+use pelton_runtime_core::checkpoint::coordinator::CheckpointSettings;
+use pelton_runtime_core::checkpoint::storage::{CheckpointStorageSettings, MemoryStorage};
 use pelton_runtime_core::checkpoint::store::CheckpointStore;
 use pelton_runtime_core::config::{Configuration, Origin, options};
 use pelton_runtime_core::env::Env;
@@ -17,7 +17,7 @@ use tracing::debug;
 use super::job_store::JobStore;
 use super::{DispatcherSettings, JobEntry, Message, ProgramSource, SubmitError};
 use crate::blob::BlobStore;
-use crate::job_master::{self, CheckpointPlace, JobDescription, JobMasterHandle, JobMasterSettings};
+use crate::job_master::{self, CheckpointPlace, JobDescription, JobMasterHandle, JobMasterSettings, Recovered};
 use crate::resource_manager::ResourceManagerHandle;
 use crate::view::JobView;
 
@@ -72,7 +72,7 @@ impl Dispatcher {
     async fn handle(&mut self, message: Message) {
         // Who asked may have stopped waiting; that is its right.
         match message {
-            Message::Submit { job, reply } => drop(reply.send(self.submit(job).await)),
+            Message::Submit { job, recovered, reply } => drop(reply.send(self.submit(job, recovered).await)),
             Message::Jobs(reply) => {
                 let running = self.running.iter().map(|(&id, (master, _))| (id, JobEntry::Running(master.clone())));
                 let ended = self.store.iter().map(|view| (view.id, JobEntry::Ended(Arc::clone(view))));
@@ -87,7 +87,7 @@ impl Dispatcher {
         }
     }
 
-    async fn submit(&mut self, job: JobDescription) -> Result<(), SubmitError> {
+    async fn submit(&mut self, job: JobDescription, recovered: Option<Recovered>) -> Result<(), SubmitError> {
         if self.shutting_down.is_some() {
             return Err(SubmitError::ShuttingDown);
         }
@@ -107,6 +107,7 @@ impl Dispatcher {
         let settings = JobMasterSettings {
             scheduler: scheduler_settings(&configuration),
             checkpoints,
+            recovered,
             heartbeat: self.settings.heartbeat,
             address: self.settings.job_master_address.clone(),
             epoch: self.settings.epoch,
@@ -130,7 +131,7 @@ impl Dispatcher {
         configuration: &Configuration,
     ) -> Result<Option<CheckpointPlace>, SubmitError> {
         let Some(settings) = CheckpointSettings::of(configuration) else { return Ok(None) };
-        let Some(directory) = checkpoint_directory(configuration) else {
+        let Some(directory) = CheckpointStorageSettings::of(configuration)?.directory else {
             // Everything is in acknowledgements and records, which are kept here.
             let storage = Arc::new(MemoryStorage::default());
             let (store, directory) = (CheckpointStore::new(job.id, storage), String::new());

@@ -63,7 +63,10 @@ impl JobMaster {
             settings.scheduler.restart.strategy(env.random_u64()),
             env.wall_clock(),
         );
-        let checkpoints = settings.checkpoints.clone().map(|place| Checkpoints::new(&job, settings.epoch, place));
+        let checkpoints = settings
+            .checkpoints
+            .clone()
+            .map(|place| Checkpoints::new(&job, settings.epoch, place, settings.recovered.clone()));
         Self {
             checkpoints,
             next_heartbeat: env.moment().after(settings.heartbeat.interval),

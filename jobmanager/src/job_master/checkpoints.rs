@@ -15,15 +15,15 @@ use std::time::Duration;
 
 use pelton_proto as proto;
 use pelton_runtime_core::checkpoint::coordinator::{
-    Action, CheckpointCoordinator, CheckpointSettings, DeployedTask, Fact, Timer,
+    Action, CheckpointCoordinator, CheckpointSettings, DeployedTask, Fact, Ownership, Timer,
 };
-use pelton_runtime_core::checkpoint::record::{CheckpointRecord, StateHandle};
+use pelton_runtime_core::checkpoint::record::{CheckpointRecord, RecordKind, StateHandle};
 use pelton_runtime_core::checkpoint::statistics::AckStats;
-use pelton_runtime_core::checkpoint::store::{CheckpointStore, RecordOutcome};
+use pelton_runtime_core::checkpoint::store::{CheckpointStore, RecordOutcome, StoreError};
 use pelton_runtime_core::element::CheckpointId;
 use pelton_runtime_core::env::Env;
 use pelton_runtime_core::failure::{FailureCause, FailureClass, error_chain};
-use pelton_runtime_core::id::{ExecutionAttemptId, OperatorId, WorkerId};
+use pelton_runtime_core::id::{Epoch, ExecutionAttemptId, OperatorId, WorkerId};
 use pelton_runtime_core::scheduler::job::{self, Deployment, Location, TaskIndex};
 use pelton_runtime_core::scheduler::status::ExecutionState;
 use pelton_runtime_core::time::Moment;
@@ -54,6 +54,21 @@ pub struct CheckpointPlace {
     pub directory: String,
 }
 
+/// A checkpoint or savepoint that a job begins from.
+#[derive(Debug, Clone)]
+pub struct Recovered {
+    /// What it consists of.
+    pub record: Arc<CheckpointRecord>,
+    /// The directory that its paths are relative to, as a URL.
+    pub directory: String,
+    /// The same, to remove it.
+    pub store: CheckpointStore,
+    /// Where it is, as people name it.
+    pub path: String,
+    /// Whose it is.
+    pub ownership: Ownership,
+}
+
 /// Checkpoints of one job.
 pub(super) struct Checkpoints {
     coordinator: CheckpointCoordinator,
@@ -68,6 +83,8 @@ pub(super) struct Checkpoints {
     restoring: BTreeMap<ExecutionAttemptId, CheckpointId>,
     /// Records that may exist, as the storage did not say.
     ambiguous: BTreeSet<CheckpointId>,
+    /// Those that do not lie in the job's own directory.
+    elsewhere: BTreeMap<CheckpointId, Recovered>,
     /// Executions that were cancelled before they were sent to their workers; the scheduler is to be told.
     pub(super) withdrawn: Vec<(WorkerId, ExecutionAttemptId)>,
     results: (mpsc::Sender<Finished>, mpsc::Receiver<Finished>),
@@ -89,14 +106,29 @@ enum StartFrom {
 /// Work at the storage is done; what the coordinator is to be told.
 pub(super) struct Finished(Option<Fact>);
 
+impl Recovered {
+    /// Removes it, with the files that nothing beside it shares.
+    async fn remove(&self) -> Result<(), StoreError> {
+        match self.record.kind {
+            RecordKind::Checkpoint => self.store.remove_claimed(&self.record).await,
+            RecordKind::Savepoint => self.store.remove_savepoint(&self.record).await,
+        }
+    }
+}
+
 impl Checkpoints {
-    pub(super) fn new(job: &JobDescription, epoch: pelton_runtime_core::id::Epoch, place: CheckpointPlace) -> Self {
-        let coordinator = CheckpointCoordinator::new(job.id, epoch, Arc::clone(&job.graph), place.settings.clone());
+    pub(super) fn new(job: &JobDescription, epoch: Epoch, place: CheckpointPlace, from: Option<Recovered>) -> Self {
+        let mut coordinator = CheckpointCoordinator::new(job.id, epoch, Arc::clone(&job.graph), place.settings.clone());
+        let record = from.as_ref().map(|from| Arc::clone(&from.record));
+        if let Some(from) = &from {
+            coordinator = coordinator.beginning_from(Arc::clone(&from.record), from.ownership);
+        }
         Self {
             coordinator,
             place,
             timers: BTreeMap::new(),
-            start: StartFrom::Known(None),
+            start: StartFrom::Known(record),
+            elsewhere: from.into_iter().map(|from| (from.record.checkpoint, from)).collect(),
             held: Vec::new(),
             deployed: BTreeMap::new(),
             restoring: BTreeMap::new(),
@@ -119,7 +151,8 @@ impl Checkpoints {
         let make = || {
             let directory = Some(self.place.directory.clone()).filter(|directory| !directory.is_empty());
             let statistics = self.coordinator.statistics().clone();
-            Arc::new(CheckpointsView { settings: self.place.settings.clone(), directory, statistics })
+            let elsewhere = self.elsewhere.iter().map(|(id, found)| (*id, found.path.clone())).collect();
+            Arc::new(CheckpointsView { settings: self.place.settings.clone(), directory, elsewhere, statistics })
         };
         Arc::clone(self.view.get_or_init(make))
     }
@@ -142,6 +175,11 @@ impl Checkpoints {
         });
     }
 
+    /// What the paths of a checkpoint are relative to, as a URL.
+    fn directory_of(&self, checkpoint: CheckpointId) -> &str {
+        self.elsewhere.get(&checkpoint).map_or(&self.place.directory, |found| &found.directory)
+    }
+
     /// The state that tasks of these vertices begin from.
     fn restore_from(&self, record: &CheckpointRecord, operators: &[OperatorId]) -> proto::RestoreFrom {
         let finished = |operator: OperatorId, subtask: u32| {
@@ -155,7 +193,7 @@ impl Checkpoints {
         });
         proto::RestoreFrom {
             checkpoint_id: record.checkpoint.0,
-            directory: self.place.directory.clone(),
+            directory: self.directory_of(record.checkpoint).to_owned(),
             subtasks: subtasks.collect(),
         }
     }
@@ -391,13 +429,20 @@ impl JobMaster {
                 })
                 .await;
             }
-            Action::RemoveCheckpoint { checkpoint, files } => checkpoints.work(&self.env, async move {
-                if let Err(error) = store.remove(checkpoint, &files).await {
-                    let error = error_chain(&error);
-                    warn!(%job, checkpoint = checkpoint.0, error, "an old checkpoint cannot be removed");
-                }
-                None
-            }),
+            Action::RemoveCheckpoint { checkpoint, files } => {
+                let claimed = checkpoints.elsewhere.get(&checkpoint).cloned();
+                checkpoints.work(&self.env, async move {
+                    let removed = match claimed {
+                        Some(claimed) => claimed.remove().await,
+                        None => store.remove(checkpoint, &files).await.map_err(StoreError::from),
+                    };
+                    if let Err(error) = removed {
+                        let error = error_chain(&error);
+                        warn!(%job, checkpoint = checkpoint.0, error, "an old checkpoint cannot be removed");
+                    }
+                    None
+                });
+            }
             Action::DiscardFiles(files) => checkpoints.work(&self.env, async move {
                 if let Err(error) = store.discard(&files).await {
                     warn!(%job, error = error_chain(&error), "files that no checkpoint names cannot be removed");

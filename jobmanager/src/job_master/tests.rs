@@ -85,6 +85,7 @@ impl Job {
             address: "localhost:1".into(),
             epoch: Epoch(1),
             checkpoints: None,
+            recovered: None,
         };
         let (ended, settled) = mpsc::channel(1);
         let master = spawn(&env, job, settings, manager.clone(), ended).await.expect("spawned");

@@ -5,6 +5,7 @@ mod detail;
 use std::time::Duration;
 
 use pelton_runtime_core::checkpoint::coordinator::Retention;
+use pelton_runtime_core::checkpoint::record::RecordKind;
 use pelton_runtime_core::checkpoint::statistics::{
     CheckpointDetails, CheckpointStatistics, CheckpointSummary, Summary,
 };
@@ -82,7 +83,7 @@ fn restored(checkpoints: &CheckpointsView) -> Option<Value> {
         json!({
             "id": restored.checkpoint.0,
             "restore_timestamp": restored.at,
-            "is_savepoint": false,
+            "is_savepoint": restored.kind == RecordKind::Savepoint,
             "external_path": checkpoints.path_of(restored.checkpoint),
         })
     })

@@ -22,9 +22,11 @@ pub(super) fn submit(error: SubmitError) -> Status {
     match error {
         SubmitError::IdTaken(_) => Status::already_exists(text),
         SubmitError::NoArtifact(_) => Status::failed_precondition(text),
-        SubmitError::NeedsArtifact { .. } | SubmitError::Configuration(_) | SubmitError::CheckpointDirectory { .. } => {
-            Status::invalid_argument(text)
-        }
+        SubmitError::NeedsArtifact { .. }
+        | SubmitError::Configuration(_)
+        | SubmitError::CheckpointDirectory { .. }
+        | SubmitError::CheckpointStorage(_) => Status::invalid_argument(text),
+        SubmitError::Recovery { .. } => Status::failed_precondition(text),
         SubmitError::ShuttingDown | SubmitError::Stopped(_) => Status::unavailable(text),
     }
 }

@@ -47,13 +47,14 @@ pub use self::fact::{DeployedTask, Fact, RequestId, Timer};
 pub use self::failures::AbortReason;
 use self::failures::ConsecutiveFailures;
 use self::pending::{Pending, Stage};
+pub use self::retained::Ownership;
 use self::retained::Retained;
-pub use self::settings::{CheckpointSettings, Retention, checkpoint_directory};
+pub use self::settings::{CheckpointSettings, Retention};
 pub(in crate::checkpoint) use self::tasks::TaskKey;
 use self::tasks::Tasks;
 use super::layout;
 use super::record::{CheckpointRecord, StateHandle};
-use super::statistics::{AcknowledgedSubtask, CheckpointStatistics};
+use super::statistics::{AcknowledgedSubtask, CheckpointStatistics, RestoredCheckpoint};
 use crate::element::CheckpointId;
 use crate::graph::JobGraph;
 use crate::id::{Epoch, ExecutionAttemptId, JobId};
@@ -73,8 +74,8 @@ enum Phase {
     Starting,
     /// They run or have finished.
     Running,
-    /// The job was told to fail, or its tasks are being restarted; `told` once it knows what to begin from.
-    Down { told: bool },
+    /// The job was told to fail, or its tasks are being restarted.
+    Down,
     /// The job has ended like this; a record may still be on its way.
     Ended(JobStatus),
     /// Nothing follows.
@@ -89,11 +90,15 @@ pub struct CheckpointCoordinator {
     settings: CheckpointSettings,
 
     phase: Phase,
+    /// Whether the job has to be told what its tasks begin from.
+    asked: bool,
+    /// What the next deployment begins from.
+    begins_from: Option<RestoredCheckpoint>,
+    /// The job's own checkpoint that lies elsewhere.
+    claimed: Option<CheckpointId>,
     tasks: Tasks,
     /// Whether a task has finished since the last checkpoint began.
     finished_since: bool,
-    /// Whether a task waits for a checkpoint that has not begun.
-    awaited: bool,
     next: CheckpointId,
     pending: BTreeMap<CheckpointId, Pending>,
     retained: Retained,
@@ -118,10 +123,12 @@ impl CheckpointCoordinator {
             job,
             epoch,
             phase: Phase::Starting,
+            asked: false,
+            begins_from: None,
+            claimed: None,
             tasks: Tasks::none(&graph),
             graph,
             finished_since: false,
-            awaited: false,
             next: CheckpointId(1),
             pending: BTreeMap::new(),
             retained: Retained::new(settings.retained),
@@ -142,9 +149,19 @@ impl CheckpointCoordinator {
     pub fn after(mut self, existing: impl IntoIterator<Item = Arc<CheckpointRecord>>) -> Self {
         for record in existing {
             self.next = self.next.max(CheckpointId(record.checkpoint.0 + 1));
-            self.retained.keep(record);
+            self.retained.keep(record, Ownership::Own);
             self.sweep_due = true;
         }
+        self
+    }
+
+    /// Begins from a checkpoint that was taken elsewhere. Ids go on after its own.
+    #[must_use]
+    pub fn beginning_from(mut self, record: Arc<CheckpointRecord>, ownership: Ownership) -> Self {
+        self.next = self.next.max(CheckpointId(record.checkpoint.0.saturating_add(1)));
+        self.begins_from = Some(restored(&record));
+        self.claimed = (ownership == Ownership::Own).then_some(record.checkpoint);
+        self.retained.keep(record, ownership);
         self
     }
 
@@ -155,7 +172,7 @@ impl CheckpointCoordinator {
             Fact::TasksDeployed(tasks) => self.tasks_deployed(&tasks),
             Fact::TaskRunning { attempt } => self.tasks.run(attempt),
             Fact::TaskFinished { attempt, state, last_barrier } => self.task_finished(attempt, state, last_barrier),
-            Fact::TaskWaits { attempt } => self.awaited |= self.tasks.is_running(attempt),
+            Fact::TaskWaits { attempt } => self.tasks.wait(attempt),
             Fact::TriggerRequested(request) => self.trigger_requested(request),
             Fact::Acknowledged { attempt, checkpoint, state, stats } => {
                 self.acknowledged(attempt, checkpoint, state, stats);
@@ -198,8 +215,11 @@ impl CheckpointCoordinator {
         }
         self.tasks.deploy(&self.graph, tasks);
         self.finished_since = false;
-        self.awaited = false;
         self.phase = Phase::Starting;
+        // While it is not known what they begin from, they are held back.
+        if !self.asked {
+            self.count_restore();
+        }
     }
 
     fn task_finished(&mut self, attempt: ExecutionAttemptId, state: StateHandle, last_barrier: Option<CheckpointId>) {
@@ -233,7 +253,7 @@ impl CheckpointCoordinator {
             Phase::Running if !self.tasks.any_running() => Some("all tasks of the job have finished"),
             Phase::Running if self.requests.len() >= REQUESTS_MAX => Some("too many requests wait for a checkpoint"),
             Phase::Running => None,
-            Phase::Starting | Phase::Down { .. } => Some("not all tasks of the job are running"),
+            Phase::Starting | Phase::Down => Some("not all tasks of the job are running"),
             Phase::Ended(_) | Phase::Closed => Some("the job has ended"),
         };
         match refusal {
@@ -336,14 +356,14 @@ impl CheckpointCoordinator {
     fn wants_to_trigger(&self) -> bool {
         // When the sources have finished, sinks wait for the checkpoint that has their last results.
         let last = self.finished_since && self.tasks.sources_have_finished();
-        last || self.awaited || !self.requests.is_empty() || self.periodic_at.is_some_and(|at| at <= self.now)
+        last || self.tasks.any_waits() || !self.requests.is_empty() || self.periodic_at.is_some_and(|at| at <= self.now)
     }
 
     fn trigger(&mut self) {
         let checkpoint = self.next;
         self.next = CheckpointId(checkpoint.0 + 1);
         self.finished_since = false;
-        self.awaited = false;
+        self.tasks.begun(checkpoint);
         self.periodic_at = Some(self.later(self.settings.interval));
         let mut pending = Pending::new(checkpoint, self.now, &self.tasks, std::mem::take(&mut self.requests));
         let attempts: Vec<_> =
@@ -376,4 +396,9 @@ impl CheckpointCoordinator {
         let vertex = &self.graph.vertices[task.vertex];
         format!("{} ({}/{})", vertex.name, task.subtask + 1, vertex.parallelism)
     }
+}
+
+/// What statistics say of a checkpoint that tasks begin from.
+fn restored(record: &CheckpointRecord) -> RestoredCheckpoint {
+    RestoredCheckpoint { checkpoint: record.checkpoint, kind: record.kind, at: 0 }
 }

@@ -4,14 +4,20 @@
 //!  <execution.checkpointing.dir>/<job id>/chk-7/_metadata            the record: checkpoint 7 exists
 //!                                        /chk-7/<attempt>.state      state of one subtask
 //!                                        /shared/<epoch>-<attempt>.state   last state of a subtask that has finished
+//!
+//!  <target>/savepoint-<6 of the job id>-<12 random>/_metadata       the record: the savepoint exists
+//!                                                  /<attempt>.state   state of one subtask
 //! ```
+//!
+//! A savepoint has everything in its own directory, so that it can be moved.
 //!
 //! Invariant: the name of a file says who wrote it, so that nobody ever writes or removes another one's file.
 
 use crate::element::CheckpointId;
-use crate::id::{Epoch, ExecutionAttemptId};
+use crate::id::{Epoch, ExecutionAttemptId, JobId};
 
-const RECORD: &str = "_metadata";
+/// The name of the file that makes a checkpoint or savepoint exist.
+pub const RECORD: &str = "_metadata";
 const SHARED: &str = "shared/";
 
 /// The directory of a checkpoint.
@@ -32,6 +38,17 @@ pub fn state(checkpoint: CheckpointId, attempt: ExecutionAttemptId) -> String {
 /// The state that an execution wrote when it finished, which all later checkpoints name.
 pub fn final_state(epoch: Epoch, attempt: ExecutionAttemptId) -> String {
     format!("{SHARED}{epoch}-{attempt}.state")
+}
+
+/// The state that an execution wrote for a savepoint, below the savepoint's own directory.
+pub fn savepoint_state(attempt: ExecutionAttemptId) -> String {
+    format!("{attempt}.state")
+}
+
+/// The name of a savepoint's directory; `distinction` tells those of one job apart.
+pub fn savepoint_directory(job: JobId, distinction: u64) -> String {
+    let job = job.to_string();
+    format!("savepoint-{}-{:012x}", &job[..6], distinction & 0xffff_ffff_ffff)
 }
 
 /// What a file is, by its path.
@@ -74,6 +91,13 @@ mod tests {
         for foreign in ["chk-x/_metadata", "chk-3", "other/file", "shared/file", "_metadata"] {
             assert_eq!(owner(foreign), None, "{foreign}");
         }
+    }
+
+    #[test]
+    fn a_savepoint_is_named_after_its_job() {
+        let name = savepoint_directory(JobId::from_bytes([0xab; 16]), u64::MAX - 1);
+        assert_eq!(name, "savepoint-ababab-fffffffffffe");
+        assert!(is_valid(&savepoint_state(ExecutionAttemptId::from_bytes([7; 16]))));
     }
 
     #[test]

@@ -33,7 +33,7 @@ pub enum StateHandle {
 /// A file and what its bytes must be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StateFileHandle {
-    /// Relative to the job's directory of checkpoints.
+    /// Relative to the job's directory of checkpoints, or to the savepoint's.
     pub path: String,
     /// Its length.
     pub bytes: u64,
@@ -70,9 +70,30 @@ impl fmt::Debug for StateHandle {
     }
 }
 
-/// A completed checkpoint.
+/// What a record is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum RecordKind {
+    /// A checkpoint: paths are relative to the job's directory of checkpoints.
+    #[default]
+    Checkpoint,
+    /// A savepoint: paths are relative to its own directory, which holds everything and may be moved.
+    Savepoint,
+}
+
+impl fmt::Display for RecordKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Checkpoint => "checkpoint",
+            Self::Savepoint => "savepoint",
+        })
+    }
+}
+
+/// A completed checkpoint or savepoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CheckpointRecord {
+    /// What it is.
+    pub kind: RecordKind,
     /// Of which job.
     pub job: JobId,
     /// Which one.
@@ -218,6 +239,7 @@ pub(super) mod tests {
     pub(in crate::checkpoint) fn record(checkpoint: u64, handles: Vec<StateHandle>) -> CheckpointRecord {
         let subtasks = handles.into_iter().map(|state| SubtaskRecord { state, finished: false }).collect();
         CheckpointRecord {
+            kind: RecordKind::Checkpoint,
             job: JobId::from_bytes([1; 16]),
             checkpoint: CheckpointId(checkpoint),
             epoch: Epoch(4),
@@ -301,6 +323,7 @@ pub(super) mod tests {
         ) {
             let mut record = record(checkpoint, handles);
             record.triggered_at = at;
+            record.kind = if finished { RecordKind::Savepoint } else { RecordKind::Checkpoint };
             record.vertices[0].operators[0].uid = uid;
             record.vertices[0].name = name;
             record.vertices[0].subtasks.iter_mut().for_each(|subtask| subtask.finished = finished);

@@ -151,6 +151,36 @@ pub fn decode(file: &str, bytes: &Bytes) -> Result<Vec<(OperatorId, OperatorSnap
     Ok(operators)
 }
 
+/// A table of a state file, without its rows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TableName {
+    /// Whose.
+    pub operator: OperatorId,
+    /// Its name.
+    pub name: String,
+    /// Whether its rows belong to keys.
+    pub keyed: bool,
+}
+
+/// What tables there are in these bytes of `file`; their rows are not looked at.
+///
+/// # Errors
+///
+/// When the bytes are not a state file's, not complete or not the written ones.
+pub fn tables(file: &str, bytes: &Bytes) -> Result<Vec<TableName>, StateFileError> {
+    let damaged = |damage| StateFileError::Damaged { file: file.to_owned(), damage };
+    let body = envelope::open(&KIND, bytes).map_err(damaged)?;
+    let mut names = Vec::new();
+    for operator in Index::read(&body).map_err(damaged)?.operators {
+        let id = operator.id().map_err(damaged)?;
+        for table in operator.tables {
+            let keyed = table.kind().map_err(damaged)? == TableKind::Keyed;
+            names.push(TableName { operator: id, name: table.name, keyed });
+        }
+    }
+    Ok(names)
+}
+
 fn refuse_repeated_names(snapshot: &OperatorSnapshot) -> Result<(), Damage> {
     let repeated = |names: Vec<&str>| names.len() != names.iter().collect::<BTreeSet<_>>().len();
     if repeated(snapshot.keyed.iter().map(|table| table.name.as_str()).collect())

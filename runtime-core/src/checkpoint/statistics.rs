@@ -11,6 +11,7 @@ use std::time::Duration;
 
 pub use self::spread::{SUMMARY_WINDOW, Spread, Summary};
 use super::coordinator::TaskKey;
+use super::record::RecordKind;
 use crate::element::CheckpointId;
 use crate::graph::JobGraph;
 use crate::id::JobVertexId;
@@ -96,6 +97,8 @@ pub struct VertexDetails {
 pub struct RestoredCheckpoint {
     /// Which one.
     pub checkpoint: CheckpointId,
+    /// What it is.
+    pub kind: RecordKind,
     /// When.
     pub at: EpochMillis,
 }
@@ -287,9 +290,9 @@ impl CheckpointStatistics {
         self.counts.failed += 1;
     }
 
-    pub(super) fn restored(&mut self, checkpoint: CheckpointId, now: EpochMillis) {
+    pub(super) fn restored(&mut self, restored: RestoredCheckpoint) {
         self.counts.restored += 1;
-        self.latest_restored = Some(RestoredCheckpoint { checkpoint, at: now });
+        self.latest_restored = Some(restored);
     }
 
     pub(super) fn discarded(&mut self, checkpoint: CheckpointId) {

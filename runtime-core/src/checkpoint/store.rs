@@ -265,6 +265,44 @@ impl CheckpointStore {
         outcome
     }
 
+    /// Whether every file that a record names is there in its length. Their bytes are checked by whoever reads them.
+    ///
+    /// # Errors
+    ///
+    /// The first one that is not.
+    pub async fn check(&self, record: &CheckpointRecord) -> Result<(), StoreError> {
+        let files = self.storage.list().await?;
+        self.check_files(record, &files)
+    }
+
+    /// Removes a checkpoint that other checkpoints in the same directory may share files with: those stay.
+    ///
+    /// # Errors
+    ///
+    /// When the storage fails, or any of the others cannot be read, so that nobody knows what they share; then only the
+    /// record is gone.
+    pub async fn remove_claimed(&self, record: &CheckpointRecord) -> Result<(), StoreError> {
+        self.storage.delete(&layout::record(record.checkpoint)).await?;
+        let mut kept = Vec::new();
+        for other in self.checkpoints().await?.into_iter().filter(|other| *other != record.checkpoint) {
+            kept.push(self.read_record(other).await?);
+        }
+        let shared = |path: &str| kept.iter().any(|other| other.files().any(|file| file.path == path));
+        let files: Vec<String> = record.paths().into_iter().filter(|path| !shared(path)).map(str::to_owned).collect();
+        Ok(self.discard(&files).await?)
+    }
+
+    /// Removes a savepoint, whose directory this is: its record, and then its files.
+    ///
+    /// # Errors
+    ///
+    /// When the storage fails; what is left without a record is no savepoint any more.
+    pub async fn remove_savepoint(&self, record: &CheckpointRecord) -> Result<(), StoreError> {
+        self.storage.delete(layout::RECORD).await?;
+        let files: Vec<String> = record.paths().into_iter().map(str::to_owned).collect();
+        Ok(self.discard(&files).await?)
+    }
+
     fn check_files(&self, record: &CheckpointRecord, files: &[StoredFile]) -> Result<(), StoreError> {
         let lengths: BTreeMap<&str, u64> = files.iter().map(|file| (file.path.as_str(), file.bytes)).collect();
         for file in record.files() {

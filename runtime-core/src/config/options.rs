@@ -19,12 +19,13 @@ pub mod pipeline;
 pub mod rest;
 pub mod restart_strategy;
 pub mod slot;
+pub mod state_recovery;
 pub mod task;
 pub mod taskmanager;
 pub mod web;
 
 /// All areas, in the order of the documentation page.
-pub static SECTIONS: [&Section; 17] = [
+pub static SECTIONS: [&Section; 18] = [
     &jobmanager::SECTION,
     &taskmanager::SECTION,
     &memory::SECTION,
@@ -41,6 +42,7 @@ pub static SECTIONS: [&Section; 17] = [
     &pipeline::SECTION,
     &execution::SECTION,
     &checkpointing::SECTION,
+    &state_recovery::SECTION,
     &restart_strategy::SECTION,
 ];
 

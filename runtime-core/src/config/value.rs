@@ -219,6 +219,17 @@ named_values!(
     NoExternalizedCheckpoints = "NO_EXTERNALIZED_CHECKPOINTS"
 );
 
+/// Whose the checkpoint is that a job begins from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClaimMode {
+    /// The job's from then on.
+    Claim,
+    /// Somebody else's.
+    NoClaim,
+}
+
+named_values!(ClaimMode, "`CLAIM` or `NO_CLAIM` (`LEGACY` is not supported)", Claim = "CLAIM", NoClaim = "NO_CLAIM");
+
 /// Where checkpoints are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CheckpointStorage {

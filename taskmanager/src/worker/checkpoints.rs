@@ -14,19 +14,20 @@ use std::io;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use pelton_filesystem::location::LocationError;
 use pelton_proto as proto;
-use pelton_runtime_core::checkpoint::coordinator::{CheckpointSettings, checkpoint_directory};
+use pelton_runtime_core::checkpoint::coordinator::CheckpointSettings;
 use pelton_runtime_core::checkpoint::layout;
 use pelton_runtime_core::checkpoint::record::StateHandle;
 use pelton_runtime_core::checkpoint::snapshot::{OperatorSnapshot, RestoredState};
 use pelton_runtime_core::checkpoint::state_file::{self, StateFileError};
-use pelton_runtime_core::checkpoint::storage::{MemoryStorage, StorageError};
+use pelton_runtime_core::checkpoint::storage::{CheckpointStorageSettings, MemoryStorage, Storage, StorageError};
 use pelton_runtime_core::checkpoint::store::{CheckpointStore, StoreError};
-use pelton_runtime_core::config::{Configuration, options};
+use pelton_runtime_core::config::Configuration;
 use pelton_runtime_core::element::CheckpointId;
 use pelton_runtime_core::env::{Env, Stopped};
 use pelton_runtime_core::failure::{Classify, FailureClass, error_chain};
-use pelton_runtime_core::id::{Epoch, ExecutionAttemptId, OperatorId};
+use pelton_runtime_core::id::{Epoch, ExecutionAttemptId, JobId, OperatorId};
 use pelton_runtime_core::key_group::KeyGroupRange;
 use pelton_runtime_core::task::checkpointing::{CheckpointListener, DeclineReason, TaskSnapshot};
 use pelton_runtime_core::wire::BadMessage;
@@ -42,6 +43,9 @@ pub enum StateTransferError {
     /// It has no form in bytes, or bytes are no state.
     #[error(transparent)]
     Form(#[from] StateFileError),
+    /// It lies where this worker cannot look.
+    #[error(transparent)]
+    Location(#[from] LocationError),
     /// The storage refuses.
     #[error(transparent)]
     Storage(#[from] StorageError),
@@ -71,7 +75,7 @@ impl Classify for StateTransferError {
             Self::Form(error) => error.class(),
             Self::Storage(error) => error.class(),
             Self::Store(error) => error.class(),
-            Self::TooLarge { .. } | Self::Stopped(_) | Self::BadMessage(_) => FailureClass::System,
+            Self::Location(_) | Self::TooLarge { .. } | Self::Stopped(_) | Self::BadMessage(_) => FailureClass::System,
         }
     }
 }
@@ -80,9 +84,14 @@ impl Classify for StateTransferError {
 #[derive(Debug, Clone)]
 pub struct Checkpoints {
     env: Env,
+    job: JobId,
     epoch: Epoch,
     store: CheckpointStore,
+    /// Where `store` is; empty for the JobManager's memory.
+    directory: String,
     inline: Inline,
+    /// For what lies elsewhere.
+    configuration: Arc<BTreeMap<String, String>>,
 }
 
 /// How much state of a task travels with its acknowledgement.
@@ -114,6 +123,7 @@ impl Checkpoints {
     ///
     /// When a file is missing or damaged; the error names it.
     pub async fn read(&self, message: &proto::RestoreFrom) -> Result<RestoredCheckpoint, StateTransferError> {
+        let store = self.store_in(&message.directory)?;
         let mut states = Vec::with_capacity(message.subtasks.len());
         for subtask in &message.subtasks {
             let subtask = RestoredSubtask::from_wire(subtask.clone())?;
@@ -121,13 +131,22 @@ impl Checkpoints {
                 StateHandle::File(file) => file.path.clone(),
                 StateHandle::Empty | StateHandle::Inline(_) => "in the checkpoint's record".to_owned(),
             };
-            let operators = match self.store.get_state(&subtask.state).await? {
+            let operators = match store.get_state(&subtask.state).await? {
                 None => Vec::new(),
                 Some(bytes) => self.env.blocking(move || state_file::decode(&file, &bytes)).await??,
             };
             states.push((subtask, operators.into_iter().collect()));
         }
         Ok(RestoredCheckpoint { states })
+    }
+
+    /// The files of a directory: the job's own, or another that it begins from.
+    fn store_in(&self, directory: &str) -> Result<CheckpointStore, StateTransferError> {
+        if directory == self.directory {
+            return Ok(self.store.clone());
+        }
+        let storage = pelton_filesystem::checkpoint_storage(directory, &self.configuration, &self.env)?;
+        Ok(CheckpointStore::new(self.job, storage))
     }
 
     async fn put(
@@ -276,16 +295,26 @@ pub fn of_job(env: &Env, setup: &WorkerSetup, configuration: &Configuration) -> 
     if CheckpointSettings::of(configuration).is_none() {
         return Ok(None);
     }
-    let Some(directory) = checkpoint_directory(configuration) else {
-        let store = CheckpointStore::new(setup.job_id, Arc::new(MemoryStorage::default()));
-        return Ok(Some(Checkpoints { env: env.clone(), epoch: setup.epoch, store, inline: Inline::All }));
+    let invalid = |message: String| io::Error::new(io::ErrorKind::InvalidInput, message);
+    let kept = CheckpointStorageSettings::of(configuration).map_err(|error| invalid(error.to_string()))?;
+    let (storage, directory, inline): (Arc<dyn Storage>, _, _) = match kept.directory {
+        None => (Arc::new(MemoryStorage::default()), String::new(), Inline::All),
+        Some(directory) => {
+            let directory = pelton_filesystem::job_directory(&directory, setup.job_id);
+            let storage =
+                pelton_filesystem::checkpoint_storage(&directory, &setup.configuration, env).map_err(|error| {
+                    invalid(format!("checkpoints cannot be kept in `{directory}`: {}", error_chain(&error)))
+                })?;
+            (storage, directory, Inline::UpTo(kept.inline_max.as_bytes()))
+        }
     };
-    let directory = pelton_filesystem::job_directory(&directory, setup.job_id);
-    let storage = pelton_filesystem::checkpoint_storage(&directory, &setup.configuration, env).map_err(|error| {
-        let message = format!("checkpoints cannot be kept in `{directory}`: {}", error_chain(&error));
-        io::Error::new(io::ErrorKind::InvalidInput, message)
-    })?;
-    let inline = Inline::UpTo(configuration.get(&options::checkpointing::DATA_INLINE_THRESHOLD).as_bytes());
-    let store = CheckpointStore::new(setup.job_id, storage);
-    Ok(Some(Checkpoints { env: env.clone(), epoch: setup.epoch, store, inline }))
+    Ok(Some(Checkpoints {
+        env: env.clone(),
+        job: setup.job_id,
+        epoch: setup.epoch,
+        store: CheckpointStore::new(setup.job_id, storage),
+        directory,
+        inline,
+        configuration: Arc::new(setup.configuration.clone()),
+    }))
 }

@@ -150,7 +150,6 @@ rows! {
     verb_checkpoint_is_not_built => Place::new().client(&["checkpoint", NO_JOB]);
     verb_sql_is_not_built => Place::new().client(&["sql"]);
     sql_file_is_not_built => Place::new().client(&["run", "job.sql"]);
-    flag_needs_savepoints => Place::new().client(&["run", "-s", "s3://bucket/savepoint", "job"]);
     flag_class_has_no_meaning => Place::new().client(&["run", "-c", "org.example.Job", "job"]);
     job_id_is_missing => Place::new().client(&["cancel"]);
     job_id_is_malformed => Place::new().client(&["cancel", "123"]);

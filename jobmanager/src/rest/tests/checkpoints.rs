@@ -104,7 +104,12 @@ pub(super) fn made_up(graph: JobGraph) -> CheckpointsView {
     job.trigger_at(40_000);
     job.acknowledge(4, 2, 50);
     let statistics = job.coordinator.statistics().clone();
-    CheckpointsView { settings, directory: Some("file:///checkpoints/job".to_owned()), statistics }
+    CheckpointsView {
+        settings,
+        directory: Some("file:///checkpoints/job".to_owned()),
+        elsewhere: Default::default(),
+        statistics,
+    }
 }
 
 fn job() -> pelton_runtime_core::id::JobId {

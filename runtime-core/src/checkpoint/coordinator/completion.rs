@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::pending::Stage;
-use super::{AbortReason, Action, CheckpointCoordinator, Phase, STORE_AGAIN, Timer};
+use super::{AbortReason, Action, CheckpointCoordinator, Ownership, Phase, STORE_AGAIN, Timer};
+use crate::checkpoint::record::CheckpointRecord;
 use crate::element::CheckpointId;
 use crate::id::ExecutionAttemptId;
 
@@ -34,7 +35,7 @@ impl CheckpointCoordinator {
         self.statistics.completed(checkpoint, self.now, record.size_bytes());
         self.failures.succeeded();
         self.pause();
-        self.retained.keep(record);
+        self.retained.keep(record, Ownership::Own);
         if !attempts.is_empty() {
             self.push(Action::Completed { checkpoint, attempts });
         }
@@ -79,6 +80,7 @@ impl CheckpointCoordinator {
             self.push(Action::DisarmTimer(Timer::Expiry(checkpoint)));
         }
         self.statistics.failed(checkpoint, self.now, &message);
+        self.tasks.given_up(checkpoint);
         self.pause();
         self.sweep_due = true;
         let attempts = self.still_running(pending.participants());
@@ -102,17 +104,25 @@ impl CheckpointCoordinator {
 
     pub(super) fn fail_job(&mut self, reason: String) {
         // The job says so when its tasks are gone.
-        self.phase = Phase::Down { told: true };
+        self.phase = Phase::Down;
         self.refuse_requests("the job is failing");
         self.push(Action::FailJob { reason });
     }
 
     fn remove_surplus(&mut self) {
-        while let Some(surplus) = self.retained.take_surplus() {
-            let files = self.unnamed(surplus.paths().into_iter().map(str::to_owned));
+        while let Some((surplus, ownership)) = self.retained.take_surplus() {
+            if ownership == Ownership::Foreign {
+                continue;
+            }
             self.statistics.discarded(surplus.checkpoint);
-            self.push(Action::RemoveCheckpoint { checkpoint: surplus.checkpoint, files });
+            self.remove(&surplus);
         }
+    }
+
+    /// Removes a checkpoint that is not kept any longer.
+    pub(super) fn remove(&mut self, record: &CheckpointRecord) {
+        let files = self.unnamed(record.paths().into_iter().map(str::to_owned));
+        self.push(Action::RemoveCheckpoint { checkpoint: record.checkpoint, files });
     }
 
     /// Those files that no kept checkpoint, no pending one and no finished task names.

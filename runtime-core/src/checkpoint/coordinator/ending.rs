@@ -1,10 +1,8 @@
 //! What becomes of checkpoints when the job's tasks end: to be started again, or for good.
 
-use std::sync::Arc;
-
 use super::pending::Stage;
-use super::{AbortReason, Action, CheckpointCoordinator, Phase, Timer};
-use crate::checkpoint::record::CheckpointRecord;
+use super::{AbortReason, Action, CheckpointCoordinator, Phase, Timer, restored};
+use crate::checkpoint::statistics::RestoredCheckpoint;
 use crate::element::CheckpointId;
 use crate::id::ExecutionAttemptId;
 use crate::scheduler::status::JobStatus;
@@ -14,7 +12,8 @@ impl CheckpointCoordinator {
         if matches!(self.phase, Phase::Ended(_) | Phase::Closed) {
             return;
         }
-        self.phase = Phase::Down { told: false };
+        self.phase = Phase::Down;
+        self.asked = true;
         self.end_tasks(attempts, &AbortReason::JobRestarting);
         self.settle();
     }
@@ -26,12 +25,11 @@ impl CheckpointCoordinator {
         }
         if self.retained.newest().is_none() && !self.pending.values().any(|pending| pending.is_storing()) {
             let reason = format!("checkpoint {} cannot be restored, and there is no older one: {reason}", checkpoint.0);
-            self.phase = Phase::Down { told: true };
+            self.phase = Phase::Down;
+            self.asked = false;
             return self.push(Action::Unrestorable { reason });
         }
-        if let Phase::Down { told } = &mut self.phase {
-            *told = false;
-        }
+        self.asked |= self.phase == Phase::Down;
         self.settle();
     }
 
@@ -61,26 +59,41 @@ impl CheckpointCoordinator {
             return;
         }
         match self.phase {
-            Phase::Down { told: false } => {
-                self.phase = Phase::Down { told: true };
-                let from = self.retained.newest().cloned();
-                if let Some(record) = &from {
-                    self.statistics.restored(record.checkpoint, self.now);
+            Phase::Ended(status) => self.close(status),
+            Phase::Closed => {}
+            // Tasks may be deployed by now; they are held back until this is known.
+            Phase::Starting | Phase::Running | Phase::Down => {
+                if std::mem::take(&mut self.asked) {
+                    let from = self.retained.newest().cloned();
+                    self.begins_from = from.as_deref().map(restored);
+                    if self.phase != Phase::Down {
+                        self.count_restore();
+                    }
+                    self.push(Action::Restorable { from });
                 }
-                self.push(Action::Restorable { from });
             }
-            Phase::Ended(status) => {
-                self.phase = Phase::Closed;
-                if !self.settings.retention.keeps_after(status) {
-                    let kept: Vec<Arc<CheckpointRecord>> = self.retained.take_all();
-                    kept.iter().for_each(|record| self.statistics.discarded(record.checkpoint));
-                    self.push(Action::Clear);
-                } else if status != JobStatus::Suspended {
-                    self.push(Action::Sweep { shared: true });
-                }
-                self.push(Action::Closed);
+        }
+    }
+
+    fn close(&mut self, status: JobStatus) {
+        self.phase = Phase::Closed;
+        if !self.settings.retention.keeps_after(status) {
+            let own = self.retained.take_own();
+            own.iter().for_each(|record| self.statistics.discarded(record.checkpoint));
+            if let Some(claimed) = own.iter().find(|record| Some(record.checkpoint) == self.claimed) {
+                self.remove(claimed);
             }
-            Phase::Starting | Phase::Running | Phase::Down { told: true } | Phase::Closed => {}
+            self.push(Action::Clear);
+        } else if status != JobStatus::Suspended {
+            self.push(Action::Sweep { shared: true });
+        }
+        self.push(Action::Closed);
+    }
+
+    /// Tasks have begun from a checkpoint.
+    pub(super) fn count_restore(&mut self) {
+        if let Some(restored) = self.begins_from.take() {
+            self.statistics.restored(RestoredCheckpoint { at: self.now, ..restored });
         }
     }
 
@@ -88,7 +101,6 @@ impl CheckpointCoordinator {
     fn end_tasks(&mut self, attempts: &[ExecutionAttemptId], reason: &AbortReason) {
         let last_states: Vec<String> = attempts.iter().filter_map(|attempt| self.tasks.end(*attempt)).collect();
         self.finished_since = false;
-        self.awaited = false;
         self.periodic_at = None;
         let ended: Vec<_> = self
             .pending

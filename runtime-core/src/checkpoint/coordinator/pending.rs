@@ -6,7 +6,9 @@ use std::sync::Arc;
 use super::fact::RequestId;
 use super::tasks::{TaskKey, Tasks};
 use crate::checkpoint::layout;
-use crate::checkpoint::record::{CheckpointRecord, OperatorRecord, StateHandle, SubtaskRecord, VertexRecord};
+use crate::checkpoint::record::{
+    CheckpointRecord, OperatorRecord, RecordKind, StateHandle, SubtaskRecord, VertexRecord,
+};
 use crate::element::CheckpointId;
 use crate::graph::JobGraph;
 use crate::id::{Epoch, ExecutionAttemptId, JobId};
@@ -125,6 +127,7 @@ impl Pending {
                 .collect(),
         });
         CheckpointRecord {
+            kind: RecordKind::Checkpoint,
             job,
             checkpoint: self.checkpoint,
             epoch,

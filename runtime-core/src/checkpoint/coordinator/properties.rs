@@ -29,6 +29,7 @@ struct World {
     ended: BTreeSet<CheckpointId>,
     announced: Option<CheckpointId>,
     down: bool,
+    deployed: bool,
     restorable: bool,
     closed: usize,
     over: bool,
@@ -60,6 +61,7 @@ impl World {
             ended: BTreeSet::new(),
             announced: None,
             down: true,
+            deployed: false,
             restorable: true,
             closed: 0,
             over: false,
@@ -122,7 +124,7 @@ impl World {
             Action::DiscardFiles(files) => self.discard(files),
             Action::Sweep { .. } => {}
             Action::Restorable { from } => {
-                assert!(self.down && self.storing.is_empty(), "not before it is known what exists");
+                assert!(self.down && !self.restorable && self.storing.is_empty(), "not before it is known what exists");
                 assert_eq!(from.map(|record| record.checkpoint), self.records.keys().next_back().copied());
                 self.restorable = true;
             }
@@ -174,18 +176,13 @@ impl World {
 
     fn happens(&mut self, now: EpochMillis, kind: u8, pick: usize) {
         match kind {
-            0 if self.down && self.restorable => {
+            // They are sent to their workers when it is known what they begin from, which may be later.
+            0 if self.down && !self.deployed => {
                 self.round += 1;
-                self.down = false;
-                self.restorable = false;
+                self.deployed = true;
                 self.over = false;
-                self.running = self.all().into_iter().map(|task| task.attempt).collect();
-                self.finished.clear();
-                let all = self.all();
-                self.tell(now, Fact::TasksDeployed(all.clone()));
-                for task in all {
-                    self.tell(now, Fact::TaskRunning { attempt: task.attempt });
-                }
+                self.tell(now, Fact::TasksDeployed(self.all()));
+                self.run(now);
             }
             1..=8 => {
                 // A task passes a barrier: its file is written, its acknowledgement is on its way.
@@ -253,6 +250,7 @@ impl World {
             25 | 26 => self.tell(now, Fact::TriggerRequested(RequestId(pick as u64))),
             27 if !self.down => {
                 self.down = true;
+                self.deployed = false;
                 self.running.clear();
                 self.finished.clear();
                 let attempts = self.all().into_iter().map(|task| task.attempt).collect();
@@ -263,6 +261,20 @@ impl World {
                 self.tell(now, Fact::TaskWaits { attempt });
             }
             _ => {}
+        }
+    }
+
+    /// Tasks that are deployed begin to run as soon as they know from what.
+    fn run(&mut self, now: EpochMillis) {
+        if !(self.deployed && self.restorable && self.down) {
+            return;
+        }
+        self.down = false;
+        self.restorable = false;
+        self.running = self.all().into_iter().map(|task| task.attempt).collect();
+        self.finished.clear();
+        for task in self.all() {
+            self.tell(now, Fact::TaskRunning { attempt: task.attempt });
         }
     }
 
@@ -305,6 +317,7 @@ proptest! {
         let mut world = World::new(max_concurrent, retained, retention);
         for (second, (kind, pick)) in (0i64..).zip(events) {
             world.happens(second * 3000, kind, usize::from(pick));
+            world.run(second * 3000);
             for record in world.records.values() {
                 for path in record.paths() {
                     prop_assert!(world.files.contains(path), "{} of a checkpoint that exists is gone", path);

@@ -1,4 +1,4 @@
-//! The checkpoints that exist and are kept.
+//! The checkpoints that exist and can be restored.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -6,10 +6,19 @@ use std::sync::Arc;
 use crate::checkpoint::record::CheckpointRecord;
 use crate::element::CheckpointId;
 
+/// Whose a checkpoint is, and so who may remove it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ownership {
+    /// The job's: taken by it, or claimed when it began from it.
+    Own,
+    /// Somebody else's: a savepoint, or what the job began from without claiming it. Never removed.
+    Foreign,
+}
+
 #[derive(Debug)]
 pub(super) struct Retained {
     max: usize,
-    records: BTreeMap<CheckpointId, Arc<CheckpointRecord>>,
+    records: BTreeMap<CheckpointId, (Arc<CheckpointRecord>, Ownership)>,
 }
 
 impl Retained {
@@ -17,17 +26,17 @@ impl Retained {
         Self { max: max.max(1) as usize, records: BTreeMap::new() }
     }
 
-    pub(super) fn keep(&mut self, record: Arc<CheckpointRecord>) {
-        self.records.insert(record.checkpoint, record);
+    pub(super) fn keep(&mut self, record: Arc<CheckpointRecord>, ownership: Ownership) {
+        self.records.insert(record.checkpoint, (record, ownership));
     }
 
     pub(super) fn newest(&self) -> Option<&Arc<CheckpointRecord>> {
-        self.records.values().next_back()
+        self.records.values().next_back().map(|(record, _)| record)
     }
 
     /// The oldest one, if there are more than are kept.
-    pub(super) fn take_surplus(&mut self) -> Option<Arc<CheckpointRecord>> {
-        (self.records.len() > self.max).then(|| self.records.pop_first()).flatten().map(|(_, record)| record)
+    pub(super) fn take_surplus(&mut self) -> Option<(Arc<CheckpointRecord>, Ownership)> {
+        (self.records.len() > self.max).then(|| self.records.pop_first()).flatten().map(|(_, kept)| kept)
     }
 
     /// Whether it was one of them.
@@ -35,11 +44,13 @@ impl Retained {
         self.records.remove(&checkpoint).is_some()
     }
 
-    pub(super) fn take_all(&mut self) -> Vec<Arc<CheckpointRecord>> {
-        std::mem::take(&mut self.records).into_values().collect()
+    /// Those that are the job's.
+    pub(super) fn take_own(&mut self) -> Vec<Arc<CheckpointRecord>> {
+        let all = std::mem::take(&mut self.records).into_values();
+        all.filter(|(_, ownership)| *ownership == Ownership::Own).map(|(record, _)| record).collect()
     }
 
     pub(super) fn names(&self, path: &str) -> bool {
-        self.records.values().any(|record| record.files().any(|file| file.path == path))
+        self.records.values().any(|(record, _)| record.files().any(|file| file.path == path))
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::config::options::{checkpointing, web};
-use crate::config::{CheckpointRetention, CheckpointStorage, Configuration};
+use crate::config::{CheckpointRetention, Configuration};
 use crate::scheduler::status::JobStatus;
 
 /// How checkpoints of a job are taken and kept.
@@ -48,14 +48,6 @@ impl CheckpointSettings {
             },
             history: configuration.get(&web::CHECKPOINT_HISTORY) as usize,
         })
-    }
-}
-
-/// Where checkpoints are kept, as `execution.checkpointing.storage` and `.dir` say; none for the JobManager's memory.
-pub fn checkpoint_directory(configuration: &Configuration) -> Option<String> {
-    match configuration.get(&checkpointing::STORAGE) {
-        Some(CheckpointStorage::JobManager) => None,
-        Some(CheckpointStorage::FileSystem) | None => configuration.get(&checkpointing::DIRECTORY),
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::fact::DeployedTask;
 use crate::checkpoint::record::StateHandle;
+use crate::element::CheckpointId;
 use crate::graph::{JobGraph, Partitioner};
 use crate::id::{ExecutionAttemptId, SubtaskIndex};
 
@@ -18,6 +19,18 @@ pub(in crate::checkpoint) struct TaskKey {
 struct Task {
     attempt: ExecutionAttemptId,
     state: TaskState,
+    /// It waits for a checkpoint that has its last results.
+    waits: Waits,
+}
+
+/// Whether a task has nothing left to do but to wait for a checkpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Waits {
+    No,
+    /// For one that has not begun.
+    ForTheNext,
+    /// For this one, or a later one.
+    For(CheckpointId),
 }
 
 #[derive(Debug, PartialEq)]
@@ -65,7 +78,7 @@ impl Tasks {
             if let Some(earlier) = self.tasks.get(&key).map(|earlier| earlier.attempt) {
                 self.end(earlier);
             }
-            self.tasks.insert(key, Task { attempt: task.attempt, state: TaskState::Deployed });
+            self.tasks.insert(key, Task { attempt: task.attempt, state: TaskState::Deployed, waits: Waits::No });
             self.by_attempt.insert(task.attempt, key);
             self.deployed += 1;
         }
@@ -97,6 +110,33 @@ impl Tasks {
             self.deployed -= 1;
             self.running += 1;
         }
+    }
+
+    /// This execution, if it runs, waits for a checkpoint that has its last results.
+    pub(super) fn wait(&mut self, attempt: ExecutionAttemptId) {
+        let task = self.by_attempt.get(&attempt).and_then(|key| self.tasks.get_mut(key));
+        if let Some(task) = task.filter(|task| task.state == TaskState::Running && task.waits == Waits::No) {
+            task.waits = Waits::ForTheNext;
+        }
+    }
+
+    /// A checkpoint has begun: who waits for the next waits for this one.
+    pub(super) fn begun(&mut self, checkpoint: CheckpointId) {
+        for task in self.tasks.values_mut().filter(|task| task.waits == Waits::ForTheNext) {
+            task.waits = Waits::For(checkpoint);
+        }
+    }
+
+    /// A checkpoint was given up: who waits for it waits for the next.
+    pub(super) fn given_up(&mut self, checkpoint: CheckpointId) {
+        for task in self.tasks.values_mut().filter(|task| task.waits == Waits::For(checkpoint)) {
+            task.waits = Waits::ForTheNext;
+        }
+    }
+
+    /// Whether a running task waits for a checkpoint that has not begun.
+    pub(super) fn any_waits(&self) -> bool {
+        self.tasks.values().any(|task| task.state == TaskState::Running && task.waits == Waits::ForTheNext)
     }
 
     /// Answers whether that is news.

@@ -741,3 +741,103 @@ fn a_coordinator_goes_on_after_the_checkpoints_that_exist() {
          stored 8       => completed 8 A0 A1 B0; answer 1 8; remove 7; sweep",
     );
 }
+
+#[test]
+fn tasks_that_are_deployed_before_a_record_is_stored_learn_what_they_begin_from() {
+    let coordinator = check(
+        settings(),
+        "run
+         request 1      => trigger 1 A0 A1
+         ack 1 A0 A1 B0 => store 1
+         restart
+         deploy
+         stored 1       => answer 1 1; sweep; restore 1
+         running A0
+         running A1
+         running B0
+         request 2      => trigger 2 A0 A1",
+    );
+    assert_eq!(coordinator.statistics().counts().restored, 1);
+}
+
+#[test]
+fn who_is_not_deployed_any_more_has_not_begun_from_a_checkpoint() {
+    let coordinator = check(
+        settings(),
+        "run
+         request 1      => trigger 1 A0 A1
+         ack 1 A0 A1 B0 => store 1
+         stored 1       => completed 1 A0 A1 B0; answer 1 1
+         restart        => restore 1
+         end FAILED     => clear; closed",
+    );
+    assert_eq!(coordinator.statistics().counts().restored, 0);
+}
+
+#[test]
+fn a_task_that_waits_goes_on_waiting_when_others_are_deployed_again() {
+    let two_regions = graph(&[1, 1], &[]);
+    let mut played = Script::new(two_regions, settings());
+    played.play(
+        "run
+         request 1         => trigger 1 A0 B0
+         waits A0
+         restart B0        => aborted 1 A0; answer 1 no: the job failed and restarts; begin anew
+         redeploy B0       => trigger 2 A0 B0",
+    );
+}
+
+#[test]
+fn who_waits_for_a_checkpoint_that_is_given_up_gets_the_next() {
+    let tolerant = CheckpointSettings { tolerable_failures: 5, ..settings() };
+    check(
+        tolerant,
+        "run
+         waits B0       => trigger 1 A0 A1
+         waits B0
+         decline 1 A1   => aborted 1 A0 A1 B0; trigger 2 A0 A1
+         ack 2 A0 A1 B0 => store 2
+         failed 2       => aborted 2 A0 A1 B0; discard chk-2/A0 chk-2/A1 chk-2/B0; trigger 3 A0 A1",
+    );
+}
+
+fn begins(ownership: Ownership, retained: u32, script: &str) -> CheckpointCoordinator {
+    let mut played = Script::new(pipeline(), CheckpointSettings { retained, ..settings() });
+    let handles = vec![state_file(layout::state(CheckpointId(7), attempt(9, 0, 0)), 5)];
+    let from = Arc::new(crate::checkpoint::record::tests::record(7, handles));
+    played.coordinator = played.coordinator.beginning_from(from, ownership);
+    played.play(script);
+    played.coordinator
+}
+
+#[test]
+fn a_job_goes_on_from_what_it_began_from_and_leaves_that_alone() {
+    let coordinator = begins(
+        Ownership::Foreign,
+        1,
+        "run
+         restart        => restore 7
+         run
+         request 1      => trigger 8 A0 A1
+         ack 8 A0 A1 B0 => store 8
+         stored 8       => completed 8 A0 A1 B0; answer 1 8; sweep
+         restart        => restore 8
+         end CANCELED   => clear; closed",
+    );
+    assert_eq!(coordinator.statistics().counts().restored, 2);
+    assert_eq!(coordinator.statistics().latest_restored().map(|restored| restored.checkpoint), Some(CheckpointId(7)));
+}
+
+#[test]
+fn a_checkpoint_that_is_claimed_is_removed_like_the_jobs_own() {
+    begins(
+        Ownership::Own,
+        1,
+        "run
+         request 1      => trigger 8 A0 A1
+         ack 8 A0 A1 B0 => store 8
+         stored 8       => completed 8 A0 A1 B0; answer 1 8; remove 7 chk-7/A0",
+    );
+    begins(Ownership::Own, 1, "run\n end CANCELED => remove 7 chk-7/A0; clear; closed");
+    begins(Ownership::Own, 1, "run\n end SUSPENDED => closed");
+}

@@ -3,7 +3,9 @@
 use bytes::Bytes;
 use prost::Message;
 
-use super::{CheckpointRecord, Damage, OperatorRecord, StateFileHandle, StateHandle, SubtaskRecord, VertexRecord};
+use super::{
+    CheckpointRecord, Damage, OperatorRecord, RecordKind, StateFileHandle, StateHandle, SubtaskRecord, VertexRecord,
+};
 use crate::checkpoint::envelope::{self, Kind};
 use crate::element::CheckpointId;
 use crate::id::{Epoch, InvalidId, JobId, JobVertexId, OperatorId};
@@ -24,6 +26,9 @@ struct Record {
     completed_at_ms: i64,
     #[prost(message, repeated, tag = "6")]
     vertices: Vec<Vertex>,
+    /// 0 for a checkpoint, 1 for a savepoint.
+    #[prost(uint32, tag = "7")]
+    kind: u32,
 }
 
 #[derive(Message)]
@@ -83,6 +88,10 @@ pub(super) fn encode(record: &CheckpointRecord) -> Vec<u8> {
         triggered_at_ms: record.triggered_at,
         completed_at_ms: record.completed_at,
         vertices: record.vertices.iter().map(vertex).collect(),
+        kind: match record.kind {
+            RecordKind::Checkpoint => 0,
+            RecordKind::Savepoint => 1,
+        },
     };
     let mut file = begin();
     file.reserve(body.encoded_len());
@@ -93,6 +102,11 @@ pub(super) fn encode(record: &CheckpointRecord) -> Vec<u8> {
 pub(super) fn decode(file: &Bytes) -> Result<CheckpointRecord, Damage> {
     let body = Record::decode(envelope::open(&KIND, file)?).map_err(|error| Damage::Malformed(error.to_string()))?;
     Ok(CheckpointRecord {
+        kind: match body.kind {
+            0 => RecordKind::Checkpoint,
+            1 => RecordKind::Savepoint,
+            other => return Err(Damage::Malformed(format!("no record has kind {other}"))),
+        },
         job: JobId::try_from(body.job.as_ref()).map_err(bad_id)?,
         checkpoint: CheckpointId(body.checkpoint),
         epoch: Epoch(body.epoch),

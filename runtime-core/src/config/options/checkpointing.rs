@@ -49,6 +49,11 @@ options! {
     DIRECTORY: Option<String> = "execution.checkpointing.dir", fallback ["state.checkpoints.dir"],
         must (|directory| directory.as_deref().is_none_or(|directory| !directory.trim().is_empty()), "not empty");
 
+    /// Where savepoints are made unless a command says otherwise: a path that all hosts share, or a URL.
+    SAVEPOINT_DIRECTORY: Option<String> = "execution.checkpointing.savepoint-dir",
+        fallback ["state.savepoints.dir", "savepoints.state.backend.fs.dir"],
+        must (|directory| directory.as_deref().is_none_or(|directory| !directory.trim().is_empty()), "not empty");
+
     /// State of a subtask up to this size is stored in the checkpoint's record instead of a file of its own.
     DATA_INLINE_THRESHOLD: ByteSize = "execution.checkpointing.data-inline-threshold", default "20 kb",
         fallback ["state.storage.fs.memory-threshold", "state.backend.fs.memory-threshold"],

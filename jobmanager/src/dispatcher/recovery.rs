@@ -1,0 +1,210 @@
+//! Finds the checkpoint or savepoint that a job is to begin from, and whether it fits.
+//!
+//! ```text
+//!  …/chk-5, …/chk-5/_metadata, …/savepoint-ab12cd-0123456789ab ─► record ─► files there? ─► fits the graph?
+//! ```
+//!
+//! Whatever can be known before the job exists is refused here, so that whoever submits it reads why.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use pelton_filesystem::location::LocationError;
+use pelton_runtime_core::checkpoint::coordinator::{CheckpointSettings, Ownership};
+use pelton_runtime_core::checkpoint::layout;
+use pelton_runtime_core::checkpoint::matching::{Unfit, suspects};
+use pelton_runtime_core::checkpoint::record::{CheckpointRecord, RecordError, RecordKind, StateHandle};
+use pelton_runtime_core::checkpoint::state_file::{self, StateFileError, TableName};
+use pelton_runtime_core::checkpoint::storage::{Storage, StorageError};
+use pelton_runtime_core::checkpoint::store::{CheckpointStore, StoreError};
+use pelton_runtime_core::config::options::state_recovery;
+use pelton_runtime_core::config::{ClaimMode, Configuration, format_duration};
+use pelton_runtime_core::env::Env;
+use pelton_runtime_core::graph::JobGraph;
+use pelton_runtime_core::id::OperatorId;
+
+use super::SubmitError;
+use crate::job_master::Recovered;
+
+/// How long the storage may take to show what a job is to begin from.
+const STORAGE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Why a job cannot begin from a path.
+#[derive(Debug, thiserror::Error)]
+pub enum RecoveryError {
+    /// It takes no checkpoints, so its workers have nothing to read one with.
+    #[error("the job takes no checkpoints: set `execution.checkpointing.interval`")]
+    NoCheckpoints,
+    /// It is no place.
+    #[error(transparent)]
+    Location(#[from] LocationError),
+    /// There is nothing.
+    #[error("there is no checkpoint and no savepoint: `{place}` does not exist or is empty")]
+    Nothing {
+        /// Where it was looked for.
+        place: String,
+    },
+    /// There are checkpoints in it.
+    #[error("it is a directory of checkpoints and not one of them: it has {}", .checkpoints.join(", "))]
+    Several {
+        /// Their names.
+        checkpoints: Vec<String>,
+    },
+    /// Something else is there.
+    #[error("it is no checkpoint and no savepoint: `{record}` does not exist, although other files are there")]
+    NoRecord {
+        /// The file that makes one.
+        record: String,
+    },
+    /// The record is damaged.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// A checkpoint under another name.
+    #[error(
+        "it is checkpoint {checkpoint}, whose directory has to keep its name `{name}` and its place beside `shared`: \
+         only savepoints can be moved by themselves"
+    )]
+    Moved {
+        /// Its id.
+        checkpoint: u64,
+        /// What it was called.
+        name: String,
+    },
+    /// A file is missing or damaged, or the storage does not show it.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A state file that is whole makes no sense.
+    #[error(transparent)]
+    State(#[from] StateFileError),
+    /// It is of another job, as it seems.
+    #[error(transparent)]
+    Unfit(#[from] Unfit),
+    /// The storage says nothing.
+    #[error("its storage has not answered for {}", format_duration(STORAGE_TIMEOUT))]
+    Silent,
+}
+
+impl From<StorageError> for RecoveryError {
+    fn from(error: StorageError) -> Self {
+        Self::Store(error.into())
+    }
+}
+
+/// A checkpoint or savepoint by its path.
+pub(crate) struct Found {
+    /// What it consists of.
+    pub record: CheckpointRecord,
+    /// Its own directory, as people name it.
+    pub path: String,
+    /// What its paths are relative to.
+    pub directory: String,
+    /// The same.
+    pub store: CheckpointStore,
+}
+
+/// What the configuration says that a job begins from; nothing for the beginning.
+pub(super) async fn recover(
+    env: &Env,
+    configuration: &Configuration,
+    graph: &JobGraph,
+) -> Result<Option<Recovered>, SubmitError> {
+    let Some(path) = configuration.get(&state_recovery::PATH) else { return Ok(None) };
+    let refused = |source: RecoveryError| SubmitError::Recovery { path: path.clone(), source: Box::new(source) };
+    if CheckpointSettings::of(configuration).is_none() {
+        return Err(refused(RecoveryError::NoCheckpoints));
+    }
+    let drops_orphans = configuration.get(&state_recovery::IGNORE_UNCLAIMED_STATE);
+    let looked_for = async {
+        let found = find(env, configuration, &path).await?;
+        fits(&found, graph, drops_orphans).await?;
+        Ok(found)
+    };
+    let found = env.timeout(STORAGE_TIMEOUT, looked_for).await;
+    let Found { record, path: place, directory, store } =
+        found.unwrap_or(Err(RecoveryError::Silent)).map_err(refused)?;
+    let ownership = match configuration.get(&state_recovery::CLAIM_MODE) {
+        ClaimMode::Claim => Ownership::Own,
+        ClaimMode::NoClaim => Ownership::Foreign,
+    };
+    Ok(Some(Recovered { record: Arc::new(record), directory, store, path: place, ownership }))
+}
+
+/// The checkpoint or savepoint at a path, whole as far as can be seen without reading it all.
+///
+/// # Errors
+///
+/// When there is none, or it is damaged.
+pub(crate) async fn find(env: &Env, configuration: &Configuration, path: &str) -> Result<Found, RecoveryError> {
+    let configured = configuration.to_map();
+    let place = pelton_filesystem::absolute(path, &configured)?;
+    let own = place.strip_suffix(layout::RECORD).map_or(place.as_str(), |own| own.trim_end_matches('/'));
+    let storage = pelton_filesystem::checkpoint_storage(own, &configured, env)?;
+    let record = match storage.get(layout::RECORD).await {
+        Ok(bytes) => CheckpointRecord::decode(&storage.url(layout::RECORD), &bytes)?,
+        Err(StorageError::NotFound { .. }) => return Err(explain_absence(&*storage).await),
+        Err(error) => return Err(error.into()),
+    };
+    let (directory, store) = match record.kind {
+        RecordKind::Savepoint => (own.to_owned(), CheckpointStore::new(record.job, Arc::clone(&storage))),
+        RecordKind::Checkpoint => {
+            let name = layout::directory(record.checkpoint);
+            let moved = || RecoveryError::Moved { checkpoint: record.checkpoint.0, name: name.clone() };
+            let above = own.strip_suffix(&name).and_then(|above| above.strip_suffix('/')).ok_or_else(moved)?;
+            let above = if above.is_empty() { "/" } else { above };
+            let storage = pelton_filesystem::checkpoint_storage(above, &configured, env)?;
+            (above.to_owned(), CheckpointStore::new(record.job, storage))
+        }
+    };
+    store.check(&record).await?;
+    Ok(Found { record, path: storage.url(""), directory, store })
+}
+
+/// Says what is there instead of a checkpoint.
+async fn explain_absence(storage: &dyn Storage) -> RecoveryError {
+    let files = match storage.list().await {
+        Ok(files) => files,
+        Err(error) => return error.into(),
+    };
+    let of_checkpoint = |path: &str| {
+        let (directory, name) = path.rsplit_once('/')?;
+        (name == layout::RECORD).then(|| format!("`{directory}`"))
+    };
+    let checkpoints: Vec<String> = files.iter().filter_map(|file| of_checkpoint(&file.path)).take(SHOWN_MAX).collect();
+    if files.is_empty() {
+        RecoveryError::Nothing { place: storage.url("") }
+    } else if checkpoints.is_empty() {
+        RecoveryError::NoRecord { record: storage.url(layout::RECORD) }
+    } else {
+        RecoveryError::Several { checkpoints }
+    }
+}
+
+/// How many names are shown at most.
+const SHOWN_MAX: usize = 5;
+
+async fn fits(found: &Found, graph: &JobGraph, drops_orphans: bool) -> Result<(), RecoveryError> {
+    for suspect in suspects(&found.record, graph) {
+        let tables = found.tables_of(suspect.operator.id).await?;
+        if let Some(unfit) = suspect.judge(&tables, drops_orphans) {
+            return Err(unfit.into());
+        }
+    }
+    Ok(())
+}
+
+impl Found {
+    /// The tables of the subtasks that hold an operator's state.
+    async fn tables_of(&self, operator: OperatorId) -> Result<Vec<TableName>, RecoveryError> {
+        let mut tables = Vec::new();
+        for handle in self.record.states_of(&[operator]) {
+            let file = match handle.state {
+                StateHandle::File(file) => file.path.as_str(),
+                StateHandle::Empty | StateHandle::Inline(_) => layout::RECORD,
+            };
+            if let Some(bytes) = self.store.get_state(handle.state).await? {
+                tables.extend(state_file::tables(file, &bytes)?);
+            }
+        }
+        Ok(tables)
+    }
+}
