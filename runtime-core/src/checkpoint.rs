@@ -11,6 +11,7 @@
 
 pub mod coordinator;
 mod envelope;
+pub mod in_flight;
 pub mod layout;
 pub mod matching;
 pub mod record;

@@ -7,11 +7,14 @@
 //! Everything here is cheap to clone: columns are reference-counted buffers. Invariant: `timestamps` and `kinds`, where
 //! present, have exactly one entry per row.
 
+mod views;
+
 use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, UInt32Array};
 use arrow::buffer::ScalarBuffer;
 use arrow::compute;
 use arrow::error::ArrowError;
 
+pub(crate) use self::views::compact_views;
 use crate::time::{EpochMillis, Moment};
 
 /// What a row means in a changelog; absent kinds mean [`RowKind::Insert`] for every row.
@@ -209,6 +212,19 @@ pub struct CheckpointBarrier {
     pub checkpoint: CheckpointId,
     /// When it was triggered.
     pub triggered_at: EpochMillis,
+    /// Whether it may overtake the records before it.
+    pub mode: BarrierMode,
+}
+
+/// Whether a barrier waits until the records before it are processed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BarrierMode {
+    /// It does.
+    Aligned,
+    /// It does until this wall-clock time, and overtakes them then.
+    AlignedUntil(EpochMillis),
+    /// It overtakes them. They are stored with the checkpoint as what was in flight.
+    Unaligned,
 }
 
 /// Travels from a source to the sinks to measure latency.

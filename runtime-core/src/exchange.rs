@@ -12,7 +12,8 @@
 //! [`Network`](network::Network).
 //!
 //! Invariants:
-//! - elements of one channel never overtake each other, and a channel that waits for credit delays no other;
+//! - elements of one channel never overtake each other, and a channel that waits for credit delays no other; a barrier
+//!   that overtakes is announced to its reader and keeps its place in the queue;
 //! - a channel holds at most its writer's capacity, its reader's capacity and a step's output of each;
 //! - what a peer sends may be anything: it costs at most that connection;
 //! - a channel that breaks before its end of input has arrived is reported on both sides, at once, and once.
@@ -34,19 +35,25 @@ mod link;
 pub mod lost;
 pub mod network;
 mod outbox;
+mod recording;
 mod registry;
 pub mod remote_writer;
 pub mod server;
 pub mod settings;
 mod transmit;
 
-use crate::element::StreamElement;
+use crate::element::{CheckpointId, StreamElement};
 use crate::operator::TaskWaker;
 
 /// The writing end of one channel, inside a worker or between two.
 pub trait ElementWriter: Send {
     /// Appends an element. Never refuses; ask [`ElementWriter::has_room`] before making more.
     fn push(&self, element: StreamElement);
+
+    /// The barrier of `checkpoint`, pushed before, becomes one that overtakes, and reaches the reader's queue with all
+    /// that is before it however full that is. Nothing to do for a channel that ends in a queue of this worker: whoever
+    /// reads it sees the barrier there.
+    fn hurry(&self, _checkpoint: CheckpointId) {}
 
     /// Whether the channel is below its capacity. If not, `writer` is woken when it is.
     fn has_room(&self, writer: &TaskWaker) -> bool;

@@ -155,6 +155,13 @@ impl Partitioner {
         }
     }
 
+    /// Whether barriers may overtake records on such an edge: what is in flight on it must be of use to readers of any
+    /// number. Forward edges promise that a record's reader is the one beside its writer, and broadcasts that all
+    /// readers have seen the same; on these barriers always wait for the records before them, as in Flink.
+    pub const fn lets_barriers_overtake(&self) -> bool {
+        !matches!(self, Self::Forward | Self::Broadcast)
+    }
+
     /// The readers that a writer is connected with.
     pub fn targets(&self, writer: u32, writers: u32, readers: u32) -> std::ops::Range<u32> {
         match self {

@@ -273,6 +273,11 @@ pub trait Operator: Send {
 
     /// Every input has ended; the last chance to emit.
     ///
+    /// A task that had finished is finished once more when the job goes on from a later checkpoint, with the state that
+    /// it finished with: what it emitted here the first time has arrived already. So what is emitted here must not be in
+    /// the state any more, and an operator that gets its last state back emits nothing here.
+    /// [`OperatorHarness::finish_again`](harness::OperatorHarness::finish_again) checks that.
+    ///
     /// A sink that still has work off the task's thread answers [`Finish::Pending`] and is asked again when its
     /// [`TaskWaker`] was called.
     fn finish(&mut self, _cx: &mut OperatorContext<'_>) -> OperatorResult<Finish> {

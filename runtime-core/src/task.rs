@@ -11,7 +11,9 @@
 //! ```
 //!
 //! A checkpoint is taken between two elements: when a source is triggered, or when the barriers of all channels are
-//! aligned ([`alignment`]). Every operator prepares, the barrier leaves on all outputs, every operator's state is taken,
+//! aligned ([`alignment`]), or, for a job that counts records at least once, have come ([`tracking`]). A barrier that may
+//! overtake is seen as soon as it is queued; then what is in flight before it is part of the snapshot, and the task of a
+//! restart processes that first ([`replay`]). Every operator prepares, the barrier leaves on all outputs, every operator's state is taken,
 //! and the [`CheckpointListener`] gets all of it at once. A task that is Finishing takes triggers too: a sink may wait
 //! for one. When every operator has finished, the listener gets the state that stands for the task from then on.
 //!
@@ -26,35 +28,42 @@
 //! flushed before the task goes idle.
 
 pub mod alignment;
+mod barriers;
 pub mod chain;
 pub mod checkpointing;
 pub mod driver;
 pub mod outputs;
 pub mod partition;
 mod portion;
+pub mod replay;
+pub mod tracking;
 pub mod valve;
 
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use crate::checkpoint::in_flight::{InFlight, InFlightChannel, InFlightElement};
 use crate::checkpoint::snapshot::{OperatorSnapshot, RestoredState};
-use crate::element::{CheckpointBarrier, CheckpointId, StreamElement, Wakeup};
+use crate::element::{BarrierMode, CheckpointBarrier, CheckpointId, StreamElement, Wakeup};
 use crate::exchange::input_queue::InputQueue;
 use crate::failure::{Classify, FailureClass};
 use crate::id::OperatorId;
 use crate::metrics::TaskMetricGroup;
-use crate::operator::{Finish, InputIndex, OperatorError, TaskWaker};
+use crate::operator::{Finish, OperatorError, TaskWaker};
 use crate::source::{SourcePoll, SourceReader};
 use crate::time::{EpochMillis, MAX_WATERMARK, Moment};
 
 use self::alignment::{Aligned, Alignment, Decision};
+use self::barriers::Barriers;
 use self::chain::Chain;
 use self::checkpointing::{
-    CheckpointCommand, CheckpointListener, DeclineReason, FINAL_SNAPSHOT, Part, PartialSnapshot, TaskSnapshot,
+    CheckpointCommand, CheckpointListener, DeclineReason, Part, PartialSnapshot, Recording, TaskSnapshot,
 };
 use self::outputs::Outputs;
 use self::portion::Portions;
+use self::replay::{GateChannel, Place, Replay};
+use self::tracking::Tracking;
 use self::valve::{Valve, ValveOutput};
 
 /// Why a task could not go on: an operator's error and the operator it came from.
@@ -118,9 +127,18 @@ pub enum TaskInput {
     Gate {
         /// The queue.
         queue: InputQueue,
-        /// Which input of the head each channel belongs to.
-        inputs: Vec<InputIndex>,
+        /// What its channels are.
+        channels: Vec<GateChannel>,
     },
+}
+
+impl TaskInput {
+    fn channels(&self) -> &[GateChannel] {
+        match self {
+            Self::Source(_) => &[],
+            Self::Gate { channels, .. } => channels,
+        }
+    }
 }
 
 /// One subtask of one vertex.
@@ -133,11 +151,17 @@ pub struct StreamTask {
     waker: TaskWaker,
     phase: Phase,
     portions: Portions,
+    /// Where the batch came from that is being processed.
+    portions_of: Place,
+    /// What is processed before anything else.
+    replay: Replay,
     /// Triggers that came while a source's batch was half processed; its position is behind the whole batch.
     deferred: Vec<CheckpointBarrier>,
     /// None for a job without checkpoints.
     listener: Option<Arc<dyn CheckpointListener>>,
-    alignment: Alignment,
+    barriers: Barriers,
+    /// The newest checkpoint whose barrier was seen, and the bytes that had come in before.
+    begun: (Option<CheckpointId>, u64),
     /// Snapshots that operators have not finished yet, the oldest first.
     partial: Vec<PartialSnapshot>,
     /// The listener was told that the task waits for a checkpoint.
@@ -161,14 +185,13 @@ enum Phase {
 impl StreamTask {
     /// A task over these parts. `waker` wakes whoever drives it.
     pub fn new(input: TaskInput, chain: Chain, outputs: Outputs, metrics: TaskMetricGroup, waker: TaskWaker) -> Self {
-        let valve = match &input {
-            TaskInput::Source(_) => Valve::new(&[]),
-            TaskInput::Gate { inputs, .. } => Valve::new(inputs),
-        };
-        let alignment = match &input {
-            TaskInput::Source(_) => Alignment::new(0),
-            TaskInput::Gate { inputs, .. } => Alignment::new(inputs.len()),
-        };
+        let channels = input.channels();
+        let valve = Valve::new(&channels.iter().map(|channel| channel.input).collect::<Vec<_>>());
+        let alignment = Alignment::new(channels.iter().map(|channel| channel.overtaken).collect());
+        if let TaskInput::Gate { queue, channels } = &input {
+            let overtaken = channels.iter().enumerate().filter(|(_, channel)| channel.overtaken);
+            overtaken.for_each(|(channel, _)| queue.let_overtake(channel));
+        }
         Self {
             input,
             valve,
@@ -178,9 +201,12 @@ impl StreamTask {
             waker,
             phase: Phase::Running,
             portions: Portions::default(),
+            portions_of: Place::Source,
+            replay: Replay::default(),
             deferred: Vec::new(),
             listener: None,
-            alignment,
+            barriers: Barriers::Aligned(alignment),
+            begun: (None, 0),
             partial: Vec::new(),
             waiting_told: false,
             source_ended: false,
@@ -192,6 +218,23 @@ impl StreamTask {
     pub fn with_checkpoints(mut self, listener: Arc<dyn CheckpointListener>) -> Self {
         self.listener = Some(listener);
         self
+    }
+
+    /// The same task in a job that counts records at least once: its channels do not wait for each other.
+    #[must_use]
+    pub fn counting_at_least_once(mut self) -> Self {
+        self.barriers = Barriers::Tracked(Tracking::new(self.input.channels().len()));
+        self
+    }
+
+    /// Has what was in flight processed before anything else.
+    ///
+    /// # Errors
+    ///
+    /// When it came from somewhere that this task does not read.
+    pub fn replay(&mut self, in_flight: InFlight) -> Result<(), OperatorError> {
+        self.replay = Replay::new(in_flight, self.input.channels())?;
+        Ok(())
     }
 
     /// Gives operators state back, before [`open`](Self::open): a source takes its own before it opens, operators right
@@ -242,7 +285,11 @@ impl StreamTask {
             CheckpointCommand::Completed(checkpoint) => self.completed(checkpoint, now),
             CheckpointCommand::Aborted(checkpoint) => {
                 self.partial.retain(|partial| partial.snapshot.checkpoint != checkpoint);
-                let decision = self.alignment.aborted(checkpoint);
+                self.outputs.is_over(checkpoint);
+                if let TaskInput::Gate { queue, .. } = &self.input {
+                    queue.forget_recording(checkpoint);
+                }
+                let decision = self.barriers.aborted(checkpoint);
                 self.on_alignment(decision, now)
             }
         }
@@ -262,8 +309,14 @@ impl StreamTask {
     /// The error of an operator; the task must be closed then and not stepped again.
     pub fn step(&mut self, now: Now) -> Result<Step, TaskError> {
         if !self.partial.is_empty() {
-            self.poll_snapshots()?;
+            self.poll_snapshots(now)?;
         }
+        self.look_for_barriers(now)?;
+        let step = self.work(now)?;
+        Ok(self.in_time_for_barriers(step, now))
+    }
+
+    fn work(&mut self, now: Now) -> Result<Step, TaskError> {
         if self.phase != Phase::Delivering && !self.outputs.has_room(&self.waker) {
             // What waits for company on other channels would wait as long as the full one is.
             self.outputs.flush();
@@ -301,6 +354,9 @@ impl StreamTask {
         if !self.portions.is_empty() {
             return self.run_portion(now);
         }
+        if let Some((place, element)) = self.replay.next() {
+            return self.on_replayed(place, element, now);
+        }
         let polled = match &mut self.input {
             TaskInput::Source(_) if self.source_ended => return self.on_source(SourcePoll::End, now),
             TaskInput::Source(reader) => {
@@ -326,7 +382,7 @@ impl StreamTask {
             TaskInput::Gate { .. } => self.chain.process_head(input, batch, now, &mut self.outputs)?,
         }
         self.portions.took(rows, self.chain.head_runtime().env.moment().since(now.moment));
-        if self.portions.is_empty() {
+        if self.portions.is_empty() && !self.deferred.is_empty() {
             for barrier in std::mem::take(&mut self.deferred) {
                 self.trigger(barrier, now)?;
             }
@@ -337,6 +393,7 @@ impl StreamTask {
     fn on_source(&mut self, polled: SourcePoll, now: Now) -> Result<Step, TaskError> {
         match polled {
             SourcePoll::Batch(batch) => {
+                self.portions_of = Place::Source;
                 self.portions.put(0, batch);
                 self.run_portion(now)
             }
@@ -355,15 +412,34 @@ impl StreamTask {
         }
     }
 
+    fn on_replayed(&mut self, place: Place, element: InFlightElement, now: Now) -> Result<Step, TaskError> {
+        match (place, element) {
+            (Place::Channel(channel), InFlightElement::Batch(batch)) => {
+                self.on_element(channel, StreamElement::Batch(batch), now)
+            }
+            (Place::Channel(channel), InFlightElement::Watermark(watermark)) => {
+                self.on_element(channel, StreamElement::Watermark(watermark), now)
+            }
+            (Place::Source | Place::Edge { .. }, InFlightElement::Batch(batch)) => {
+                self.portions_of = place;
+                self.portions.put(place.input(self.input.channels()), batch);
+                self.run_portion(now)
+            }
+            // Of no channel any more, it says nothing.
+            (Place::Source | Place::Edge { .. }, InFlightElement::Watermark(_)) => Ok(Step::Ran),
+        }
+    }
+
     fn on_element(&mut self, channel: usize, element: StreamElement, now: Now) -> Result<Step, TaskError> {
-        let TaskInput::Gate { inputs, .. } = &self.input else { return Ok(Step::Ran) };
-        let input = inputs[channel];
+        let Some(GateChannel { input, .. }) = self.input.channels().get(channel) else { return Ok(Step::Ran) };
+        let input = *input;
         match element {
             StreamElement::Batch(batch) => {
                 self.metrics.records_in.add(batch.num_rows() as u64);
                 self.metrics.bytes_in.add(batch.size_bytes() as u64);
                 let output = self.valve.active(channel);
                 self.on_valve(output, now)?;
+                self.portions_of = Place::Channel(channel);
                 self.portions.put(input, batch);
                 return self.run_portion(now);
             }
@@ -384,12 +460,13 @@ impl StreamTask {
                 if self.valve.all_ended() {
                     self.phase = Phase::Finishing { next: 0 };
                 }
-                let decision = self.alignment.ended(channel);
+                let decision = self.barriers.ended(channel);
                 self.on_alignment(decision, now)?;
             }
             StreamElement::LatencyMarker(marker) => self.outputs.broadcast(&StreamElement::LatencyMarker(marker)),
             StreamElement::Barrier(barrier) => {
-                let decision = self.alignment.barrier(channel, barrier, now.moment);
+                self.note_begun(barrier.checkpoint);
+                let decision = self.barriers.barrier(channel, barrier, now.moment);
                 self.on_alignment(decision, now)?;
             }
         }
@@ -423,7 +500,7 @@ impl StreamTask {
             }
         }
         if self.listener.is_some() {
-            self.take_snapshot(FINAL_SNAPSHOT, Duration::ZERO, Duration::ZERO, now)?;
+            self.take_snapshot(TaskSnapshot::last(), None, now)?;
         }
         self.outputs.end();
         self.phase = Phase::Delivering;
@@ -431,13 +508,17 @@ impl StreamTask {
     }
 
     fn trigger(&mut self, barrier: CheckpointBarrier, now: Now) -> Result<(), TaskError> {
-        if !self.portions.is_empty() && matches!(self.input, TaskInput::Source(_)) {
+        let is_half_done = !self.portions.is_empty() || !self.replay.is_empty();
+        if is_half_done && barrier.mode != BarrierMode::Unaligned && matches!(self.input, TaskInput::Source(_)) {
             self.deferred.push(barrier);
             return Ok(());
         }
         let checkpoint = barrier.checkpoint;
+        self.note_begun(checkpoint);
         let refused = match self.phase {
-            Phase::Running | Phase::Finishing { .. } => match self.alignment.triggered(barrier, now.moment) {
+            // Its end is its part. A snapshot would be one of a source that has not finished, and begins anew.
+            Phase::Running if self.source_ended => DeclineReason::Ending,
+            Phase::Running | Phase::Finishing { .. } => match self.barriers.triggered(barrier, now.moment) {
                 Ok(decision) => return self.on_alignment(decision, now),
                 Err(late) => late.into(),
             },
@@ -448,7 +529,57 @@ impl StreamTask {
         Ok(())
     }
 
+    /// Takes the checkpoints whose barriers overtake: at once, or as they have waited for too long.
+    fn look_for_barriers(&mut self, now: Now) -> Result<(), TaskError> {
+        self.outputs.hurry_overdue(now.wall);
+        if let TaskInput::Gate { queue, .. } = &self.input
+            && queue.has_announced()
+        {
+            for (_, barrier) in queue.take_announced() {
+                self.note_begun(barrier.checkpoint);
+                let decision = self.barriers.announced(barrier, now.moment);
+                self.on_alignment(decision, now)?;
+            }
+        }
+        if self.barriers.due().is_some_and(|due| due <= now.wall) {
+            let decision = self.barriers.overtake(now.wall);
+            self.on_alignment(decision, now)?;
+        }
+        let is_due =
+            |barrier: &mut CheckpointBarrier| matches!(barrier.mode, BarrierMode::AlignedUntil(due) if due <= now.wall);
+        let due: Vec<CheckpointBarrier> = self.deferred.extract_if(.., is_due).collect();
+        for barrier in due {
+            self.trigger(CheckpointBarrier { mode: BarrierMode::Unaligned, ..barrier }, now)?;
+        }
+        Ok(())
+    }
+
+    /// A task that waits looks at its barriers again when one of them has waited for too long.
+    fn in_time_for_barriers(&self, step: Step, now: Now) -> Step {
+        let Step::Idle { waits_for, until } = step else { return step };
+        let deferred = self.deferred.iter().filter_map(|barrier| match barrier.mode {
+            BarrierMode::AlignedUntil(due) => Some(due),
+            _ => None,
+        });
+        let due = self.outputs.hurries_at().into_iter().chain(self.barriers.due()).chain(deferred).min();
+        let Some(due) = due else { return step };
+        let delay = u64::try_from(due.saturating_sub(now.wall)).unwrap_or(0);
+        let due = now.moment.after(Duration::from_millis(delay));
+        let until = match until {
+            Wakeup::At(moment) if moment <= due => until,
+            _ => Wakeup::At(due),
+        };
+        Step::Idle { waits_for, until }
+    }
+
+    fn note_begun(&mut self, checkpoint: CheckpointId) {
+        if self.begun.0 < Some(checkpoint) {
+            self.begun = (Some(checkpoint), self.metrics.bytes_in.get());
+        }
+    }
+
     fn completed(&mut self, checkpoint: CheckpointId, now: Now) -> Result<(), TaskError> {
+        self.outputs.is_over(checkpoint);
         if let (TaskInput::Source(reader), false) = (&mut self.input, self.source_ended) {
             reader.checkpoint_completed(checkpoint).map_err(|source| self.chain.error(0, source))?;
         }
@@ -460,19 +591,17 @@ impl StreamTask {
             decision.release.iter().for_each(|channel| queue.unblock(*channel));
             decision.block.iter().for_each(|channel| queue.block(*channel));
         }
-        if let (Some(given_up), Some(newer)) = (decision.superseded, self.alignment.latest()) {
+        if let (Some(given_up), Some(newer)) = (decision.superseded, self.barriers.latest()) {
             self.decline(given_up, DeclineReason::Overtaken(newer));
         }
-        match decision.take {
-            Some(aligned) => self.checkpoint(aligned, now),
-            None => Ok(()),
-        }
+        decision.take.into_iter().try_for_each(|aligned| self.checkpoint(aligned, now))
     }
 
-    /// Takes a checkpoint: everything that was processed is before it, everything else after it.
+    /// Takes a checkpoint: everything that was processed is before it, and what its barrier has overtaken.
     fn checkpoint(&mut self, aligned: Aligned, now: Now) -> Result<(), TaskError> {
-        let Aligned { barrier, started } = aligned;
+        let Aligned { barrier, started, overtakes } = aligned;
         let checkpoint = barrier.checkpoint;
+        let mode = barrier.mode;
         let alignment = now.moment.since(started);
         let since_trigger = u64::try_from(now.wall.saturating_sub(barrier.triggered_at)).unwrap_or(0);
         let start_delay = Duration::from_millis(since_trigger).saturating_sub(alignment);
@@ -485,16 +614,52 @@ impl StreamTask {
             );
             return Err(self.chain.error(0, OperatorError::data(message)));
         }
-        self.take_snapshot(checkpoint, start_delay, alignment, now)
+        let recording = overtakes.then(|| Recording { since: started });
+        let mut in_flight = InFlight { channels: self.half_done() };
+        if let (TaskInput::Gate { queue, .. }, true) = (&self.input, overtakes) {
+            // One recording at a time: an older one that is not complete is of a checkpoint that was given up.
+            for older in self.partial.extract_if(.., |partial| partial.recording.is_some()) {
+                if let Some(listener) = &self.listener {
+                    listener.declined(older.snapshot.checkpoint, DeclineReason::Overtaken(checkpoint));
+                }
+            }
+            queue.record(checkpoint);
+        }
+        in_flight.channels.retain(|channel| !channel.elements.is_empty());
+        let snapshot = TaskSnapshot {
+            checkpoint,
+            operators: Vec::new(),
+            in_flight,
+            unaligned: mode == BarrierMode::Unaligned,
+            start_delay,
+            alignment,
+            processed_bytes: self.processed_since_begun(checkpoint),
+            synchronous: Duration::ZERO,
+        };
+        self.take_snapshot(snapshot, recording, now)
+    }
+
+    /// What was taken from a channel, or from the source, and is not processed yet.
+    fn half_done(&self) -> Vec<InFlightChannel> {
+        let gate = self.input.channels();
+        let rest = self.portions.rest().map(|batch| InFlightChannel {
+            origin: self.portions_of.origin(gate),
+            elements: vec![InFlightElement::Batch(batch.clone())],
+        });
+        rest.into_iter().chain(self.replay.rest(gate)).collect()
+    }
+
+    fn processed_since_begun(&self, checkpoint: CheckpointId) -> u64 {
+        if self.begun.0 == Some(checkpoint) { self.metrics.bytes_in.get() - self.begun.1 } else { 0 }
     }
 
     fn take_snapshot(
         &mut self,
-        checkpoint: CheckpointId,
-        start_delay: Duration,
-        alignment: Duration,
+        snapshot: TaskSnapshot,
+        recording: Option<Recording>,
         now: Now,
     ) -> Result<(), TaskError> {
+        let checkpoint = snapshot.checkpoint;
         let mut parts = Vec::with_capacity(self.chain.len());
         for index in 0..self.chain.len() {
             let operator = self.chain.operator_id(index);
@@ -508,15 +673,25 @@ impl StreamTask {
             parts.push(Part { operator, snapshot, whole: false });
         }
         let synchronous = self.chain.head_runtime().env.moment().since(now.moment);
-        let snapshot = TaskSnapshot { checkpoint, operators: Vec::new(), start_delay, alignment, synchronous };
-        self.partial.push(PartialSnapshot { snapshot, parts });
-        self.poll_snapshots()
+        let snapshot = TaskSnapshot { synchronous, ..snapshot };
+        self.partial.push(PartialSnapshot { snapshot, parts, recording });
+        self.poll_snapshots(now)
     }
 
     /// Asks operators for what is missing in snapshots, and hands on those that are whole.
-    fn poll_snapshots(&mut self) -> Result<(), TaskError> {
+    fn poll_snapshots(&mut self, now: Now) -> Result<(), TaskError> {
+        let begun = self.begun;
         for partial in &mut self.partial {
             let checkpoint = partial.snapshot.checkpoint;
+            if let (Some(recording), TaskInput::Gate { queue, channels }) = (&partial.recording, &self.input)
+                && let Poll::Ready(recorded) = queue.recorded(checkpoint)
+            {
+                partial.snapshot.alignment = now.moment.since(recording.since);
+                if begun.0 == Some(checkpoint) {
+                    partial.snapshot.processed_bytes = self.metrics.bytes_in.get() - begun.1;
+                }
+                partial.add_in_flight(recorded, channels);
+            }
             for (index, part) in partial.parts.iter_mut().enumerate().filter(|(_, part)| !part.whole) {
                 let polled = match (self.chain.poll_snapshot(index, checkpoint)?, &mut self.input) {
                     (Some(polled), _) => polled,
@@ -560,5 +735,7 @@ impl StreamTask {
     }
 }
 
+#[cfg(test)]
+mod properties;
 #[cfg(test)]
 mod tests;

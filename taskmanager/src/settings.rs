@@ -22,6 +22,7 @@ pub(crate) struct Settings {
     pub(crate) resource_id: Option<String>,
     pub(crate) slots: u32,
     pub(crate) tmp_dirs: Vec<PathBuf>,
+    pub(crate) local_state: Vec<PathBuf>,
     pub(crate) artifacts: Option<PathBuf>,
     pub(crate) budget: MemoryBudget,
     pub(crate) times: Times,
@@ -46,7 +47,7 @@ pub(crate) struct Times {
 
 impl Settings {
     pub(crate) fn read(configuration: &Configuration) -> Result<Self, MemoryConflict> {
-        use options::{blob, cluster, heartbeat, jobmanager, taskmanager};
+        use options::{blob, checkpointing, cluster, heartbeat, jobmanager, taskmanager};
         let bare = |host: String| bare_host(&host).to_owned();
         let job_manager_host = bare(configuration.get(&jobmanager::RPC_ADDRESS));
         let host = configuration.get(&taskmanager::HOST).map(bare);
@@ -61,6 +62,9 @@ impl Settings {
             resource_id: configuration.get(&taskmanager::RESOURCE_ID),
             slots: configuration.get(&taskmanager::NUMBER_OF_TASK_SLOTS),
             tmp_dirs: temporary_directories(configuration, &environment()),
+            local_state: configuration
+                .get(&checkpointing::LOCAL_BACKUP_DIRS)
+                .map_or_else(Vec::new, |folders| folders.0),
             artifacts: configuration.get(&blob::STORAGE_DIRECTORY).map(|folder| folder.0),
             budget: MemoryBudget::derive(configuration)?,
             times: Times {

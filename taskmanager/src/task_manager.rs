@@ -123,7 +123,7 @@ pub async fn start(env: Env, configuration: &Configuration, workers: Workers) ->
         // They have no program of their own.
         Workers::InProcess(_) => None,
     };
-    let workspace = Workspace::create(&settings.tmp_dirs, artifacts, &id)?;
+    let workspace = Workspace::create(&settings.tmp_dirs, &settings.local_state, artifacts, &id)?;
     let channel = channel(&settings)?;
     let (launcher, files) = launcher(&env, &settings, &workspace, &channel, workers)?;
     let blank = OrderBlank {
@@ -135,6 +135,7 @@ pub async fn start(env: Env, configuration: &Configuration, workers: Workers) ->
         slots: settings.slots,
         budget: settings.budget,
         worker_folders: workspace.workers(),
+        local_state: workspace.local_state(),
     };
     let supervisor = SupervisorHandle::spawn(&env, launcher, blank);
     let service = TaskManagerService::new(env.clone(), files, supervisor.clone());

@@ -17,10 +17,12 @@ pub mod checkpoints;
 pub mod crash;
 pub mod deployment;
 mod launch;
+mod local_state;
 pub mod peers;
 pub mod process;
 pub mod report;
 pub mod setup;
+mod uploads;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -274,15 +276,22 @@ impl Worker {
                     }
                 }
             }
-            Command::ShutDown(_) => return Ok(Next::ShutDown),
+            Command::ShutDown(_) => {
+                self.deployment.clear().await;
+                return Ok(Next::ShutDown);
+            }
             Command::Heartbeat(_) => {}
             Command::TriggerCheckpoint(trigger) => self.trigger(&trigger).await?,
             Command::CheckpointCompleted(completed) => {
                 let checkpoint = CheckpointId(completed.checkpoint_id);
+                self.deployment.completed(checkpoint);
                 self.tell(&completed.attempt_ids, &CheckpointCommand::Completed(checkpoint))?;
             }
             Command::CheckpointAborted(aborted) => {
                 let checkpoint = CheckpointId(aborted.checkpoint_id);
+                for attempt in &aborted.attempt_ids {
+                    self.deployment.give_up(checkpoint, wire::id(attempt, "attempt_id")?);
+                }
                 self.tell(&aborted.attempt_ids, &CheckpointCommand::Aborted(checkpoint))?;
             }
         }
@@ -292,7 +301,9 @@ impl Worker {
     /// Has tasks take part in a checkpoint. Those that are gone do so by their end, which is on its way.
     async fn trigger(&mut self, trigger: &proto::TriggerCheckpoint) -> Result<(), WorkerError> {
         let checkpoint = CheckpointId(trigger.checkpoint_id);
-        let barrier = CheckpointBarrier { checkpoint, triggered_at: trigger.triggered_at_ms };
+        let triggered_at = trigger.triggered_at_ms;
+        let mode = self.deployment.barrier_mode(triggered_at);
+        let barrier = CheckpointBarrier { checkpoint, triggered_at, mode };
         for attempt in &trigger.attempt_ids {
             let attempt: ExecutionAttemptId = wire::id(attempt, "attempt_id")?;
             let told = match self.tasks.get(&attempt) {

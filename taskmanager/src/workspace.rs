@@ -4,6 +4,9 @@
 //!  <tmp>/pelton-taskmanager-<id>/lock          held while the TaskManager lives
 //!                               /artifacts/    users' programs, unless blob.storage.directory is set
 //!                               /workers/<id>  one folder per worker
+//!                               /local-state/  copies of state, unless execution.checkpointing.local-backup.dirs is set
+//!  <local-backup.dirs>/pelton-local-state-<id>/lock
+//!                                             /local-state/
 //!  <blob.storage.directory>/pelton-artifacts-<id>/lock
 //!                                                /artifacts/
 //! ```
@@ -22,6 +25,8 @@ use pelton_runtime_core::id::TaskManagerId;
 
 const PREFIX: &str = "pelton-taskmanager-";
 const ARTIFACTS_PREFIX: &str = "pelton-artifacts-";
+const LOCAL_STATE_PREFIX: &str = "pelton-local-state-";
+const LOCAL_STATE: &str = "local-state";
 const ARTIFACTS: &str = "artifacts";
 const LOCK: &str = "lock";
 
@@ -39,6 +44,8 @@ pub struct WorkspaceError {
 pub(crate) struct Workspace {
     /// Below `io.tmp.dirs`.
     folders: Vec<Claim>,
+    /// Below `execution.checkpointing.local-backup.dirs`.
+    local_state: Vec<Claim>,
     /// Below `blob.storage.directory`.
     artifacts: Option<Claim>,
 }
@@ -54,6 +61,7 @@ impl Workspace {
     /// Creates the folders and removes those of TaskManagers that are gone.
     pub(crate) fn create(
         tmp_dirs: &[PathBuf],
+        local_state: &[PathBuf],
         artifacts: Option<&Path>,
         id: &TaskManagerId,
     ) -> Result<Self, WorkspaceError> {
@@ -65,12 +73,21 @@ impl Workspace {
         };
         let folders = tmp_dirs.iter().map(|tmp| claim(tmp, PREFIX, "io.tmp.dirs")).collect::<Result<_, _>>()?;
         let artifacts = artifacts.map(|base| claim(base, ARTIFACTS_PREFIX, "blob.storage.directory")).transpose()?;
-        Ok(Self { folders, artifacts })
+        let option = "execution.checkpointing.local-backup.dirs";
+        let local_state = local_state.iter().map(|base| claim(base, LOCAL_STATE_PREFIX, option));
+        let local_state = local_state.collect::<Result<_, _>>()?;
+        Ok(Self { folders, local_state, artifacts })
     }
 
     /// Where programs are kept.
     pub(crate) fn artifacts(&self) -> PathBuf {
         self.artifacts.as_ref().unwrap_or(&self.folders[0]).folder.join(ARTIFACTS)
+    }
+
+    /// Where copies of state are kept.
+    pub(crate) fn local_state(&self) -> Vec<PathBuf> {
+        let folders = if self.local_state.is_empty() { &self.folders[..1] } else { &self.local_state };
+        folders.iter().map(|claim| claim.folder.join(LOCAL_STATE)).collect()
     }
 
     /// The folders in which workers get theirs.
@@ -162,7 +179,7 @@ mod tests {
     use super::*;
 
     fn create(tmp: &Path, id: &str) -> Result<Workspace, WorkspaceError> {
-        Workspace::create(&[tmp.to_owned()], None, &TaskManagerId(id.to_owned()))
+        Workspace::create(&[tmp.to_owned()], &[], None, &TaskManagerId(id.to_owned()))
     }
 
     #[test]
@@ -214,7 +231,8 @@ mod tests {
         let (tmp, blobs) = (base.path().join("tmp"), base.path().join("blobs"));
         let create = |id: &str| {
             let workspace =
-                Workspace::create(std::slice::from_ref(&tmp), Some(&blobs), &TaskManagerId(id.to_owned())).unwrap();
+                Workspace::create(std::slice::from_ref(&tmp), &[], Some(&blobs), &TaskManagerId(id.to_owned()))
+                    .unwrap();
             fs::create_dir_all(workspace.artifacts()).unwrap();
             fs::write(workspace.artifacts().join("program"), "").unwrap();
             workspace

@@ -129,3 +129,55 @@ fn subtasks_that_exchange_nothing_cost_no_result_either_when_one_of_them_fails()
     assert_eq!(state, "FINISHED", "{}", cluster.failure(&job));
     assert_same(&lines(&output), (0..APART).map(|row| row.to_string()).collect());
 }
+
+#[test]
+fn in_the_mode_at_least_once_killed_workers_cost_no_result_either() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let cluster = Cluster::start(options(2, folder.path()).set("execution.checkpointing.mode", "AT_LEAST_ONCE"));
+    let output = folder.path().join("out");
+    let job = submit(&cluster, 2, &output);
+    for _ in 0..2 {
+        await_progress(&output);
+        cluster.workers_of(&job).into_iter().for_each(|worker| signal(worker, 9));
+    }
+    let state = within(Duration::from_secs(90), "the job ends", || {
+        let state = cluster.state(&job);
+        ["FINISHED", "FAILED"].contains(&state.as_str()).then_some(state)
+    });
+    assert_eq!(state, "FINISHED", "{}", cluster.failure(&job));
+    assert_eq!(cluster.get(&format!("/jobs/{job}/checkpoints/config"))["mode"], "at_least_once");
+    let running = lines(&output.join("running"));
+    let expected = (0..KEYS).flat_map(|key| (1..=ROWS / KEYS).map(move |count| format!("{key} {count}")));
+    let missing: Vec<_> = expected.filter(|line| !running.contains_key(line)).take(5).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
+#[test]
+fn a_killed_workers_tasks_begin_from_copies_on_their_host_when_the_directory_has_lost_the_files() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let options = options(2, folder.path())
+        .set("execution.checkpointing.interval", "500 ms")
+        .set("execution.checkpointing.data-inline-threshold", "0 b")
+        .set("execution.state-recovery.from-local", "true");
+    let cluster = Cluster::start(options);
+    let output = folder.path().join("out");
+    let job = submit(&cluster, 2, &output);
+    await_progress(&output);
+    let mut removed = 0;
+    for checkpoint in std::fs::read_dir(folder.path().join("checkpoints").join(&job)).expect("checkpoints").flatten() {
+        for file in std::fs::read_dir(checkpoint.path()).into_iter().flatten().flatten() {
+            if file.path().extension().is_some_and(|extension| extension == "state") {
+                std::fs::remove_file(file.path()).expect("removed");
+                removed += 1;
+            }
+        }
+    }
+    assert!(removed > 0, "state is in files");
+    cluster.workers_of(&job).into_iter().for_each(|worker| signal(worker, 9));
+    let state = within(Duration::from_secs(90), "the job ends", || {
+        let state = cluster.state(&job);
+        ["FINISHED", "FAILED"].contains(&state.as_str()).then_some(state)
+    });
+    assert_eq!(state, "FINISHED", "{}", cluster.failure(&job));
+    assert_exact(&output);
+}

@@ -318,9 +318,17 @@ impl JobMaster {
     pub(super) async fn checkpoint_report(&mut self, report: Report) -> Result<(), BadMessage> {
         let fact = match report {
             Report::CheckpointAcknowledged(acknowledged) => {
-                let Acknowledged { attempt, checkpoint, state, start_delay, alignment, synchronous, asynchronous } =
-                    Acknowledged::from_wire(acknowledged)?;
-                let stats = AckStats { start_delay, alignment, synchronous, asynchronous, ..AckStats::default() };
+                let acknowledged = Acknowledged::from_wire(acknowledged)?;
+                let Acknowledged { attempt, checkpoint, state, .. } = acknowledged;
+                let stats = AckStats {
+                    start_delay: acknowledged.start_delay,
+                    alignment: acknowledged.alignment,
+                    synchronous: acknowledged.synchronous,
+                    asynchronous: acknowledged.asynchronous,
+                    processed_bytes: acknowledged.processed_bytes,
+                    persisted_bytes: acknowledged.persisted_bytes,
+                    unaligned: acknowledged.unaligned,
+                };
                 Fact::Acknowledged { attempt, checkpoint, state, stats }
             }
             Report::CheckpointDeclined(declined) => Fact::Declined {

@@ -9,6 +9,7 @@ use pelton_runtime_core::checkpoint::record::RecordKind;
 use pelton_runtime_core::checkpoint::statistics::{
     CheckpointDetails, CheckpointStatistics, CheckpointSummary, Summary,
 };
+use pelton_runtime_core::config::CheckpointingMode;
 use pelton_runtime_core::element::CheckpointId;
 use pelton_runtime_core::id::JobId;
 use serde_json::{Value, json};
@@ -94,9 +95,13 @@ async fn config(cx: &Context, id: JobId) -> Answered {
     let checkpoints = job.checkpoints.as_deref();
     let settings = checkpoints.map(|checkpoints| &checkpoints.settings);
     let retention = settings.map_or(Retention::NoExternalizedCheckpoints, |settings| settings.retention);
+    let unaligned_after = settings.and_then(|settings| settings.unaligned_after);
     let in_files = checkpoints.is_some_and(|checkpoints| checkpoints.directory.is_some());
     Ok(Answer::ok(json!({
-        "mode": if settings.is_some() { "exactly_once" } else { "at_least_once" },
+        "mode": match settings.map(|settings| settings.mode) {
+            Some(CheckpointingMode::ExactlyOnce) => "exactly_once",
+            Some(CheckpointingMode::AtLeastOnce) | None => "at_least_once",
+        },
         "interval": settings.map_or(i64::MAX, |settings| millis(settings.interval)),
         "timeout": settings.map_or(600_000, |settings| millis(settings.timeout)),
         "min_pause": settings.map_or(0, |settings| millis(settings.min_pause)),
@@ -107,9 +112,9 @@ async fn config(cx: &Context, id: JobId) -> Answered {
         },
         "state_backend": "HashMapStateBackend",
         "checkpoint_storage": if in_files { "FileSystemCheckpointStorage" } else { "JobManagerCheckpointStorage" },
-        "unaligned_checkpoints": false,
+        "unaligned_checkpoints": unaligned_after.is_some(),
         "tolerable_failed_checkpoints": settings.map_or(0, |settings| settings.tolerable_failures),
-        "aligned_checkpoint_timeout": 0,
+        "aligned_checkpoint_timeout": unaligned_after.map_or(0, millis),
         "checkpoints_after_tasks_finish": true,
         "state_changelog_enabled": false,
         "changelog_periodic_materialization_interval": 600_000,

@@ -1,7 +1,7 @@
 //! The file of one subtask: the tables of all its operators, each an Arrow stream with its schema.
 //!
 //! ```text
-//!  header │ table │ table │ … │ index: operator ─► table ─► kind, offset, length │ index length 8 │ checksum
+//!  header │ table │ table │ … │ in flight │ index: operator ─► table ─► kind, offset, length │ index length 8 │ checksum
 //! ```
 //!
 //! Tables begin at multiples of 64 bytes and are read without a copy. The first column of a keyed table is the key
@@ -26,6 +26,7 @@ use bytes::Bytes;
 
 use self::index::{Index, IndexedOperator, IndexedTable, TableKind};
 use super::envelope::{self, Damage, Kind};
+use super::in_flight::{self, InFlight, ReadError};
 use super::snapshot::{KeyedTable, OperatorSnapshot, OperatorTable};
 use crate::failure::{Classify, FailureClass};
 use crate::id::OperatorId;
@@ -48,6 +49,9 @@ pub enum StateFileError {
         /// Why.
         source: ArrowError,
     },
+    /// What is in flight cannot be written.
+    #[error("records in flight cannot be written")]
+    InFlight(#[source] ArrowError),
     /// The bytes are not those of a state file, or not the ones that were written.
     #[error("the state file `{file}` {damage}")]
     Damaged {
@@ -68,13 +72,21 @@ pub enum StateFileError {
         /// Why.
         source: ArrowError,
     },
+    /// What was in flight, in a file whose checksum matches, cannot be read.
+    #[error("records in flight in the state file `{file}` cannot be read")]
+    UnreadableInFlight {
+        /// The file.
+        file: String,
+        /// Why.
+        source: ArrowError,
+    },
 }
 
 impl Classify for StateFileError {
     fn class(&self) -> FailureClass {
         match self {
-            Self::Unwritable { .. } => FailureClass::System,
-            Self::Damaged { .. } | Self::Unreadable { .. } => FailureClass::Corrupt,
+            Self::Unwritable { .. } | Self::InFlight(_) => FailureClass::System,
+            Self::Damaged { .. } | Self::Unreadable { .. } | Self::UnreadableInFlight { .. } => FailureClass::Corrupt,
         }
     }
 }
@@ -85,7 +97,19 @@ impl Classify for StateFileError {
 ///
 /// When a table's key groups are not as many as its rows, or Arrow cannot write it.
 pub fn encode(operators: &[(OperatorId, OperatorSnapshot)]) -> Result<Option<Vec<u8>>, StateFileError> {
-    if operators.iter().all(|(_, snapshot)| snapshot.is_empty()) {
+    encode_with(operators, &InFlight::default())
+}
+
+/// The bytes of a file with the state of these operators and what was in flight towards them; none if there is nothing.
+///
+/// # Errors
+///
+/// As of [`encode`].
+pub fn encode_with(
+    operators: &[(OperatorId, OperatorSnapshot)],
+    in_flight: &InFlight,
+) -> Result<Option<Vec<u8>>, StateFileError> {
+    if operators.iter().all(|(_, snapshot)| snapshot.is_empty()) && in_flight.is_empty() {
         return Ok(None);
     }
     let mut file = envelope::begin(&KIND);
@@ -105,6 +129,9 @@ pub fn encode(operators: &[(OperatorId, OperatorSnapshot)]) -> Result<Option<Vec
         }
         index.operators.push(IndexedOperator::new(*id, tables));
     }
+    if !in_flight.is_empty() {
+        index.in_flight = Some(in_flight::append(&mut file, in_flight).map_err(StateFileError::InFlight)?);
+    }
     index.append_to(&mut file);
     Ok(Some(envelope::seal(file)))
 }
@@ -113,8 +140,25 @@ pub fn encode(operators: &[(OperatorId, OperatorSnapshot)]) -> Result<Option<Vec
 ///
 /// # Errors
 ///
-/// When the bytes are not a state file's, not complete or not the written ones.
+/// When the bytes are not a state file's, not complete or not the written ones, or something was in flight.
 pub fn decode(file: &str, bytes: &Bytes) -> Result<Vec<(OperatorId, OperatorSnapshot)>, StateFileError> {
+    let (operators, in_flight) = decode_with(file, bytes)?;
+    if in_flight.is_empty() {
+        return Ok(operators);
+    }
+    let damage = Damage::Malformed("it has records in flight where none can be".to_owned());
+    Err(StateFileError::Damaged { file: file.to_owned(), damage })
+}
+
+/// The state in these bytes of `file`, and what was in flight.
+///
+/// # Errors
+///
+/// When the bytes are not a state file's, not complete or not the written ones.
+pub fn decode_with(
+    file: &str,
+    bytes: &Bytes,
+) -> Result<(Vec<(OperatorId, OperatorSnapshot)>, InFlight), StateFileError> {
     let damaged = |damage| StateFileError::Damaged { file: file.to_owned(), damage };
     let body = envelope::open(&KIND, bytes).map_err(damaged)?;
     let index = Index::read(&body).map_err(damaged)?;
@@ -148,7 +192,12 @@ pub fn decode(file: &str, bytes: &Bytes) -> Result<Vec<(OperatorId, OperatorSnap
         refuse_repeated_names(&snapshot).map_err(damaged)?;
         operators.push((id, snapshot));
     }
-    Ok(operators)
+    let in_flight = index.in_flight.map_or_else(|| Ok(InFlight::default()), |index| in_flight::read(&body, index));
+    let in_flight = in_flight.map_err(|error| match error {
+        ReadError::Damage(damage) => damaged(damage),
+        ReadError::Arrow(source) => StateFileError::UnreadableInFlight { file: file.to_owned(), source },
+    })?;
+    Ok((operators, in_flight))
 }
 
 /// A table of a state file, without its rows.

@@ -32,6 +32,8 @@ pub struct AckStats {
     pub processed_bytes: u64,
     /// Bytes in flight that were stored; only of unaligned checkpoints.
     pub persisted_bytes: u64,
+    /// Its barrier was one that overtakes records.
+    pub unaligned: bool,
 }
 
 /// A subtask that has acknowledged.

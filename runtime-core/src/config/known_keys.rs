@@ -190,7 +190,7 @@ mod tests {
         assert_eq!(reason("blob.server.port"), ARTIFACTS);
         assert_eq!(reason("metrics.reporter.prom.port"), NOT_YET);
         assert_eq!(reason("s3.access-key"), NOT_YET);
-        assert_eq!(reason("execution.checkpointing.unaligned.enabled"), NOT_YET);
+        assert_eq!(reason("execution.checkpointing.unaligned.forced"), NOT_YET);
         assert!(matches!(classify("execution.buffer-timeout"), Key::OldName(_)));
         assert!(matches!(classify("rest.port"), Key::Option(_)));
         assert!(matches!(classify("rest.bort"), Key::Unknown));

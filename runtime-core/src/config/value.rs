@@ -196,9 +196,16 @@ value!(
 pub enum CheckpointingMode {
     /// Every record counts once.
     ExactlyOnce,
+    /// Every record counts, and some may count again after a restart.
+    AtLeastOnce,
 }
 
-named_values!(CheckpointingMode, "`EXACTLY_ONCE` (`AT_LEAST_ONCE` is not supported yet)", ExactlyOnce = "EXACTLY_ONCE");
+named_values!(
+    CheckpointingMode,
+    "one of `EXACTLY_ONCE` and `AT_LEAST_ONCE`",
+    ExactlyOnce = "EXACTLY_ONCE",
+    AtLeastOnce = "AT_LEAST_ONCE"
+);
 
 /// Which checkpoints stay when their job is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

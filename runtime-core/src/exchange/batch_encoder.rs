@@ -9,15 +9,14 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions};
-use arrow::datatypes::{ByteViewType, DataType, SchemaRef};
+use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 use arrow::ipc::MetadataVersion;
 use arrow::ipc::writer::{IpcWriteOptions, StreamEncoder};
 
 use super::error::EncodeError;
 use super::frame::{FLAG_CONTINUED, FLAG_KINDS, FLAG_SCHEMA, FLAG_TIMESTAMPS, FrameKind, OutgoingFrame};
-use crate::element::StreamBatch;
+use crate::element::{StreamBatch, compact_views};
 
 /// What the parts of a batch's body are aligned to: enough for every type that Arrow has.
 pub(super) const ALIGNMENT: usize = 16;
@@ -85,25 +84,4 @@ impl BatchEncoder {
         }
         Ok(frame.finish(FrameKind::Batch, flags, channel, rows))
     }
-}
-
-/// Copies view columns that keep far more bytes alive than they show: all of those would travel.
-fn compact_views(records: &RecordBatch) -> Result<std::borrow::Cow<'_, RecordBatch>, ArrowError> {
-    let is_view = |column: &ArrayRef| matches!(column.data_type(), DataType::Utf8View | DataType::BinaryView);
-    if !records.columns().iter().any(is_view) {
-        return Ok(std::borrow::Cow::Borrowed(records));
-    }
-    let columns = records.columns().iter().map(|column| match column.data_type() {
-        DataType::Utf8View => compact_view::<arrow::datatypes::StringViewType>(column),
-        DataType::BinaryView => compact_view::<arrow::datatypes::BinaryViewType>(column),
-        _ => Arc::clone(column),
-    });
-    let options = RecordBatchOptions::new().with_row_count(Some(records.num_rows()));
-    RecordBatch::try_new_with_options(records.schema(), columns.collect(), &options).map(std::borrow::Cow::Owned)
-}
-
-fn compact_view<T: ByteViewType>(column: &ArrayRef) -> ArrayRef {
-    let views = column.as_byte_view::<T>();
-    let kept: usize = views.data_buffers().iter().map(arrow::buffer::Buffer::len).sum();
-    if kept > 2 * views.total_buffer_bytes_used() { Arc::new(views.gc()) } else { Arc::clone(column) }
 }

@@ -2,7 +2,9 @@
 //!
 //! Credit is counted in bytes of frame bodies, which both sides know exactly. Records, watermarks and the like may be
 //! sent while credit is above zero, so the last frame may overdraw it. Barriers and the end of input need none, so that
-//! they never wait for a slow consumer; they are few. The receiver returns credit when a quarter of the capacity has
+//! they never wait for a slow consumer; they are few. What is ahead of a barrier that overtakes it at the receiver goes
+//! without credit too, and the sender counts it until credit has come for it, so that a channel holds no more than
+//! otherwise, only more of it at the receiver. The receiver returns credit when a quarter of the capacity has
 //! been consumed; as less than that is never enough to use up all credit, the sender is never stuck.
 
 use crate::element::CONTROL_ELEMENT_BYTES;
@@ -28,6 +30,11 @@ impl SendCredit {
 
     pub(super) fn spend(&mut self, cost_bytes: usize) {
         self.bytes = self.bytes.saturating_sub(i64::try_from(cost_bytes).unwrap_or(i64::MAX));
+    }
+
+    /// How much was sent without credit and has not been returned.
+    pub(super) fn overdraft_bytes(self) -> usize {
+        usize::try_from(self.bytes.saturating_neg().max(0)).unwrap_or(usize::MAX)
     }
 
     /// Whether elements that need no credit may go.

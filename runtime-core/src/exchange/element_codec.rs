@@ -5,7 +5,7 @@ use super::batch_encoder::BatchEncoder;
 use super::error::{EncodeError, ProtocolError};
 use super::fields::Fields;
 use super::frame::{FrameKind, IncomingFrame, OutgoingFrame};
-use crate::element::{CheckpointBarrier, CheckpointId, LatencyMarker, StreamElement};
+use crate::element::{BarrierMode, CheckpointBarrier, CheckpointId, LatencyMarker, StreamElement};
 
 /// Appends the frames for `element` to `frames`.
 pub(super) fn encode(
@@ -20,8 +20,9 @@ pub(super) fn encode(
         StreamElement::Watermark(time) => OutgoingFrame::short(FrameKind::Watermark, channel, &time.to_le_bytes()),
         StreamElement::Idle => OutgoingFrame::short(FrameKind::Idle, channel, &[]),
         StreamElement::Barrier(barrier) => {
-            let CheckpointBarrier { checkpoint: CheckpointId(checkpoint), triggered_at } = barrier;
-            let body = [checkpoint.to_le_bytes(), triggered_at.to_le_bytes()].concat();
+            let CheckpointBarrier { checkpoint: CheckpointId(checkpoint), triggered_at, mode } = barrier;
+            let body =
+                [checkpoint.to_le_bytes(), triggered_at.to_le_bytes(), overtakes_at(*mode).to_le_bytes()].concat();
             OutgoingFrame::short(FrameKind::Barrier, channel, &body)
         }
         StreamElement::LatencyMarker(marker) => {
@@ -48,6 +49,7 @@ pub(super) fn decode(decoder: &mut BatchDecoder, frame: IncomingFrame) -> Result
         FrameKind::Barrier => StreamElement::Barrier(CheckpointBarrier {
             checkpoint: CheckpointId(fields.u64()?),
             triggered_at: fields.i64()?,
+            mode: mode_of(fields.i64()?),
         }),
         FrameKind::LatencyMarker => StreamElement::LatencyMarker(LatencyMarker {
             created_at: fields.i64()?,
@@ -59,6 +61,23 @@ pub(super) fn decode(decoder: &mut BatchDecoder, frame: IncomingFrame) -> Result
     };
     fields.end()?;
     Ok(element)
+}
+
+/// When a barrier overtakes: never is the end of time, and at once is the beginning of it.
+fn overtakes_at(mode: BarrierMode) -> i64 {
+    match mode {
+        BarrierMode::Aligned => i64::MAX,
+        BarrierMode::AlignedUntil(at) => at.clamp(i64::MIN + 1, i64::MAX - 1),
+        BarrierMode::Unaligned => i64::MIN,
+    }
+}
+
+fn mode_of(overtakes_at: i64) -> BarrierMode {
+    match overtakes_at {
+        i64::MAX => BarrierMode::Aligned,
+        i64::MIN => BarrierMode::Unaligned,
+        at => BarrierMode::AlignedUntil(at),
+    }
 }
 
 #[cfg(test)]

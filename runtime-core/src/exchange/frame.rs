@@ -108,6 +108,9 @@ pub(super) const FLAG_KINDS: u8 = 4;
 /// The batch is the rest of one that was too long for a frame; the credit of its beginning counts.
 pub(super) const FLAG_CONTINUED: u8 = 8;
 
+/// A barrier that comes after it overtakes at the reader: it is sent without credit.
+pub(super) const FLAG_AHEAD: u8 = 16;
+
 /// What stands before every body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct FrameHeader {
@@ -135,8 +138,11 @@ impl FrameHeader {
         let word = |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
         let kind = FrameKind::of(bytes[4]).ok_or(ProtocolError::UnknownKind(bytes[4]))?;
         let flags = bytes[5];
-        let known =
-            if kind == FrameKind::Batch { FLAG_SCHEMA | FLAG_TIMESTAMPS | FLAG_KINDS | FLAG_CONTINUED } else { 0 };
+        let known = match kind {
+            FrameKind::Batch => FLAG_SCHEMA | FLAG_TIMESTAMPS | FLAG_KINDS | FLAG_CONTINUED | FLAG_AHEAD,
+            FrameKind::Watermark | FrameKind::Idle | FrameKind::LatencyMarker | FrameKind::Barrier => FLAG_AHEAD,
+            _ => 0,
+        };
         if flags & !known != 0 || bytes[6..8] != [0, 0] {
             return Err(ProtocolError::ReservedBits);
         }
@@ -224,6 +230,11 @@ impl OutgoingFrame {
         let header = FrameHeader { kind, flags, channel, rows, body_bytes: self.body_bytes() };
         self.copied[..HEADER_BYTES].copy_from_slice(&header.encode());
         self
+    }
+
+    /// Says that the finished frame needs no credit.
+    pub(super) fn mark_ahead(&mut self) {
+        self.copied[5] |= FLAG_AHEAD;
     }
 
     /// Length of the body.

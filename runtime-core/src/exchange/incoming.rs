@@ -12,7 +12,7 @@ use super::credit::{ReceiveCredit, cost_bytes};
 use super::element_codec;
 use super::error::{ChannelRefusal, ExchangeError, HandshakeError, ProtocolError};
 use super::fields::Fields;
-use super::frame::{FLAG_CONTINUED, FrameKind, HEADER_BYTES, IncomingFrame, OutgoingFrame};
+use super::frame::{FLAG_AHEAD, FLAG_CONTINUED, FrameKind, HEADER_BYTES, IncomingFrame, OutgoingFrame};
 use super::frame_reader::FrameReader;
 use super::handshake::{MAX_HANDSHAKE_BYTES, refused};
 use super::input_queue::{ChannelWriter, Pushed};
@@ -212,8 +212,8 @@ impl IncomingConnection {
         let cost = cost_bytes(frame.body.len());
         {
             let mut credit = channel.account.credit.lock();
-            let needs_none =
-                matches!(kind, FrameKind::Barrier | FrameKind::EndOfInput) || frame.header.flags & FLAG_CONTINUED != 0;
+            let needs_none = matches!(kind, FrameKind::Barrier | FrameKind::EndOfInput)
+                || frame.header.flags & (FLAG_CONTINUED | FLAG_AHEAD) != 0;
             if !needs_none && !credit.has_credit() {
                 return Err(ProtocolError::NoCredit(number));
             }

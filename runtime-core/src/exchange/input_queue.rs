@@ -11,14 +11,20 @@
 //! holds at most its capacity and one step's output. A blocked channel keeps its elements and is not polled, which is
 //! how barriers are aligned. Elements of one channel never overtake each other.
 //!
+//! A barrier that may overtake what is queued keeps its place and is announced to the reader besides, on channels that let
+//! it. The reader then has what is in flight recorded, from what it has taken to the barrier of each channel.
+//!
 //! A remote channel is written by the network's receiving side; its `on_consumed` hook hands the bytes back as credit.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
 
 use parking_lot::Mutex;
 
-use crate::element::StreamElement;
+use super::recording::{Begun, Recording};
+use crate::element::{BarrierMode, CheckpointBarrier, CheckpointId, StreamElement};
 use crate::operator::TaskWaker;
 
 /// Index of a channel in its queue.
@@ -52,6 +58,8 @@ struct Shared {
     /// Wakes the reading task.
     reader: TaskWaker,
     capacity_bytes: usize,
+    /// Set while barriers are announced, so that a reader without any takes no lock.
+    has_announced: AtomicBool,
 }
 
 struct State {
@@ -61,6 +69,10 @@ struct State {
     /// The reader found nothing and waits to be woken.
     reader_waits: bool,
     closed: bool,
+    /// Barriers that the reader has not been told of.
+    announced: Vec<(ChannelIndex, CheckpointBarrier)>,
+    /// What is in flight at a checkpoint that is being taken.
+    recording: Option<Recording>,
 }
 
 #[derive(Default)]
@@ -69,6 +81,10 @@ struct Channel {
     bytes: usize,
     blocked: bool,
     listed: bool,
+    /// Barriers may overtake what it holds.
+    overtaken: bool,
+    newest_barrier: Option<CheckpointId>,
+    ended: bool,
     /// Wakes the writer, when it waits for room.
     writer: Option<TaskWaker>,
     on_consumed: Option<OnConsumed>,
@@ -78,8 +94,63 @@ impl InputQueue {
     /// A queue of `channels` channels with `capacity_bytes` each, whose reader is woken by `reader`.
     pub fn new(channels: usize, capacity_bytes: usize, reader: TaskWaker) -> Self {
         let channels = std::iter::repeat_with(Channel::default).take(channels).collect();
-        let state = State { channels, ready: VecDeque::new(), reader_waits: false, closed: false };
-        Self { shared: Arc::new(Shared { state: Mutex::new(state), reader, capacity_bytes }) }
+        let state = State {
+            channels,
+            ready: VecDeque::new(),
+            reader_waits: false,
+            closed: false,
+            announced: Vec::new(),
+            recording: None,
+        };
+        let has_announced = AtomicBool::new(false);
+        Self { shared: Arc::new(Shared { state: Mutex::new(state), reader, capacity_bytes, has_announced }) }
+    }
+
+    /// Barriers may overtake what `channel` holds, from now on.
+    pub fn let_overtake(&self, channel: ChannelIndex) {
+        self.shared.state.lock().channels[channel].overtaken = true;
+    }
+
+    /// Whether barriers that may overtake have come that the reader has not been told of.
+    pub fn has_announced(&self) -> bool {
+        self.shared.has_announced.load(Ordering::Acquire)
+    }
+
+    /// Those barriers, and the channels they came on.
+    pub fn take_announced(&self) -> Vec<(ChannelIndex, CheckpointBarrier)> {
+        let mut state = self.shared.state.lock();
+        self.shared.has_announced.store(false, Ordering::Release);
+        std::mem::take(&mut state.announced)
+    }
+
+    /// Records what is in flight at `checkpoint`, in place of an older one: on every channel what is queued before its
+    /// barrier, and what arrives until it. The reader is woken when all of it is there.
+    pub fn record(&self, checkpoint: CheckpointId) {
+        let mut guard = self.shared.state.lock();
+        let state = &mut *guard;
+        let channels = state.channels.iter().map(|channel| Begun {
+            queued: &channel.elements,
+            newest_barrier: channel.newest_barrier,
+            ended: channel.ended,
+        });
+        state.recording = Some(Recording::begin(checkpoint, channels));
+    }
+
+    /// What was in flight, by channel; batches and watermarks only. Empty when nothing of this checkpoint is recorded.
+    pub fn recorded(&self, checkpoint: CheckpointId) -> Poll<Vec<Vec<StreamElement>>> {
+        let mut state = self.shared.state.lock();
+        match state.recording.take_if(|recording| recording.checkpoint == checkpoint && recording.is_complete()) {
+            Some(recording) => Poll::Ready(recording.into_elements()),
+            None if state.recording.as_ref().is_some_and(|recording| recording.checkpoint == checkpoint) => {
+                Poll::Pending
+            }
+            None => Poll::Ready(Vec::new()),
+        }
+    }
+
+    /// Records nothing for `checkpoint` any more.
+    pub fn forget_recording(&self, checkpoint: CheckpointId) {
+        drop(self.shared.state.lock().recording.take_if(|recording| recording.checkpoint == checkpoint));
     }
 
     /// The writing end of `channel`; a channel has one writer.
@@ -160,6 +231,8 @@ impl Drop for InputQueue {
             let mut state = self.shared.state.lock();
             state.closed = true;
             state.ready.clear();
+            state.announced.clear();
+            state.recording = None;
             state.channels.iter_mut().map(std::mem::take).collect()
         };
         for channel in channels {
@@ -190,13 +263,28 @@ impl ChannelWriter {
                 return Pushed::Dropped;
             }
             let channel = &mut state.channels[self.channel];
+            let mut urgent =
+                state.recording.as_mut().is_some_and(|recording| recording.arrived(self.channel, &element));
+            match &element {
+                StreamElement::Barrier(barrier) => {
+                    channel.newest_barrier = channel.newest_barrier.max(Some(barrier.checkpoint));
+                    if channel.overtaken && barrier.mode != BarrierMode::Aligned {
+                        state.announced.push((self.channel, barrier.clone()));
+                        self.shared.has_announced.store(true, Ordering::Release);
+                        urgent = true;
+                    }
+                }
+                StreamElement::EndOfInput => channel.ended = true,
+                _ => {}
+            }
             channel.elements.push_back((element, bytes));
             channel.bytes += bytes;
             if !channel.blocked && !channel.listed {
                 channel.listed = true;
                 state.ready.push_back(self.channel);
             }
-            std::mem::take(&mut state.reader_waits)
+            // A reader that waits for room downstream must see a barrier all the same.
+            std::mem::take(&mut state.reader_waits) || urgent
         };
         if wake {
             self.shared.reader.wake();
@@ -303,6 +391,48 @@ mod tests {
         assert_eq!(woken.load(Ordering::SeqCst), 0);
         assert!(queue.poll().is_some());
         assert_eq!(woken.load(Ordering::SeqCst), 1);
+    }
+
+    fn barrier(checkpoint: u64, mode: BarrierMode) -> StreamElement {
+        StreamElement::Barrier(CheckpointBarrier { checkpoint: CheckpointId(checkpoint), triggered_at: 0, mode })
+    }
+
+    #[test]
+    fn what_is_in_flight_is_what_lies_before_the_barrier_of_each_channel() {
+        let (waker, woken) = counting_waker();
+        let queue = InputQueue::new(4, 1000, waker);
+        (0..4).for_each(|channel| queue.let_overtake(channel));
+        let writers: Vec<_> = (0..4).map(|channel| queue.writer(channel)).collect();
+        let push = |channel: usize, time| writers[channel].push(StreamElement::Watermark(time));
+        // The barrier is taken from channel 0, queued in 1, missing in 2, and 3 ends.
+        writers[0].push(barrier(5, BarrierMode::Aligned));
+        assert!(!queue.has_announced());
+        assert!(queue.poll().is_some());
+        (0..4).for_each(|channel| push(channel, channel as i64 + 1));
+        writers[1].push(barrier(5, BarrierMode::Unaligned));
+        assert!(woken.load(Ordering::SeqCst) > 0, "whatever the reader waits for");
+        let announced = queue.take_announced();
+        assert_eq!(announced.iter().map(|(channel, _)| *channel).collect::<Vec<_>>(), [1]);
+        push(1, 20);
+        queue.record(CheckpointId(5));
+        push(2, 30);
+        push(3, 40);
+        writers[3].push(StreamElement::EndOfInput);
+        assert!(queue.recorded(CheckpointId(5)).is_pending());
+        // What is taken meanwhile was in flight all the same.
+        while queue.poll().is_some() {}
+        writers[2].push(barrier(5, BarrierMode::Unaligned));
+        push(2, 31);
+        let Poll::Ready(recorded) = queue.recorded(CheckpointId(5)) else { panic!("every barrier is there") };
+        let times = |elements: &Vec<StreamElement>| -> Vec<i64> {
+            let time = |element: &StreamElement| match element {
+                StreamElement::Watermark(time) => *time,
+                other => panic!("unexpected {other:?}"),
+            };
+            elements.iter().map(time).collect()
+        };
+        assert_eq!(recorded.iter().map(times).collect::<Vec<_>>(), [vec![], vec![2], vec![3, 30], vec![4, 40]]);
+        assert!(matches!(queue.recorded(CheckpointId(5)), Poll::Ready(nothing) if nothing.is_empty()));
     }
 
     #[test]

@@ -29,7 +29,7 @@ use super::frame::{FrameKind, HEADER_BYTES, OutgoingFrame};
 use super::network::SendHalf;
 use super::outbox::{ChannelNumber, Outbox, Work};
 use super::transmit::Transmit;
-use crate::element::StreamElement;
+use crate::element::{CheckpointId, StreamElement};
 use crate::operator::TaskWaker;
 
 /// Encoded bytes to have at hand for one write.
@@ -100,6 +100,10 @@ impl Link {
         self.change(|outbox| outbox.push(channel, element, bytes));
     }
 
+    pub(super) fn hurry(&self, channel: ChannelNumber, checkpoint: CheckpointId) {
+        self.change(|outbox| outbox.hurry(channel, checkpoint));
+    }
+
     pub(super) fn has_room(&self, channel: ChannelNumber, writer: &TaskWaker) -> bool {
         self.outbox.lock().has_room(channel, writer)
     }
@@ -122,7 +126,11 @@ impl Link {
     }
 
     pub(super) fn grant(&self, channel: ChannelNumber, bytes: u64) {
-        self.change(|outbox| outbox.grant(channel, bytes));
+        let mut writer = None;
+        self.change(|outbox| writer = outbox.grant(channel, bytes));
+        if let Some(writer) = writer {
+            writer.wake();
+        }
     }
 
     pub(super) fn delivered(&self, channel: ChannelNumber) {
@@ -265,9 +273,12 @@ impl Link {
                 Work::Close { channel } => {
                     transmit.add(OutgoingFrame::short(FrameKind::Close, channel, &[]));
                 }
-                Work::Element { channel, id, element, mut encoder } => {
+                Work::Element { channel, id, element, ahead, mut encoder } => {
                     element_codec::encode(&mut encoder, channel, &element, self.max_body_bytes, &mut frames)
                         .map_err(|source| ExchangeError::Encode { channel: id, source })?;
+                    if ahead {
+                        frames.iter_mut().for_each(OutgoingFrame::mark_ahead);
+                    }
                     let cost = frames.iter().map(|frame| cost_bytes(frame.bytes() - HEADER_BYTES)).sum();
                     frames.drain(..).for_each(|frame| transmit.add(frame));
                     settled = Some((channel, cost, encoder));

@@ -8,7 +8,9 @@
 //! ```
 //!
 //! Urgent frames go first. A channel without credit keeps its elements and holds nobody up; barriers and the end of
-//! input go without credit, when it is their turn in their channel. No I/O and no encoding happens here.
+//! input go without credit, when it is their turn in their channel. What is ahead of a barrier that hurries goes without
+//! credit as well, so that the barrier can overtake it in the reader's queue; until credit has come for that, it counts
+//! as if it still waited here. No I/O and no encoding happens here.
 //!
 //! Invariant: a channel is in `ready` exactly when its first item may go and none of its items is being encoded, so
 //! that the items of a channel are encoded one after the other.
@@ -20,7 +22,7 @@ use super::channel::ChannelId;
 use super::credit::SendCredit;
 use super::error::ExchangeError;
 use super::frame::OutgoingFrame;
-use crate::element::StreamElement;
+use crate::element::{BarrierMode, CheckpointId, StreamElement};
 use crate::operator::TaskWaker;
 
 /// Number of a channel on its connection.
@@ -31,7 +33,14 @@ pub(super) enum Work {
     /// A frame that is encoded already.
     Urgent(OutgoingFrame),
     /// An element, with the encoder of its channel, which must come back in [`Outbox::settle`].
-    Element { channel: ChannelNumber, id: ChannelId, element: StreamElement, encoder: Box<BatchEncoder> },
+    Element {
+        channel: ChannelNumber,
+        id: ChannelId,
+        element: StreamElement,
+        /// It goes without credit.
+        ahead: bool,
+        encoder: Box<BatchEncoder>,
+    },
     /// The channel's last frame.
     Close { channel: ChannelNumber },
 }
@@ -58,6 +67,10 @@ struct Channel {
     items: VecDeque<(Item, usize)>,
     bytes: usize,
     credit: SendCredit,
+    /// So many of the first items go without credit.
+    ahead: usize,
+    /// Something went without, and credit has not come for all of it.
+    overdrawn: bool,
     stage: Stage,
     ready: bool,
     /// Absent while an element is being encoded.
@@ -90,11 +103,17 @@ impl Channel {
             && match self.items.front() {
                 None => false,
                 Some((Item::Close, _)) => true,
+                Some((Item::Element(_), _)) if self.ahead > 0 => self.credit.is_open(),
                 Some((Item::Element(StreamElement::Barrier(_) | StreamElement::EndOfInput), _)) => {
                     self.credit.is_open()
                 }
                 Some((Item::Element(_), _)) => self.credit.has_credit(),
             }
+    }
+
+    fn has_room(&self) -> bool {
+        let ahead = if self.overdrawn { self.credit.overdraft_bytes() } else { 0 };
+        self.bytes.saturating_add(ahead) < self.capacity_bytes
     }
 }
 
@@ -114,6 +133,8 @@ impl Outbox {
             items: VecDeque::new(),
             bytes: 0,
             credit: SendCredit::default(),
+            ahead: 0,
+            overdrawn: false,
             stage: Stage::Writing,
             ready: false,
             encoder: Some(Box::default()),
@@ -141,9 +162,25 @@ impl Outbox {
     /// Whether the writer may make more; it is woken when that changes.
     pub(super) fn has_room(&mut self, number: ChannelNumber, writer: &TaskWaker) -> bool {
         let Some(channel) = self.channels.get_mut(&number) else { return true };
-        let room = channel.bytes < channel.capacity_bytes;
+        let room = channel.has_room();
         channel.writer = (!room).then(|| writer.clone());
         room
+    }
+
+    /// The barrier of `checkpoint`, if it still waits, and all before it go without credit, and it overtakes there.
+    pub(super) fn hurry(&mut self, number: ChannelNumber, checkpoint: CheckpointId) {
+        let Some(channel) = self.channels.get_mut(&number) else { return };
+        let found = channel.items.iter_mut().enumerate().rev().find_map(|(index, (item, _))| match item {
+            Item::Element(StreamElement::Barrier(barrier)) if barrier.checkpoint == checkpoint => {
+                Some((index, barrier))
+            }
+            _ => None,
+        });
+        if let Some((index, barrier)) = found {
+            barrier.mode = BarrierMode::Unaligned;
+            channel.ahead = channel.ahead.max(index + 1);
+            self.list(number);
+        }
     }
 
     /// Whether the receiver has everything including the end of input; the writer is woken when that changes. A channel
@@ -163,6 +200,7 @@ impl Outbox {
             Stage::Writing => {
                 self.queued_bytes -= channel.bytes;
                 channel.items.clear();
+                channel.ahead = 0;
                 channel.bytes = 0;
                 channel.stage = Stage::Closing;
                 channel.items.push_back((Item::Close, 0));
@@ -174,12 +212,15 @@ impl Outbox {
         }
     }
 
-    /// The receiver gave credit; a channel that is gone needs none.
-    pub(super) fn grant(&mut self, number: ChannelNumber, bytes: u64) {
-        if let Some(channel) = self.channels.get_mut(&number) {
-            channel.credit.grant(bytes);
-            self.list(number);
-        }
+    /// The receiver gave credit; a channel that is gone needs none. Answers with whom to wake as there is room now.
+    pub(super) fn grant(&mut self, number: ChannelNumber, bytes: u64) -> Option<TaskWaker> {
+        let channel = self.channels.get_mut(&number)?;
+        channel.credit.grant(bytes);
+        let waits = channel.overdrawn && channel.stage == Stage::Writing;
+        channel.overdrawn &= channel.credit.overdraft_bytes() > 0;
+        let writer = if waits && channel.has_room() { channel.writer.take() } else { None };
+        self.list(number);
+        writer
     }
 
     /// The receiver has the end of input. Answers with whom to wake.
@@ -228,10 +269,13 @@ impl Outbox {
                 self.channels.remove(&number);
                 return Some((Work::Close { channel: number }, None));
             };
+            let ahead = channel.ahead > 0;
+            channel.ahead = channel.ahead.saturating_sub(1);
+            channel.overdrawn |= ahead;
             let writes = channel.stage == Stage::Writing;
-            let writer = if writes && channel.bytes < channel.capacity_bytes { channel.writer.take() } else { None };
+            let writer = if writes && channel.has_room() { channel.writer.take() } else { None };
             let Some(encoder) = channel.encoder.take() else { continue };
-            return Some((Work::Element { channel: number, id: channel.id, element, encoder }, writer));
+            return Some((Work::Element { channel: number, id: channel.id, element, ahead, encoder }, writer));
         }
         None
     }
@@ -240,6 +284,7 @@ impl Outbox {
     pub(super) fn settle(&mut self, number: ChannelNumber, cost_bytes: usize, encoder: Box<BatchEncoder>) {
         if let Some(channel) = self.channels.get_mut(&number) {
             channel.credit.spend(cost_bytes);
+            channel.overdrawn &= channel.credit.overdraft_bytes() > 0;
             channel.encoder = Some(encoder);
             self.list(number);
         }

@@ -6,7 +6,7 @@ use super::ElementWriter;
 use super::channel::ChannelId;
 use super::link::Link;
 use super::outbox::ChannelNumber;
-use crate::element::StreamElement;
+use crate::element::{CheckpointId, StreamElement};
 use crate::operator::TaskWaker;
 
 /// Writes to a channel of another worker.
@@ -49,6 +49,10 @@ impl ElementWriter for RemoteWriter {
             }
             element => self.link.push(self.number, element, bytes),
         }
+    }
+
+    fn hurry(&self, checkpoint: CheckpointId) {
+        self.link.hurry(self.number, checkpoint);
     }
 
     fn has_room(&self, writer: &TaskWaker) -> bool {

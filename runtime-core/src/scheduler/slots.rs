@@ -5,9 +5,10 @@
 //!
 //! Invariants: the slots granted on a TaskManager never exceed the slots it has; a job gets all the slots it asked
 //! for or none, so that two jobs never wait for each other's half; needs are served in the order in which they
-//! arose, and a need that does not fit does not hold up a smaller one behind it.
+//! arose, and a need that does not fit does not hold up a smaller one behind it; a job that lost slots gets them from
+//! the same TaskManager again if it can, as copies of its state may lie there.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use crate::id::{JobId, TaskManagerId};
 
@@ -43,12 +44,17 @@ pub struct SlotSupply {
 #[error("TaskManager `{0}` is registered already")]
 pub struct AlreadyRegistered(pub TaskManagerId);
 
+/// How many releases are remembered: those of jobs that are over are among them.
+const RELEASES_MAX: usize = 1024;
+
 /// Slots, needs and grants.
 #[derive(Debug, Default)]
 pub struct SlotMatching {
     task_managers: BTreeMap<TaskManagerId, Supply>,
     needs: BTreeMap<u64, Need>,
     next_need: u64,
+    /// Where jobs had slots, the latest last.
+    released: VecDeque<(JobId, TaskManagerId)>,
 }
 
 #[derive(Debug)]
@@ -119,6 +125,10 @@ impl SlotMatching {
             if *granted == 0 {
                 supply.granted.remove(&job);
             }
+            self.released.push_back((job, task_manager.clone()));
+            if self.released.len() > RELEASES_MAX {
+                self.released.pop_front();
+            }
         }
     }
 
@@ -160,7 +170,7 @@ impl SlotMatching {
         let (job, mut missing) = (need.job, need.slots);
         let mut slots = Vec::new();
         while missing > 0 {
-            let id = self.best_for(missing)?;
+            let id = self.left_by(job).or_else(|| self.best_for(missing))?;
             let supply = self.task_managers.get_mut(&id)?;
             let taken = supply.free().min(missing);
             *supply.granted.entry(job).or_default() += taken;
@@ -169,6 +179,13 @@ impl SlotMatching {
         }
         self.needs.remove(&place);
         Some(Grant { job, slots })
+    }
+
+    /// The TaskManager that the job had slots on lately, if it has some that are free.
+    fn left_by(&mut self, job: JobId) -> Option<TaskManagerId> {
+        let is_free = |id: &TaskManagerId| self.task_managers.get(id).is_some_and(|supply| supply.free() > 0);
+        let place = self.released.iter().rposition(|(by, id)| *by == job && is_free(id))?;
+        self.released.remove(place).map(|(_, id)| id)
     }
 
     /// The TaskManager to take slots from so that a job spreads over few processes: the tightest one that has
@@ -243,6 +260,23 @@ mod tests {
         matching.release(job(1), &tm(0), 2);
         assert_eq!(text(&matching.grant()), "2 tm0:2");
         assert_eq!(matching.waiting(job(3)), 2);
+    }
+
+    #[test]
+    fn a_job_that_lost_slots_returns_to_where_they_were() {
+        let mut matching = matching(&[2, 4, 2]);
+        matching.declare(job(1), 4);
+        assert_eq!(text(&matching.grant()), "1 tm1:4");
+        matching.release(job(1), &tm(1), 1);
+        matching.declare(job(1), 1);
+        assert_eq!(text(&matching.grant()), "1 tm1:1", "not the tightest, but its own");
+        // What somebody else has taken meanwhile is gone.
+        matching.release(job(1), &tm(1), 1);
+        matching.declare(job(2), 5);
+        assert_eq!(text(&matching.grant()), "2 tm2:2+tm0:2+tm1:1");
+        matching.release(job(2), &tm(2), 2);
+        matching.declare(job(1), 1);
+        assert_eq!(text(&matching.grant()), "1 tm2:1");
     }
 
     #[test]

@@ -12,6 +12,10 @@
 //! trigger of a task whose channels have not all ended says that they will, as those who write them have finished; what
 //! they wrote is still before the checkpoint, so the task aligns with their ends.
 //!
+//! A barrier may overtake what is before it: at once, or when it has waited for too long. Then the checkpoint is taken as
+//! soon as the barriers of those channels are there that cannot be overtaken, and what is in flight on the others belongs
+//! to it.
+//!
 //! The alignment performs nothing: it gets facts and answers with what has to be done to the channels.
 //!
 //! Invariants: checkpoints are taken in the order of their ids, each at most once; no channel is blocked unless a
@@ -19,8 +23,8 @@
 
 use std::collections::BTreeSet;
 
-use crate::element::{CheckpointBarrier, CheckpointId};
-use crate::time::Moment;
+use crate::element::{BarrierMode, CheckpointBarrier, CheckpointId};
+use crate::time::{EpochMillis, Moment};
 
 /// How many aborted checkpoints are remembered; as in Flink. Their barriers may still come.
 const ABORTED_MAX: usize = 128;
@@ -34,17 +38,19 @@ pub struct Decision {
     pub release: Vec<usize>,
     /// This channel is not polled any more.
     pub block: Option<usize>,
-    /// This checkpoint is taken now.
-    pub take: Option<Aligned>,
+    /// These checkpoints are taken now, in this order.
+    pub take: Vec<Aligned>,
 }
 
-/// A checkpoint whose barriers are aligned.
+/// A checkpoint that is taken now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Aligned {
     /// The barrier that goes on to the outputs.
     pub barrier: CheckpointBarrier,
     /// When its first barrier came.
     pub started: Moment,
+    /// Not all barriers are there: what is in flight before them belongs to it.
+    pub overtakes: bool,
 }
 
 /// Why a checkpoint that a task is triggered for cannot be aligned.
@@ -60,7 +66,11 @@ pub enum Late {
 #[derive(Debug)]
 pub struct Alignment {
     channels: Vec<Channel>,
+    /// Per channel: barriers may overtake what it holds.
+    overtaken: Vec<bool>,
     current: Option<Aligned>,
+    /// A barrier that overtakes when its time has come, and when it came.
+    due: Option<(CheckpointBarrier, EpochMillis, Moment)>,
     /// This one and all before are taken or given up.
     passed: Option<CheckpointId>,
     /// Aborted ones beyond `passed`.
@@ -76,9 +86,10 @@ enum Channel {
 }
 
 impl Alignment {
-    /// For a task with so many channels.
-    pub fn new(channels: usize) -> Self {
-        Self { channels: vec![Channel::Open; channels], current: None, passed: None, aborted: BTreeSet::new() }
+    /// For a task with these channels: whether barriers may overtake what each of them holds.
+    pub fn new(overtaken: Vec<bool>) -> Self {
+        let channels = vec![Channel::Open; overtaken.len()];
+        Self { channels, overtaken, current: None, due: None, passed: None, aborted: BTreeSet::new() }
     }
 
     /// A barrier came on `channel`.
@@ -92,6 +103,38 @@ impl Alignment {
             decision.block = Some(channel);
         }
         self.complete(&mut decision);
+        decision
+    }
+
+    /// A barrier that may overtake has come to a channel that lets it, and waits behind what the channel holds.
+    pub fn announced(&mut self, barrier: CheckpointBarrier, now: Moment) -> Decision {
+        let mut decision = Decision::default();
+        match barrier.mode {
+            BarrierMode::Unaligned => {
+                if self.start(barrier, now, &mut decision).is_ok() {
+                    self.complete(&mut decision);
+                }
+            }
+            BarrierMode::AlignedUntil(_) => self.note_due(&barrier, now),
+            BarrierMode::Aligned => {}
+        }
+        decision
+    }
+
+    /// When a barrier has waited for too long.
+    pub fn due(&self) -> Option<EpochMillis> {
+        self.due.as_ref().map(|(_, at, _)| *at)
+    }
+
+    /// It is `wall` now: a barrier that has waited for too long overtakes.
+    pub fn overtake(&mut self, wall: EpochMillis) -> Decision {
+        let mut decision = Decision::default();
+        if let Some((barrier, _, came)) = self.due.take_if(|(_, at, _)| *at <= wall) {
+            let barrier = CheckpointBarrier { mode: BarrierMode::Unaligned, ..barrier };
+            if self.start(barrier, came, &mut decision).is_ok() {
+                self.complete(&mut decision);
+            }
+        }
         decision
     }
 
@@ -125,6 +168,7 @@ impl Alignment {
         if self.aborted.len() > ABORTED_MAX {
             self.aborted.pop_first();
         }
+        self.due.take_if(|(due, _, _)| due.checkpoint == checkpoint);
         if self.current.as_ref().is_some_and(|current| current.barrier.checkpoint == checkpoint) {
             self.current = None;
             self.release(&mut decision);
@@ -145,11 +189,17 @@ impl Alignment {
         if self.aborted.contains(&checkpoint) {
             return Err(Late::Aborted);
         }
-        match &self.current {
+        self.note_due(&barrier, now);
+        match &mut self.current {
             Some(current) if checkpoint < current.barrier.checkpoint => {
                 return Err(Late::Overtaken(current.barrier.checkpoint));
             }
-            Some(current) if checkpoint == current.barrier.checkpoint => return Ok(()),
+            Some(current) if checkpoint == current.barrier.checkpoint => {
+                if barrier.mode == BarrierMode::Unaligned {
+                    current.barrier.mode = BarrierMode::Unaligned;
+                }
+                return Ok(());
+            }
             Some(current) => {
                 let superseded = current.barrier.checkpoint;
                 decision.superseded = Some(superseded);
@@ -158,26 +208,45 @@ impl Alignment {
             }
             None => {}
         }
-        self.current = Some(Aligned { barrier, started: now });
+        self.current = Some(Aligned { barrier, started: now, overtakes: false });
         Ok(())
     }
 
-    fn complete(&mut self, decision: &mut Decision) {
-        if self.channels.contains(&Channel::Open) {
-            return;
+    /// The newest barrier that may overtake later; older ones have been given up by those who sent them.
+    fn note_due(&mut self, barrier: &CheckpointBarrier, now: Moment) {
+        let checkpoint = barrier.checkpoint;
+        let is_over = self.passed.is_some_and(|passed| checkpoint <= passed) || self.aborted.contains(&checkpoint);
+        let is_known = self.due.as_ref().is_some_and(|(due, _, _)| checkpoint <= due.checkpoint);
+        if let (BarrierMode::AlignedUntil(at), false, false) = (barrier.mode, is_over, is_known) {
+            self.due = Some((barrier.clone(), at, now));
         }
-        let Some(aligned) = self.current.take() else { return };
+    }
+
+    fn complete(&mut self, decision: &mut Decision) {
+        let Some(current) = &self.current else { return };
+        let is_open = |channel: &Channel| *channel == Channel::Open;
+        let overtakes = self.channels.iter().any(is_open);
+        if overtakes {
+            let mut channels = self.channels.iter().zip(&self.overtaken);
+            let must_wait = channels.any(|(channel, overtaken)| is_open(channel) && !overtaken);
+            if must_wait || current.barrier.mode != BarrierMode::Unaligned {
+                return;
+            }
+        }
+        let Some(mut aligned) = self.current.take() else { return };
+        aligned.overtakes = overtakes;
         self.pass(aligned.barrier.checkpoint);
         self.release(decision);
         // Whoever was to be blocked by the last barrier need not be.
         if let Some(last) = decision.block.take() {
             decision.release.retain(|channel| *channel != last);
         }
-        decision.take = Some(aligned);
+        decision.take.push(aligned);
     }
 
     fn pass(&mut self, checkpoint: CheckpointId) {
         self.passed = Some(checkpoint);
+        self.due.take_if(|(due, _, _)| due.checkpoint <= checkpoint);
         self.aborted.retain(|aborted| *aborted > checkpoint);
     }
 
@@ -203,15 +272,31 @@ mod tests {
     use crate::operator::TaskWaker;
 
     fn barrier(checkpoint: u64) -> CheckpointBarrier {
-        CheckpointBarrier { checkpoint: CheckpointId(checkpoint), triggered_at: 0 }
+        CheckpointBarrier { checkpoint: CheckpointId(checkpoint), triggered_at: 0, mode: BarrierMode::Aligned }
     }
 
-    /// Facts in, decisions out: `1` is a barrier of channel 0, and so on.
+    /// A barrier that overtakes at the time 100.
+    fn until(checkpoint: u64) -> CheckpointBarrier {
+        CheckpointBarrier { mode: BarrierMode::AlignedUntil(100), ..barrier(checkpoint) }
+    }
+
+    /// Facts in, decisions out.
     fn check(channels: usize, script: &[(&str, usize, u64, &str)]) {
-        let mut alignment = Alignment::new(channels);
+        check_channels(vec![false; channels], script);
+    }
+
+    fn check_channels(overtaken: Vec<bool>, script: &[(&str, usize, u64, &str)]) {
+        let mut alignment = Alignment::new(overtaken);
         for (fact, channel, checkpoint, expected) in script {
             let decision = match *fact {
                 "barrier" => alignment.barrier(*channel, barrier(*checkpoint), Moment(0)),
+                "waiting" => alignment.barrier(*channel, until(*checkpoint), Moment(0)),
+                "announce waiting" => alignment.announced(until(*checkpoint), Moment(0)),
+                "announce" => {
+                    let barrier = CheckpointBarrier { mode: BarrierMode::Unaligned, ..barrier(*checkpoint) };
+                    alignment.announced(barrier, Moment(0))
+                }
+                "time" => alignment.overtake(*checkpoint as i64),
                 "end" => alignment.ended(*channel),
                 "abort" => alignment.aborted(CheckpointId(*checkpoint)),
                 "trigger" => match alignment.triggered(barrier(*checkpoint), Moment(0)) {
@@ -227,7 +312,10 @@ mod tests {
             said.extend(decision.superseded.map(|id| format!("give up {}", id.0)));
             said.extend(decision.release.iter().map(|channel| format!("release {channel}")));
             said.extend(decision.block.map(|channel| format!("block {channel}")));
-            said.extend(decision.take.map(|aligned| format!("take {}", aligned.barrier.checkpoint.0)));
+            said.extend(decision.take.iter().map(|aligned| {
+                let how = if aligned.overtakes { "overtake" } else { "take" };
+                format!("{how} {}", aligned.barrier.checkpoint.0)
+            }));
             assert_eq!(said.join(", "), *expected, "{fact} {channel} {checkpoint}");
         }
     }
@@ -297,6 +385,47 @@ mod tests {
         );
     }
 
+    #[test]
+    fn a_barrier_that_overtakes_waits_for_the_channels_that_cannot_be_overtaken_only() {
+        check_channels(
+            vec![true, true, false],
+            &[
+                ("announce", 0, 1, ""),
+                ("barrier", 1, 1, "block 1"),
+                ("barrier", 2, 1, "release 1, overtake 1"),
+                ("barrier", 0, 1, ""),
+                ("barrier", 2, 2, "block 2"),
+                ("announce", 1, 2, "release 2, overtake 2"),
+                ("announce", 0, 2, ""),
+                ("end", 2, 0, ""),
+                ("announce", 0, 3, "overtake 3"),
+                ("abort", 0, 4, ""),
+                ("announce", 0, 4, ""),
+            ],
+        );
+    }
+
+    #[test]
+    fn a_barrier_that_has_waited_for_too_long_overtakes_unless_its_checkpoint_is_over() {
+        check_channels(
+            vec![true, true],
+            &[
+                ("announce waiting", 0, 1, ""),
+                ("time", 0, 99, ""),
+                ("time", 0, 100, "overtake 1"),
+                ("time", 0, 100, ""),
+                ("waiting", 0, 2, "block 0"),
+                ("time", 0, 100, "release 0, overtake 2"),
+                ("waiting", 0, 3, "block 0"),
+                ("waiting", 1, 3, "release 0, take 3"),
+                ("time", 0, 100, ""),
+                ("announce waiting", 0, 4, ""),
+                ("abort", 0, 4, ""),
+                ("time", 0, 100, ""),
+            ],
+        );
+    }
+
     /// What one channel will bring: barriers by id, and records (as watermarks that count up).
     fn channel_script() -> impl Strategy<Value = Vec<Option<u64>>> {
         prop::collection::vec(prop::option::weighted(0.4, Just(0)), 0..12).prop_map(|mut elements| {
@@ -319,7 +448,7 @@ mod tests {
         ) {
             let channels = scripts.len();
             let queue = InputQueue::new(channels, usize::MAX, TaskWaker::noop());
-            let mut alignment = Alignment::new(channels);
+            let mut alignment = Alignment::new(vec![false; channels]);
             let mut to_write: Vec<_> = scripts
                 .iter()
                 .enumerate()
@@ -390,7 +519,7 @@ mod tests {
                     blocked.insert(channel);
                     queue.block(channel);
                 }
-                if let Some(aligned) = decision.take {
+                for aligned in decision.take {
                     let id = aligned.barrier.checkpoint.0;
                     prop_assert!(id > last_taken && !aborted.contains(&id));
                     last_taken = id;

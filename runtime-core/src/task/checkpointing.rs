@@ -10,11 +10,14 @@
 use std::task::Poll;
 use std::time::Duration;
 
+use crate::checkpoint::in_flight::{InFlight, InFlightChannel, InFlightElement, Origin};
 use crate::checkpoint::snapshot::OperatorSnapshot;
-use crate::element::{CheckpointBarrier, CheckpointId};
+use crate::element::{CheckpointBarrier, CheckpointId, StreamElement};
 use crate::id::OperatorId;
+use crate::time::Moment;
 
 use super::alignment::Late;
+use super::replay::GateChannel;
 
 /// Names the snapshot of a task that has finished; it belongs to every later checkpoint, and to none by number.
 pub const FINAL_SNAPSHOT: CheckpointId = CheckpointId(u64::MAX);
@@ -37,12 +40,34 @@ pub struct TaskSnapshot {
     pub checkpoint: CheckpointId,
     /// The state of every operator that has some, in the order of the chain.
     pub operators: Vec<(OperatorId, OperatorSnapshot)>,
+    /// What its barrier has overtaken.
+    pub in_flight: InFlight,
+    /// Its barrier was one that overtakes, whether or not there was something to overtake.
+    pub unaligned: bool,
     /// From the checkpoint's trigger to its first barrier here.
     pub start_delay: Duration,
     /// From the first barrier here to the last.
     pub alignment: Duration,
+    /// How much was processed in that time.
+    pub processed_bytes: u64,
     /// How long the task's thread was occupied.
     pub synchronous: Duration,
+}
+
+impl TaskSnapshot {
+    /// The snapshot of a task that has finished, without its parts.
+    pub(super) fn last() -> Self {
+        Self {
+            checkpoint: FINAL_SNAPSHOT,
+            operators: Vec::new(),
+            in_flight: InFlight::default(),
+            unaligned: false,
+            start_delay: Duration::ZERO,
+            alignment: Duration::ZERO,
+            processed_bytes: 0,
+            synchronous: Duration::ZERO,
+        }
+    }
 }
 
 /// Why a task does not take a checkpoint.
@@ -103,6 +128,14 @@ pub(super) struct PartialSnapshot {
     pub(super) snapshot: TaskSnapshot,
     /// Per operator of the chain: its part, and whether it is whole.
     pub(super) parts: Vec<Part>,
+    /// What is in flight before it is still being recorded.
+    pub(super) recording: Option<Recording>,
+}
+
+/// A recording of what is in flight.
+pub(super) struct Recording {
+    /// When the first barrier came.
+    pub(super) since: Moment,
 }
 
 pub(super) struct Part {
@@ -124,7 +157,19 @@ impl Part {
 
 impl PartialSnapshot {
     pub(super) fn is_whole(&self) -> bool {
-        self.parts.iter().all(|part| part.whole)
+        self.recording.is_none() && self.parts.iter().all(|part| part.whole)
+    }
+
+    /// Adds what was recorded, by channel.
+    pub(super) fn add_in_flight(&mut self, recorded: Vec<Vec<StreamElement>>, gate: &[GateChannel]) {
+        self.recording = None;
+        for (elements, channel) in recorded.into_iter().zip(gate) {
+            let elements: Vec<_> = elements.into_iter().filter_map(InFlightElement::of).collect();
+            if !elements.is_empty() {
+                let origin = Origin::Edge(channel.origin);
+                self.snapshot.in_flight.channels.push(InFlightChannel { origin, elements });
+            }
+        }
     }
 
     pub(super) fn give_to(self, listener: &dyn CheckpointListener) {

@@ -8,6 +8,7 @@ use std::sync::{Arc, Once, OnceLock};
 use std::thread::Thread;
 
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 
 use crate::element::Wakeup;
 use crate::env::Env;
@@ -48,6 +49,8 @@ struct Shared {
     /// Set by a wake, cleared by the task before it looks for work.
     awake: AtomicBool,
     thread: OnceLock<Thread>,
+    /// For those who wait for its cancellation without being its thread.
+    told_to_stop: Notify,
     /// Set when the mailbox has something, so that a step costs no lock.
     has_mail: AtomicBool,
     mailbox: Mutex<Mailbox>,
@@ -79,7 +82,19 @@ impl TaskControl {
     /// Makes the task end at its next step.
     pub fn cancel(&self) {
         self.shared.canceled.store(true, Ordering::Release);
+        self.shared.told_to_stop.notify_waiters();
         self.shared.wake();
+    }
+
+    /// Completes when the task was told to stop.
+    pub async fn canceled(&self) {
+        loop {
+            let told = self.shared.told_to_stop.notified();
+            if self.is_canceled() {
+                return;
+            }
+            told.await;
+        }
     }
 
     /// Makes the task end at its next step as failed, for a reason that lies outside of it. The first reason counts.

@@ -5,12 +5,12 @@
 
 use std::time::Duration;
 
-use crate::element::{CheckpointBarrier, StreamBatch, StreamElement};
+use crate::element::{BarrierMode, CheckpointBarrier, CheckpointId, StreamBatch, StreamElement};
 use crate::exchange::ElementWriter;
 use crate::graph::Partitioner;
 use crate::metrics::TaskMetricGroup;
 use crate::operator::{OperatorError, OutputPort, TARGET_BATCH_ROWS, TaskWaker};
-use crate::time::Moment;
+use crate::time::{EpochMillis, Moment};
 
 use super::partition::Partition;
 
@@ -43,6 +43,8 @@ pub struct Outputs {
     metrics: TaskMetricGroup,
     /// When the oldest pending row came.
     pending_since: Option<Moment>,
+    /// A barrier that may still be on its way to its readers and overtakes at this time.
+    hurries: Option<(CheckpointId, EpochMillis)>,
 }
 
 struct Edge {
@@ -50,6 +52,7 @@ struct Edge {
     port: OutputPort,
     partition: Partition,
     channels: Vec<Channel>,
+    lets_overtake: bool,
 }
 
 struct Channel {
@@ -69,6 +72,7 @@ impl Outputs {
             .map(|edge| Edge {
                 operator: edge.operator,
                 port: edge.port,
+                lets_overtake: edge.partitioner.lets_barriers_overtake(),
                 partition: Partition::new(edge.partitioner, edge.writers.len(), edge.max_parallelism, edge.seed),
                 channels: edge
                     .writers
@@ -83,7 +87,7 @@ impl Outputs {
                     .collect(),
             })
             .collect();
-        Self { edges, buffer_timeout, metrics, pending_since: None }
+        Self { edges, buffer_timeout, metrics, pending_since: None, hurries: None }
     }
 
     /// Whether every channel is below its capacity. If not, `waker` is called when the full one is again.
@@ -145,8 +149,38 @@ impl Outputs {
 
     /// Sends a barrier on every channel, after everything that is pending.
     pub(super) fn barrier(&mut self, barrier: CheckpointBarrier) {
+        let (checkpoint, mode) = (barrier.checkpoint, barrier.mode);
         self.broadcast(&StreamElement::Barrier(barrier));
         self.pending_since = None;
+        self.hurries = None;
+        match mode {
+            BarrierMode::Aligned => {}
+            BarrierMode::AlignedUntil(at) => self.hurries = Some((checkpoint, at)),
+            BarrierMode::Unaligned => self.hurry(checkpoint),
+        }
+    }
+
+    /// When a barrier that was sent overtakes, if it is still on its way.
+    pub(super) fn hurries_at(&self) -> Option<EpochMillis> {
+        self.hurries.map(|(_, at)| at)
+    }
+
+    /// Lets that barrier overtake if it is time.
+    pub(super) fn hurry_overdue(&mut self, wall: EpochMillis) {
+        if let Some((checkpoint, _)) = self.hurries.take_if(|(_, at)| *at <= wall) {
+            self.hurry(checkpoint);
+        }
+    }
+
+    /// The checkpoint exists or is given up: its barrier need not hurry.
+    pub(super) fn is_over(&mut self, checkpoint: CheckpointId) {
+        self.hurries.take_if(|(hurries, _)| *hurries <= checkpoint);
+    }
+
+    fn hurry(&self, checkpoint: CheckpointId) {
+        for channel in self.edges.iter().filter(|edge| edge.lets_overtake).flat_map(|edge| &edge.channels) {
+            channel.writer.hurry(checkpoint);
+        }
     }
 
     /// Sends what is pending.

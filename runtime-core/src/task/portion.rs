@@ -41,6 +41,11 @@ impl Portions {
         self.rest.is_none()
     }
 
+    /// What has not left.
+    pub(super) fn rest(&self) -> Option<&StreamBatch> {
+        self.rest.as_ref().map(|(_, batch)| batch)
+    }
+
     /// The next batch.
     pub(super) fn put(&mut self, input: InputIndex, batch: StreamBatch) {
         debug_assert!(self.rest.is_none(), "the batch before has left");

@@ -15,7 +15,7 @@ use crate::exchange::input_queue::ChannelWriter;
 use crate::graph::{ChainedInput, JobVertex, OperatorNode, OperatorRole, Partitioner};
 use crate::id::JobVertexId;
 use crate::operator::harness::OperatorHarness;
-use crate::operator::{Operator, OperatorContext, OperatorResult, OperatorRuntime};
+use crate::operator::{InputIndex, Operator, OperatorContext, OperatorResult, OperatorRuntime};
 
 /// What a task told its listener.
 #[derive(Default)]
@@ -191,7 +191,7 @@ fn driven(input: Result<i64, InputQueue>, adders: usize, output: Option<ChannelW
     let knobs = Arc::new(Knobs::default());
     let (input, sources) = match input {
         Ok(count) => (TaskInput::Source(Box::new(Counting { at: 0, last: count, opened: false })), 1),
-        Err(queue) => (TaskInput::Gate { inputs: vec![0; queue.channels()], queue }, 0),
+        Err(queue) => (TaskInput::Gate { channels: vec![GateChannel::plain(0); queue.channels()], queue }, 0),
     };
     let operators = sources + adders;
     let vertex = JobVertex {
@@ -243,7 +243,7 @@ fn driven(input: Result<i64, InputQueue>, adders: usize, output: Option<ChannelW
 const NOW: Now = Now { wall: 0, moment: Moment(0) };
 
 fn barrier(checkpoint: u64) -> CheckpointBarrier {
-    CheckpointBarrier { checkpoint: CheckpointId(checkpoint), triggered_at: 0 }
+    CheckpointBarrier { checkpoint: CheckpointId(checkpoint), triggered_at: 0, mode: BarrierMode::Aligned }
 }
 
 impl Driven {
@@ -456,6 +456,9 @@ fn a_source_that_had_ended_is_not_opened_again() {
     let mut task = driven(Ok(5), 1, Some(after.writer(0)));
     task.task.restore_ended_source();
     let mut task = task.open();
+    task.trigger(1);
+    let declined = "1 declined: the task has ended its outputs and is about to finish";
+    assert_eq!(task.told.take(), [declined], "a snapshot would say that it has not finished");
     assert_eq!(task.until_idle(), Step::Finished);
     assert_eq!(drain(&after), ["watermark", "end"]);
 }

@@ -67,6 +67,12 @@ pub struct Acknowledged {
     pub synchronous: Duration,
     /// How long writing took after that.
     pub asynchronous: Duration,
+    /// How much was processed from the first barrier to the last.
+    pub processed_bytes: u64,
+    /// How much of the state was in flight.
+    pub persisted_bytes: u64,
+    /// The barrier was one that overtakes records.
+    pub unaligned: bool,
 }
 
 impl Acknowledged {
@@ -81,6 +87,9 @@ impl Acknowledged {
             alignment_us: micros(self.alignment),
             synchronous_us: micros(self.synchronous),
             asynchronous_us: micros(self.asynchronous),
+            processed_bytes: self.processed_bytes,
+            persisted_bytes: self.persisted_bytes,
+            unaligned: self.unaligned,
         }
     }
 
@@ -98,6 +107,9 @@ impl Acknowledged {
             alignment: Duration::from_micros(message.alignment_us),
             synchronous: Duration::from_micros(message.synchronous_us),
             asynchronous: Duration::from_micros(message.asynchronous_us),
+            processed_bytes: message.processed_bytes,
+            persisted_bytes: message.persisted_bytes,
+            unaligned: message.unaligned,
         })
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use pelton_runtime_core::config::{MemoryBudget, PortRange};
 use pelton_runtime_core::env::Env;
-use pelton_runtime_core::id::{TaskManagerId, WorkerId};
+use pelton_runtime_core::id::{JobId, TaskManagerId, WorkerId};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::Message;
@@ -33,6 +33,8 @@ pub(crate) struct OrderBlank {
     pub(crate) budget: MemoryBudget,
     /// Folders in which workers get theirs, in turn.
     pub(crate) worker_folders: Vec<PathBuf>,
+    /// Where copies of state are kept.
+    pub(crate) local_state: Vec<PathBuf>,
 }
 
 impl OrderBlank {
@@ -56,8 +58,15 @@ impl OrderBlank {
             slots: start.slots,
             memory: worker_memory(&self.budget, start.slots, self.slots),
             tmp_dir: folder.join(start.worker.to_string()),
+            local_state_dir: self.local_state_of(start.job),
         };
         WorkerOrder { setup, artifact: start.artifact, arguments: start.arguments }
+    }
+
+    /// The same folder for all workers of a job, so that who follows a killed one finds what it left.
+    fn local_state_of(&self, job: JobId) -> PathBuf {
+        let turn = usize::from(job.as_bytes()[0]) % self.local_state.len().max(1);
+        self.local_state.get(turn).cloned().unwrap_or_default().join(job.to_string())
     }
 }
 

@@ -12,30 +12,38 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
+use futures::{StreamExt, TryStreamExt};
 use parking_lot::Mutex;
 use pelton_filesystem::location::LocationError;
 use pelton_proto as proto;
 use pelton_runtime_core::checkpoint::coordinator::CheckpointSettings;
+use pelton_runtime_core::checkpoint::in_flight::{InFlight, redistribute};
 use pelton_runtime_core::checkpoint::layout;
 use pelton_runtime_core::checkpoint::record::StateHandle;
 use pelton_runtime_core::checkpoint::snapshot::{OperatorSnapshot, RestoredState};
 use pelton_runtime_core::checkpoint::state_file::{self, StateFileError};
 use pelton_runtime_core::checkpoint::storage::{CheckpointStorageSettings, MemoryStorage, Storage, StorageError};
 use pelton_runtime_core::checkpoint::store::{CheckpointStore, StoreError};
-use pelton_runtime_core::config::Configuration;
-use pelton_runtime_core::element::CheckpointId;
+use pelton_runtime_core::config::{CheckpointingMode, Configuration, options};
+use pelton_runtime_core::element::{BarrierMode, CheckpointId};
 use pelton_runtime_core::env::{Env, Stopped};
 use pelton_runtime_core::failure::{Classify, FailureClass, error_chain};
+use pelton_runtime_core::graph::JobGraph;
 use pelton_runtime_core::id::{Epoch, ExecutionAttemptId, JobId, OperatorId};
 use pelton_runtime_core::key_group::KeyGroupRange;
+use pelton_runtime_core::operator::{OperatorError, OperatorResult};
 use pelton_runtime_core::task::checkpointing::{CheckpointListener, DeclineReason, TaskSnapshot};
+use pelton_runtime_core::time::EpochMillis;
 use pelton_runtime_core::wire::BadMessage;
 use pelton_runtime_core::wire::checkpoint::{Acknowledged, RestoredSubtask};
 use proto::worker_report::Report;
 
+use super::local_state::LocalState;
 use super::report::Reporter;
 use super::setup::WorkerSetup;
+use super::uploads::Uploads;
 
 /// Why state did not reach the storage, or did not come back.
 #[derive(Debug, thiserror::Error)]
@@ -92,6 +100,13 @@ pub struct Checkpoints {
     inline: Inline,
     /// For what lies elsewhere.
     configuration: Arc<BTreeMap<String, String>>,
+    mode: CheckpointingMode,
+    unaligned_after: Option<Duration>,
+    uploads: Uploads,
+    /// Where copies of state files are kept on this host; none if they are not.
+    keeps_copies: Option<LocalState>,
+    /// Where such copies are looked for.
+    reads_copies: Option<LocalState>,
 }
 
 /// How much state of a task travels with its acknowledgement.
@@ -103,10 +118,61 @@ enum Inline {
     All,
 }
 
+/// How many files of a checkpoint are read at once: more would only share the way to the storage, and each is in memory.
+const READS_AT_ONCE: usize = 4;
+
 /// The most state of one task that the JobManager keeps in its memory, as in Flink.
 const IN_MEMORY_MAX: usize = 5 << 20;
 
 impl Checkpoints {
+    /// Whether channels do not wait for each other's barriers.
+    pub fn counts_at_least_once(&self) -> bool {
+        self.mode == CheckpointingMode::AtLeastOnce
+    }
+
+    /// What the attempt is storing for this checkpoint is not needed.
+    pub fn give_up(&self, checkpoint: CheckpointId, attempt: ExecutionAttemptId) {
+        self.uploads.give_up(checkpoint, attempt);
+        self.with_copies(move |local| local.aborted(checkpoint, attempt));
+    }
+
+    /// A checkpoint is complete.
+    pub fn completed(&self, checkpoint: CheckpointId) {
+        self.with_copies(move |local| local.completed(checkpoint));
+    }
+
+    /// The job is over here: nothing of it is kept on this host.
+    pub async fn clear(&self) {
+        if let Some(local) = self.keeps_copies.clone()
+            && self.env.blocking(move || local.clear()).await.is_err()
+        {
+            tracing::debug!("copies of state are left to the TaskManager, as the worker is ending");
+        }
+    }
+
+    fn with_copies(&self, work: impl FnOnce(&LocalState) + Send + 'static) {
+        if let Some(local) = self.keeps_copies.clone() {
+            let env = self.env.clone();
+            env.clone().spawn("local-state", async move {
+                if env.blocking(move || work(&local)).await.is_err() {
+                    tracing::debug!("copies of state are left as they are, as the worker is ending");
+                }
+            });
+        }
+    }
+
+    /// Whether the barriers of a checkpoint that was triggered at this time overtake records, and when.
+    pub fn barrier_mode(&self, triggered_at: EpochMillis) -> BarrierMode {
+        match self.unaligned_after {
+            None => BarrierMode::Aligned,
+            Some(after) if after.is_zero() => BarrierMode::Unaligned,
+            Some(after) => {
+                let after = i64::try_from(after.as_millis()).unwrap_or(i64::MAX);
+                BarrierMode::AlignedUntil(triggered_at.saturating_add(after))
+            }
+        }
+    }
+
     /// What the task that runs as `attempt` tells of its checkpoints.
     pub fn listener(&self, attempt: ExecutionAttemptId, reporter: &Reporter) -> Arc<TaskCheckpoints> {
         Arc::new(TaskCheckpoints {
@@ -124,19 +190,12 @@ impl Checkpoints {
     /// When a file is missing or damaged; the error names it.
     pub async fn read(&self, message: &proto::RestoreFrom) -> Result<RestoredCheckpoint, StateTransferError> {
         let store = self.store_in(&message.directory)?;
-        let mut states = Vec::with_capacity(message.subtasks.len());
-        for subtask in &message.subtasks {
-            let subtask = RestoredSubtask::from_wire(subtask.clone())?;
-            let file = match &subtask.state {
-                StateHandle::File(file) => file.path.clone(),
-                StateHandle::Empty | StateHandle::Inline(_) => "in the checkpoint's record".to_owned(),
-            };
-            let operators = match store.get_state(&subtask.state).await? {
-                None => Vec::new(),
-                Some(bytes) => self.env.blocking(move || state_file::decode(&file, &bytes)).await??,
-            };
-            states.push((subtask, operators.into_iter().collect()));
-        }
+        let reads = message.subtasks.clone().into_iter().map(|subtask| {
+            let (checkpoints, store) = (self.clone(), store.clone());
+            async move { checkpoints.read_subtask(&store, subtask).await }
+        });
+        let reads: Vec<_> = reads.collect();
+        let states = futures::stream::iter(reads).buffered(READS_AT_ONCE).try_collect().await?;
         Ok(RestoredCheckpoint { states })
     }
 
@@ -149,12 +208,41 @@ impl Checkpoints {
         Ok(CheckpointStore::new(self.job, storage))
     }
 
+    async fn read_subtask(
+        &self,
+        store: &CheckpointStore,
+        subtask: proto::RestoredSubtask,
+    ) -> Result<WrittenState, StateTransferError> {
+        let subtask = RestoredSubtask::from_wire(subtask)?;
+        let file = match &subtask.state {
+            StateHandle::File(file) => file.path.clone(),
+            StateHandle::Empty | StateHandle::Inline(_) => "in the checkpoint's record".to_owned(),
+        };
+        let copy = match (&subtask.state, self.reads_copies.clone()) {
+            (StateHandle::File(file), Some(local)) => {
+                let file = file.clone();
+                self.env.blocking(move || local.read(&file)).await?
+            }
+            _ => None,
+        };
+        let bytes = match copy {
+            Some(copy) => Some(copy),
+            None => store.get_state(&subtask.state).await?,
+        };
+        let (operators, in_flight) = match bytes {
+            None => (Vec::new(), InFlight::default()),
+            Some(bytes) => self.env.blocking(move || state_file::decode_with(&file, &bytes)).await??,
+        };
+        Ok(WrittenState { subtask, operators: operators.into_iter().collect(), in_flight })
+    }
+
     async fn put(
         &self,
         path: String,
         operators: Vec<(OperatorId, OperatorSnapshot)>,
+        in_flight: InFlight,
     ) -> Result<StateHandle, StateTransferError> {
-        let bytes = self.env.blocking(move || state_file::encode(&operators)).await??;
+        let bytes = self.env.blocking(move || state_file::encode_with(&operators, &in_flight)).await??;
         let inline_max = match self.inline {
             Inline::UpTo(bytes) => bytes,
             Inline::All => match bytes.as_ref().map_or(0, Vec::len) {
@@ -162,6 +250,16 @@ impl Checkpoints {
                 _ => u64::MAX,
             },
         };
+        let Some(local) = self.keeps_copies.clone() else {
+            return Ok(self.store.put_state(path, bytes, inline_max).await?);
+        };
+        let copied = self.env.blocking(move || {
+            if let Some(bytes) = bytes.as_ref().filter(|bytes| bytes.len() as u64 > inline_max) {
+                local.keep(&path, bytes);
+            }
+            (path, bytes)
+        });
+        let (path, bytes) = copied.await?;
         Ok(self.store.put_state(path, bytes, inline_max).await?)
     }
 }
@@ -193,7 +291,7 @@ impl TaskCheckpoints {
     pub async fn store_last(&self) -> Result<(StateHandle, Option<CheckpointId>), StateTransferError> {
         let Told { newest, last } = std::mem::take(&mut *self.told.lock());
         let path = layout::final_state(self.checkpoints.epoch, self.attempt);
-        Ok((self.checkpoints.put(path, last).await?, newest))
+        Ok((self.checkpoints.put(path, last, InFlight::default()).await?, newest))
     }
 }
 
@@ -201,11 +299,13 @@ impl CheckpointListener for TaskCheckpoints {
     fn snapshot(&self, snapshot: TaskSnapshot) {
         self.told.lock().newest = Some(snapshot.checkpoint);
         let (checkpoints, attempt, reporter) = (self.checkpoints.clone(), self.attempt, self.reporter.clone());
-        let env = checkpoints.env.clone();
-        env.clone().spawn("checkpoint", async move {
-            let TaskSnapshot { checkpoint, operators, start_delay, alignment, synchronous } = snapshot;
+        let (env, uploads) = (checkpoints.env.clone(), checkpoints.uploads.clone());
+        uploads.start(&env.clone(), snapshot.checkpoint, attempt, async move {
+            let TaskSnapshot { checkpoint, operators, in_flight, .. } = snapshot;
+            let TaskSnapshot { unaligned, start_delay, alignment, processed_bytes, synchronous, .. } = snapshot;
             let start = env.moment();
-            let stored = checkpoints.put(layout::state(checkpoint, attempt), operators).await;
+            let persisted_bytes = in_flight.size_bytes();
+            let stored = checkpoints.put(layout::state(checkpoint, attempt), operators, in_flight).await;
             let report = match stored {
                 Ok(state) => Report::CheckpointAcknowledged(
                     Acknowledged {
@@ -216,6 +316,9 @@ impl CheckpointListener for TaskCheckpoints {
                         alignment,
                         synchronous,
                         asynchronous: env.moment().since(start),
+                        processed_bytes,
+                        persisted_bytes,
+                        unaligned,
                     }
                     .to_wire(),
                 ),
@@ -257,15 +360,49 @@ pub fn declined(attempt: ExecutionAttemptId, checkpoint: CheckpointId, reason: S
 
 /// The state of a checkpoint, as far as it concerns the tasks of one deployment.
 pub struct RestoredCheckpoint {
-    /// What each subtask wrote: for which operators, and what.
-    states: Vec<(RestoredSubtask, BTreeMap<OperatorId, OperatorSnapshot>)>,
+    states: Vec<WrittenState>,
+}
+
+/// What one subtask wrote.
+struct WrittenState {
+    subtask: RestoredSubtask,
+    operators: BTreeMap<OperatorId, OperatorSnapshot>,
+    in_flight: InFlight,
 }
 
 impl RestoredCheckpoint {
     /// Whether every subtask that wrote state of this operator had reached the end of its input.
     pub fn all_finished(&self, operator: OperatorId) -> bool {
-        let mut wrote = self.states.iter().filter(|(wrote, _)| wrote.operators.contains(&operator)).peekable();
-        wrote.peek().is_some() && wrote.all(|(wrote, _)| wrote.finished)
+        let mut wrote = self.states.iter().filter(|state| state.subtask.operators.contains(&operator)).peekable();
+        wrote.peek().is_some() && wrote.all(|state| state.subtask.finished)
+    }
+
+    /// What a subtask of a vertex has to process before anything else.
+    ///
+    /// # Errors
+    ///
+    /// When records in flight have no place in this graph.
+    pub fn in_flight_to(&self, graph: &JobGraph, vertex: usize, subtask: u32) -> OperatorResult<InFlight> {
+        let described = &graph.vertices[vertex];
+        let head = described.operators[0].id;
+        let mut written = Vec::new();
+        let mut written_parallelism = 0;
+        for state in &self.states {
+            if state.subtask.operators.contains(&head) {
+                written_parallelism += 1;
+                written.push((state.subtask.subtask, &state.in_flight));
+            } else if !state.in_flight.is_empty()
+                && described.operators.iter().any(|operator| state.subtask.operators.contains(&operator.id))
+            {
+                return Err(OperatorError::misfit(format!(
+                    "the checkpoint has records in flight to an operator that is chained to others in `{}` now: change \
+                     how operators are chained from a savepoint, or from a checkpoint that is not unaligned",
+                    described.name
+                )));
+            }
+        }
+        written.sort_by_key(|(written_by, _)| *written_by);
+        redistribute::to_subtask(graph, vertex, subtask, &written, written_parallelism)
     }
 
     /// What instance `subtask` of `parallelism` of an operator gets back.
@@ -276,9 +413,9 @@ impl RestoredCheckpoint {
         subtask: u32,
         parallelism: u32,
     ) -> RestoredState {
-        let wrote = self.states.iter().filter(|(wrote, _)| wrote.operators.contains(&operator));
+        let wrote = self.states.iter().filter(|state| state.subtask.operators.contains(&operator));
         let mut snapshots: Vec<_> = wrote
-            .filter_map(|(wrote, states)| states.get(&operator).map(|state| (wrote.subtask, state.clone())))
+            .filter_map(|wrote| wrote.operators.get(&operator).map(|state| (wrote.subtask.subtask, state.clone())))
             .collect();
         snapshots.sort_by_key(|(subtask, _)| *subtask);
         let snapshots: Vec<OperatorSnapshot> = snapshots.into_iter().map(|(_, snapshot)| snapshot).collect();
@@ -292,8 +429,15 @@ impl RestoredCheckpoint {
 ///
 /// When the configuration names no directory that can be used.
 pub fn of_job(env: &Env, setup: &WorkerSetup, configuration: &Configuration) -> io::Result<Option<Checkpoints>> {
-    if CheckpointSettings::of(configuration).is_none() {
+    let Some(CheckpointSettings { mode, unaligned_after, .. }) = CheckpointSettings::of(configuration) else {
         return Ok(None);
+    };
+    let uploads = Uploads::default();
+    let local = |wanted: bool| wanted.then(|| LocalState::new(setup.local_state_dir.clone()));
+    let keeps_copies = local(configuration.get(&options::checkpointing::LOCAL_BACKUP));
+    let reads_copies = local(configuration.get(&options::checkpointing::FROM_LOCAL));
+    if mode == CheckpointingMode::AtLeastOnce && configuration.get(&options::checkpointing::UNALIGNED) {
+        tracing::warn!("execution.checkpointing.unaligned.enabled has no effect in the mode AT_LEAST_ONCE");
     }
     let invalid = |message: String| io::Error::new(io::ErrorKind::InvalidInput, message);
     let kept = CheckpointStorageSettings::of(configuration).map_err(|error| invalid(error.to_string()))?;
@@ -316,5 +460,10 @@ pub fn of_job(env: &Env, setup: &WorkerSetup, configuration: &Configuration) -> 
         directory,
         inline,
         configuration: Arc::new(setup.configuration.clone()),
+        mode,
+        unaligned_after,
+        uploads,
+        keeps_copies,
+        reads_copies,
     }))
 }

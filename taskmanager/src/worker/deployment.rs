@@ -9,7 +9,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use pelton_proto as proto;
+use pelton_runtime_core::checkpoint::in_flight::{ChannelOrigin, EdgeOrigin};
 use pelton_runtime_core::config::Configuration;
+use pelton_runtime_core::element::{BarrierMode, CheckpointId};
 use pelton_runtime_core::env::Env;
 use pelton_runtime_core::exchange::ElementWriter;
 use pelton_runtime_core::exchange::channel::ChannelId;
@@ -22,7 +24,8 @@ use pelton_runtime_core::id::{ExecutionAttemptId, WorkerId};
 use pelton_runtime_core::scheduler::status::ExecutionState;
 use pelton_runtime_core::task::driver::TaskControl;
 use pelton_runtime_core::task::outputs::EdgeOutput;
-use pelton_runtime_core::time::Moment;
+use pelton_runtime_core::task::replay::GateChannel;
+use pelton_runtime_core::time::{EpochMillis, Moment};
 use pelton_runtime_core::wire::{self, BadMessage};
 use tokio::sync::mpsc;
 
@@ -84,7 +87,7 @@ pub(super) struct Planned {
     pub(super) attempt_number: u32,
     pub(super) control: TaskControl,
     /// None for sources.
-    pub(super) queue: Option<(InputQueue, Vec<u32>)>,
+    pub(super) queue: Option<(InputQueue, Vec<GateChannel>)>,
 }
 
 impl Deployment {
@@ -165,6 +168,30 @@ impl Deployment {
         self.attempts.report(now, |attempt| self.peers.retire(attempt))
     }
 
+    /// Whether the barriers of a checkpoint that was triggered at this time overtake records, and when.
+    pub fn barrier_mode(&self, triggered_at: EpochMillis) -> BarrierMode {
+        self.launcher.barrier_mode(triggered_at)
+    }
+
+    /// A checkpoint is given up: what the attempt is storing for it is not needed.
+    pub fn give_up(&self, checkpoint: CheckpointId, attempt: ExecutionAttemptId) {
+        self.launcher.give_up(checkpoint, attempt);
+    }
+
+    /// A checkpoint is complete.
+    pub fn completed(&self, checkpoint: CheckpointId) {
+        if let Some(checkpoints) = self.launcher.checkpoints() {
+            checkpoints.completed(checkpoint);
+        }
+    }
+
+    /// The job is over on this host.
+    pub async fn clear(&self) {
+        if let Some(checkpoints) = self.launcher.checkpoints() {
+            checkpoints.clear().await;
+        }
+    }
+
     /// Whether the attempt runs, or its last counters have not been reported.
     pub fn holds(&self, attempt: ExecutionAttemptId) -> bool {
         self.attempts.holds(attempt)
@@ -213,11 +240,16 @@ impl Deployment {
     ) -> Result<(), DeployError> {
         let graph = &self.program.graph;
         let mut channels = Vec::new();
-        for (edge_index, edge) in graph.edges_into(task.vertex) {
+        for (ordinal, (edge_index, edge)) in (0..).zip(graph.edges_into(task.vertex)) {
             let (writers, readers) = (graph.vertices[edge.source].parallelism, graph.vertices[edge.target].parallelism);
             for producer in 0..writers {
                 if edge.partitioner.targets(producer, writers, readers).contains(&task.subtask) {
-                    channels.push((edge_index, edge, producer));
+                    let origin = EdgeOrigin {
+                        edge: ordinal,
+                        from: graph.vertices[edge.source].operators[edge.source_operator].id,
+                        channel: Some(ChannelOrigin { producer, producers: writers }),
+                    };
+                    channels.push((edge_index, edge, producer, origin));
                 }
             }
         }
@@ -226,8 +258,9 @@ impl Deployment {
         }
         let queue = InputQueue::new(channels.len(), self.channel_bytes, task.control.waker());
         let mut inputs = Vec::with_capacity(channels.len());
-        for (channel, (edge_index, edge, producer)) in channels.into_iter().enumerate() {
-            inputs.push(edge.target_input);
+        for (channel, (edge_index, edge, producer, origin)) in channels.into_iter().enumerate() {
+            let overtaken = edge.partitioner.lets_barriers_overtake();
+            inputs.push(GateChannel { input: edge.target_input, origin, overtaken });
             let place = place_of(locations, edge.source, producer)?;
             let id = channel_id(edge_index, producer, task.subtask, place.attempt, task.attempt);
             if place.worker == self.setup.worker_id {

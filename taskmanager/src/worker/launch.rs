@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use pelton_proto as proto;
 use pelton_runtime_core::config::{Configuration, options};
+use pelton_runtime_core::element::{BarrierMode, CheckpointId};
 use pelton_runtime_core::env::Env;
 use pelton_runtime_core::failure::{Classify, FailedSubtask, FailureCause, FailureClass, error_chain};
 use pelton_runtime_core::graph::JobVertex;
@@ -20,6 +21,7 @@ use pelton_runtime_core::task::chain::{Chain, ChainedOperator};
 use pelton_runtime_core::task::driver::{TaskControl, TaskEnd, caught, drive};
 use pelton_runtime_core::task::outputs::{EdgeOutput, Outputs};
 use pelton_runtime_core::task::{StreamTask, TaskInput};
+use pelton_runtime_core::time::EpochMillis;
 
 use super::attempts::Attempts;
 use super::checkpoints::{Checkpoints, RestoredCheckpoint, TaskCheckpoints};
@@ -62,6 +64,21 @@ impl Launcher {
         Self { env, program, setup, configuration: values, buffer_timeout, attempts, checkpoints }
     }
 
+    pub(super) fn barrier_mode(&self, triggered_at: EpochMillis) -> BarrierMode {
+        self.checkpoints.as_ref().map_or(BarrierMode::Aligned, |checkpoints| checkpoints.barrier_mode(triggered_at))
+    }
+
+    /// None for a job that takes none.
+    pub(super) fn checkpoints(&self) -> Option<&Checkpoints> {
+        self.checkpoints.as_ref()
+    }
+
+    pub(super) fn give_up(&self, checkpoint: CheckpointId, attempt: ExecutionAttemptId) {
+        if let Some(checkpoints) = &self.checkpoints {
+            checkpoints.give_up(checkpoint, attempt);
+        }
+    }
+
     /// Launches tasks, which begin from the checkpoint that `restore` names, if any. Returns before they run; what a
     /// task fails with is reported as its state.
     pub(super) async fn launch_all(
@@ -76,7 +93,26 @@ impl Launcher {
         // Reading may take long, and the JobMaster's commands must not wait for it.
         let (launcher, reporter) = (self.clone(), reporter.clone());
         self.env.spawn("restore", async move {
-            match launcher.read(&restore).await {
+            let controls: Vec<TaskControl> = tasks.iter().map(|connected| connected.task.control.clone()).collect();
+            let all_canceled = async move {
+                for control in controls {
+                    control.canceled().await;
+                }
+            };
+            let read = tokio::select! {
+                biased;
+                // Their slots are wanted for something else, and reading may take long.
+                () = all_canceled => None,
+                read = launcher.read(&restore) => Some(read),
+            };
+            let Some(read) = read else {
+                for Connected { task, .. } in tasks {
+                    launcher.attempts.ended(task.attempt);
+                    reporter.task_state(task.attempt, ExecutionState::Canceled, None).await;
+                }
+                return;
+            };
+            match read {
                 Ok(restored) => launcher.start_all(tasks, Some(Arc::new(restored)), &reporter).await,
                 Err((class, message)) => {
                     for Connected { task, .. } in tasks {
@@ -134,6 +170,7 @@ impl Launcher {
         let thread = self.env.spawn_thread(name, move || {
             crash::set_task(report.subtask.to_string());
             let control = task.control.clone();
+            let canceled = control.clone();
             let end = match caught(|| build.task(task, outputs)) {
                 Err(panic) => panic,
                 Ok(Ok(stream_task)) => drive(&env, &control, stream_task, || {
@@ -141,7 +178,11 @@ impl Launcher {
                 }),
                 Ok(Err(error)) => TaskEnd::Failed { class: error.class(), message: error_chain(&error) },
             };
-            report.end(end);
+            // Nobody takes the last state of a task that was cancelled while it finished: its file would stay behind.
+            report.end(match end {
+                TaskEnd::Finished if canceled.is_canceled() => TaskEnd::Canceled,
+                end => end,
+            });
         });
         thread.map_err(|error| {
             self.attempts.ended(attempt);
@@ -179,7 +220,7 @@ impl TaskBuild {
         let mut chained = Vec::with_capacity(vertex.operators.len());
         let mut states = Vec::new();
         let mut source = None;
-        let mut input = task.queue.map(|(queue, inputs)| TaskInput::Gate { queue, inputs });
+        let mut input = task.queue.map(|(queue, channels)| TaskInput::Gate { queue, channels });
         for index in 0..vertex.operators.len() {
             let runtime = self.runtime(vertex, index, task.subtask, task.attempt_number, &task.control);
             let code = program.code.get(&runtime.operator_id).ok_or_else(|| {
@@ -206,8 +247,14 @@ impl TaskBuild {
         let outputs = Outputs::new(outputs, self.launcher.buffer_timeout, self.metrics.clone());
         let chain = Chain::new(vertex, chained);
         let mut built = StreamTask::new(input, chain, outputs, self.metrics, task.control.waker());
-        if let Some(listener) = self.listener {
+        if let (Some(listener), Some(checkpoints)) = (self.listener, &self.launcher.checkpoints) {
             built = built.with_checkpoints(listener);
+            if checkpoints.counts_at_least_once() {
+                built = built.counting_at_least_once();
+            }
+        }
+        if let Some(restored) = &self.restored {
+            built.replay(restored.in_flight_to(&program.graph, task.vertex, task.subtask)?)?;
         }
         // A source that has state tells by it that nothing is left, and goes on telling in the next checkpoint.
         if let (Some(restored), Some(source)) = (&self.restored, source)

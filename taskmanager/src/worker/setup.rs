@@ -59,6 +59,8 @@ pub struct WorkerSetup {
     pub memory: WorkerMemory,
     /// Its own folder, which is removed after its end. Also its working directory when it is a process.
     pub tmp_dir: PathBuf,
+    /// Where the TaskManager keeps copies of the state of this job's tasks. It need not be there yet.
+    pub local_state_dir: PathBuf,
 }
 
 /// The share of the TaskManager's memory budget that belongs to one worker, in bytes.

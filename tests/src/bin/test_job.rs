@@ -61,6 +61,14 @@ enum Job {
         /// Fast again while this file exists
         fast_while: String,
     },
+    /// Writes the numbers from 1 to COUNT into files behind an operator that takes its time for every row
+    SlowFiles {
+        count: i64,
+        micros_per_row: u64,
+        /// Fast while this file exists
+        fast_while: String,
+        output: String,
+    },
     /// Never reaches `execute`
     NeverPlans,
     /// Prints while it is planned
@@ -182,15 +190,11 @@ fn main() -> anyhow::Result<()> {
             assert!(deeper(1) > 0, "deep");
         }),
         Job::SlowSink { micros_per_row, fast_while } => {
-            // In slots of their own, so that on TaskManagers with one slot each the rows cross the network.
-            let source = env.from_sequence(1, i64::MAX).set_parallelism(1).name("Flood").slot_sharing_group("flood");
-            let rows = source.rebalance().filter(move |n: &i64| {
-                if *n % ROWS_PER_PAUSE == 0 && !std::path::Path::new(&fast_while).exists() {
-                    pause(Duration::from_micros(micros_per_row * ROWS_PER_PAUSE.unsigned_abs()));
-                }
-                true
-            });
-            rows.set_parallelism(1).name("Slow").slot_sharing_group("slow").discard();
+            slow_rows(&env, i64::MAX, micros_per_row, fast_while).discard();
+        }
+        Job::SlowFiles { count, micros_per_row, fast_while, output } => {
+            let rows = slow_rows(&env, count, micros_per_row, fast_while);
+            rows.sink_to(FileSink::text(output)).set_parallelism(1).slot_sharing_group("slow");
         }
         Job::NeverPlans => pause(Duration::from_secs(3600)),
         Job::PrintsWhilePlanned => {
@@ -230,6 +234,19 @@ fn write_delays(env: &StreamExecutionEnvironment, source: FileSource<Delay>, out
         format!("{},{delay}", row.id)
     });
     lines.sink_to(FileSink::text(output));
+}
+
+/// The numbers from 1 to `count` from a fast source, through an operator that takes its time for each, while there is no
+/// such file. In slots of their own, so that on TaskManagers with one slot each the rows cross the network.
+fn slow_rows(env: &StreamExecutionEnvironment, count: i64, micros_per_row: u64, fast_while: String) -> DataStream<i64> {
+    let source = env.from_sequence(1, count).set_parallelism(1).name("Flood").slot_sharing_group("flood");
+    let rows = source.rebalance().filter(move |n: &i64| {
+        if *n % ROWS_PER_PAUSE == 0 && !std::path::Path::new(&fast_while).exists() {
+            pause(Duration::from_micros(micros_per_row * ROWS_PER_PAUSE.unsigned_abs()));
+        }
+        true
+    });
+    rows.set_parallelism(1).name("Slow").slot_sharing_group("slow")
 }
 
 /// A thousand rows a second, numbered.

@@ -108,7 +108,7 @@ fn subtask(details: &CheckpointDetails, index: usize, part: &Option<Acknowledged
             "duration": millis(stats.alignment),
         },
         "start_delay": millis(stats.start_delay),
-        "unaligned_checkpoint": false,
+        "unaligned_checkpoint": stats.unaligned,
         "aborted": false,
     })
 }

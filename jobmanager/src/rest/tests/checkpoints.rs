@@ -63,6 +63,7 @@ impl Coordinated {
             asynchronous: Duration::from_millis(4),
             processed_bytes: 5,
             persisted_bytes: 0,
+            unaligned: false,
         };
         let state = StateHandle::Inline(Bytes::from(vec![0; state_bytes]));
         let attempt = self.tasks()[task].attempt;
@@ -81,6 +82,8 @@ pub(super) fn made_up(graph: JobGraph) -> CheckpointsView {
         timeout: Duration::from_secs(60),
         min_pause: Duration::from_secs(1),
         max_concurrent: 1,
+        mode: pelton_runtime_core::config::CheckpointingMode::ExactlyOnce,
+        unaligned_after: None,
         tolerable_failures: 3,
         retained: 1,
         retention: Retention::RetainOnCancellation,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::config::options::{checkpointing, web};
-use crate::config::{CheckpointRetention, Configuration};
+use crate::config::{CheckpointRetention, CheckpointingMode, Configuration};
 use crate::scheduler::status::JobStatus;
 
 /// How checkpoints of a job are taken and kept.
@@ -17,6 +17,10 @@ pub struct CheckpointSettings {
     pub min_pause: Duration,
     /// How many may be on their way at once.
     pub max_concurrent: u32,
+    /// How often a record may count.
+    pub mode: CheckpointingMode,
+    /// How old a checkpoint must be before its barriers overtake records; none if they never do.
+    pub unaligned_after: Option<Duration>,
     /// How many may fail in a row before the job does.
     pub tolerable_failures: u32,
     /// How many are kept.
@@ -33,12 +37,18 @@ impl CheckpointSettings {
         let interval = configuration.get(&checkpointing::INTERVAL).filter(|interval| !interval.is_zero())?;
         let min_pause = configuration.get(&checkpointing::MIN_PAUSE);
         let max_concurrent = configuration.get(&checkpointing::MAX_CONCURRENT);
+        let mode = configuration.get(&checkpointing::MODE);
+        let unaligned = configuration.get(&checkpointing::UNALIGNED) && mode == CheckpointingMode::ExactlyOnce;
+        let unaligned_after = unaligned.then(|| configuration.get(&checkpointing::ALIGNED_TIMEOUT));
         Some(Self {
             interval,
             timeout: configuration.get(&checkpointing::TIMEOUT),
             min_pause,
-            // A pause between checkpoints and two at once contradict each other; the pause wins, as in Flink.
-            max_concurrent: if min_pause.is_zero() { max_concurrent } else { 1 },
+            // A pause between checkpoints and two at once contradict each other; the pause wins, as in Flink. And what
+            // is in flight is recorded for one checkpoint at a time.
+            max_concurrent: if min_pause.is_zero() && unaligned_after.is_none() { max_concurrent } else { 1 },
+            mode,
+            unaligned_after,
             tolerable_failures: configuration.get(&checkpointing::TOLERABLE_FAILURES),
             retained: configuration.get(&checkpointing::NUM_RETAINED),
             retention: match configuration.get(&checkpointing::RETENTION) {
@@ -97,6 +107,8 @@ mod tests {
             timeout: Duration::from_secs(600),
             min_pause: Duration::ZERO,
             max_concurrent: 1,
+            mode: CheckpointingMode::ExactlyOnce,
+            unaligned_after: None,
             tolerable_failures: 0,
             retained: 1,
             retention: Retention::NoExternalizedCheckpoints,
@@ -116,10 +128,26 @@ mod tests {
     }
 
     #[test]
+    fn barriers_overtake_only_where_records_count_once_and_one_checkpoint_at_a_time() {
+        let unaligned = |more: &[(&str, &str)]| {
+            let of_all = [
+                ("execution.checkpointing.interval", "5 s"),
+                ("execution.checkpointing.max-concurrent-checkpoints", "4"),
+                ("execution.checkpointing.unaligned.enabled", "true"),
+            ];
+            let settings = of(&[&of_all, more].concat()).expect("checkpoints");
+            (settings.unaligned_after, settings.max_concurrent)
+        };
+        assert_eq!(unaligned(&[]), (Some(Duration::ZERO), 1));
+        let later = ("execution.checkpointing.aligned-checkpoint-timeout", "3 s");
+        assert_eq!(unaligned(&[later]), (Some(Duration::from_secs(3)), 1));
+        assert_eq!(unaligned(&[("execution.checkpointing.mode", "AT_LEAST_ONCE"), later]), (None, 4));
+    }
+
+    #[test]
     fn what_is_not_built_is_refused() {
         for (key, value, expected) in [
             ("execution.checkpointing.interval", "5 ms", "at least 10 ms"),
-            ("execution.checkpointing.mode", "AT_LEAST_ONCE", "`AT_LEAST_ONCE` is not supported yet"),
             ("state.backend.type", "rocksdb", "`rocksdb` and `forst` are not supported yet"),
             ("state.backend", "rocksdb", "`rocksdb` and `forst` are not supported yet"),
             ("execution.checkpointing.data-inline-threshold", "2 mb", "at most 1 mb"),

@@ -53,6 +53,8 @@ pub(super) fn settings() -> CheckpointSettings {
         interval: Duration::from_secs(10),
         timeout: Duration::from_secs(60),
         min_pause: Duration::ZERO,
+        mode: crate::config::CheckpointingMode::ExactlyOnce,
+        unaligned_after: None,
         max_concurrent: 1,
         tolerable_failures: 0,
         retained: 1,

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use prost::Message;
 
 use crate::checkpoint::envelope::Damage;
+use crate::checkpoint::in_flight::IndexedInFlight;
 use crate::checkpoint::snapshot::Redistribution;
 use crate::id::OperatorId;
 
@@ -17,6 +18,8 @@ const LENGTH_BYTES: usize = 8;
 pub(super) struct Index {
     #[prost(message, repeated, tag = "1")]
     pub(super) operators: Vec<IndexedOperator>,
+    #[prost(message, optional, tag = "2")]
+    pub(super) in_flight: Option<IndexedInFlight>,
 }
 
 /// The tables of one operator.

@@ -174,3 +174,38 @@ proptest! {
         drop(decode("f", &envelope::seal(file).into()));
     }
 }
+
+#[test]
+fn what_is_in_flight_survives_with_its_times_kinds_and_watermarks_and_is_not_overlooked() {
+    use crate::checkpoint::in_flight::*;
+    use crate::element::StreamBatch;
+    let plain = |numbers: &[i64]| StreamBatch::new(batch(numbers));
+    let timed = |numbers: &[i64]| plain(numbers).with_timestamps(Some(numbers.to_vec().into()));
+    let full = timed(&[4, 5]).with_kinds(Some(vec![1u8, 2].into()));
+    let edge = EdgeOrigin { edge: 1, from: id(3), channel: Some(ChannelOrigin { producer: 2, producers: 3 }) };
+    let elements = vec![
+        InFlightElement::Batch(plain(&[1, 2])),
+        InFlightElement::Batch(plain(&[3]).slice(0, 1)),
+        InFlightElement::Watermark(9),
+        InFlightElement::Batch(timed(&[4])),
+        InFlightElement::Batch(full.slice(1, 1)),
+    ];
+    let in_flight = InFlight {
+        channels: vec![
+            InFlightChannel { origin: Origin::Source, elements: elements.clone() },
+            InFlightChannel { origin: Origin::Edge(edge), elements },
+            InFlightChannel {
+                origin: Origin::Edge(EdgeOrigin { channel: None, ..edge }),
+                elements: vec![InFlightElement::Watermark(1)],
+            },
+        ],
+    };
+    for operators in [small(), Vec::new()] {
+        let bytes = encode_with(&operators, &in_flight).unwrap().expect("something").into();
+        let (state, read) = decode_with("f", &bytes).unwrap();
+        assert!(equal(&state, &operators));
+        assert_eq!(format!("{read:?}"), format!("{in_flight:?}"));
+        let error = decode("f", &bytes).unwrap_err().to_string();
+        assert_eq!(error, "the state file `f` is malformed: it has records in flight where none can be");
+    }
+}

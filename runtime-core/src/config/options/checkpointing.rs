@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use crate::config::ByteSize;
 use crate::config::option::options;
 use crate::config::value::{CheckpointRetention, CheckpointStorage, CheckpointingMode, StateBackend};
+use crate::config::{ByteSize, LocalPaths};
 
 options! {
     "Checkpoints and state";
@@ -14,8 +14,18 @@ options! {
         must (|interval| interval.is_none_or(|interval| interval.is_zero() || interval >= SHORTEST),
             "at least 10 ms, or 0 ms for no checkpoints");
 
-    /// `EXACTLY_ONCE`: every record counts once in state and in sinks that keep the promise.
+    /// `EXACTLY_ONCE`: every record counts once in state and in sinks that keep the promise. `AT_LEAST_ONCE`: channels do
+    /// not wait for each other's barriers, and after a restart some records count again.
     MODE: CheckpointingMode = "execution.checkpointing.mode", default "EXACTLY_ONCE";
+
+    /// Whether barriers may overtake records, which are then stored with the checkpoint: it completes however slow the job
+    /// is. Only with `EXACTLY_ONCE`; one checkpoint at a time.
+    UNALIGNED: bool = "execution.checkpointing.unaligned.enabled", default "false",
+        fallback ["execution.checkpointing.unaligned"];
+
+    /// How old a checkpoint must be before its barriers overtake records, if they may at all; `0 ms` is at once.
+    ALIGNED_TIMEOUT: Duration = "execution.checkpointing.aligned-checkpoint-timeout", default "0 ms",
+        fallback ["execution.checkpointing.alignment-timeout"];
 
     /// How long a checkpoint may take until all tasks have stored their state; then it is given up.
     TIMEOUT: Duration = "execution.checkpointing.timeout", default "10 min",
@@ -53,6 +63,19 @@ options! {
     SAVEPOINT_DIRECTORY: Option<String> = "execution.checkpointing.savepoint-dir",
         fallback ["state.savepoints.dir", "savepoints.state.backend.fs.dir"],
         must (|directory| directory.as_deref().is_none_or(|directory| !directory.trim().is_empty()), "not empty");
+
+    /// Whether TaskManagers keep copies of the state files that their tasks write, for restarts on the same host.
+    LOCAL_BACKUP: bool = "execution.checkpointing.local-backup.enabled", default "false",
+        fallback ["execution.state-recovery.from-local", "state.backend.local-recovery"];
+
+    /// Where TaskManagers keep them, each in a folder of its own that is removed at its end; several folders share the
+    /// jobs. If not set, the first of `io.tmp.dirs`.
+    LOCAL_BACKUP_DIRS: Option<LocalPaths> = "execution.checkpointing.local-backup.dirs",
+        shown "below `io.tmp.dirs`", fallback ["taskmanager.state.local.root-dirs"];
+
+    /// Whether tasks begin from such copies where they are, and do not fetch their state.
+    FROM_LOCAL: bool = "execution.state-recovery.from-local", default "false",
+        fallback ["state.backend.local-recovery"];
 
     /// State of a subtask up to this size is stored in the checkpoint's record instead of a file of its own.
     DATA_INLINE_THRESHOLD: ByteSize = "execution.checkpointing.data-inline-threshold", default "20 kb",

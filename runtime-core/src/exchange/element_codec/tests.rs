@@ -214,6 +214,10 @@ fn a_batch_that_is_too_long_is_cut_by_rows_and_a_row_that_is_too_long_is_refused
     assert!(matches!(error, Err(EncodeError::RowTooLong { .. })));
 }
 
+fn barrier(mode: BarrierMode) -> StreamElement {
+    StreamElement::Barrier(CheckpointBarrier { checkpoint: CheckpointId(7), triggered_at: -1, mode })
+}
+
 #[test]
 fn elements_without_records_arrive_as_they_were_sent() {
     let mut wire = Wire::default();
@@ -221,7 +225,9 @@ fn elements_without_records_arrive_as_they_were_sent() {
         StreamElement::Watermark(i64::MIN),
         StreamElement::Watermark(i64::MAX),
         StreamElement::Idle,
-        StreamElement::Barrier(CheckpointBarrier { checkpoint: CheckpointId(7), triggered_at: -1 }),
+        barrier(BarrierMode::Aligned),
+        barrier(BarrierMode::AlignedUntil(17)),
+        barrier(BarrierMode::Unaligned),
         StreamElement::LatencyMarker(LatencyMarker { created_at: 5, source: 6, subtask: 7 }),
         StreamElement::EndOfInput,
     ];

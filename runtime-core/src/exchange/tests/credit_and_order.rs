@@ -1,5 +1,9 @@
 use super::*;
-use crate::element::{CheckpointBarrier, CheckpointId};
+use crate::element::{BarrierMode, CheckpointBarrier, CheckpointId};
+
+fn barrier(checkpoint: u64, mode: BarrierMode) -> StreamElement {
+    StreamElement::Barrier(CheckpointBarrier { checkpoint: CheckpointId(checkpoint), triggered_at: 0, mode })
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn elements_arrive_in_order_with_everything_between() {
@@ -93,7 +97,7 @@ async fn a_barrier_needs_no_credit_when_its_turn_has_come() {
     workers.server.register(channel(0), consumer.queue.writer(0));
     let writer = workers.open(channel(0));
     writer.push(batch(0, 100));
-    writer.push(StreamElement::Barrier(CheckpointBarrier { checkpoint: CheckpointId(1), triggered_at: 0 }));
+    writer.push(barrier(1, BarrierMode::Aligned));
     writer.push(StreamElement::Watermark(1));
     // The batch has overdrawn the credit: batch and barrier are there, the watermark waits.
     until(|| workers.client.queued_bytes() == 64).await;
@@ -152,4 +156,39 @@ async fn a_consumer_that_leaves_early_does_not_hold_its_producer_up() {
     }
     push(&writer, StreamElement::EndOfInput).await;
     delivered(&writer).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_barrier_that_hurries_takes_all_before_it_to_the_reader_and_the_channel_holds_no_more_for_it() {
+    let settings = ExchangeSettings { channel_capacity_bytes: 4000, ..ExchangeSettings::default() };
+    let workers = Workers::start(settings).await;
+    let consumer = Consumer::new(1, 1000);
+    consumer.queue.let_overtake(0);
+    workers.server.register(channel(0), consumer.queue.writer(0));
+    let writer = workers.open(channel(0));
+    for step in 0..6 {
+        writer.push(batch(step * 100, 100));
+    }
+    writer.push(barrier(1, BarrierMode::AlignedUntil(5)));
+    until(|| workers.client.queued_bytes() <= 5 * 800 + 64).await;
+    assert!(consumer.queue.take_announced().is_empty());
+    writer.hurry(CheckpointId(1));
+    until(|| workers.client.queued_bytes() == 0).await;
+    until(|| consumer.queue.has_announced()).await;
+    let announced = consumer.queue.take_announced();
+    assert_eq!((announced[0].1.checkpoint, announced[0].1.mode), (CheckpointId(1), BarrierMode::Unaligned));
+    consumer.queue.record(CheckpointId(1));
+    let std::task::Poll::Ready(recorded) = consumer.queue.recorded(CheckpointId(1)) else {
+        panic!("the barrier is there")
+    };
+    assert_eq!(recorded[0].iter().flat_map(numbers).collect::<Vec<_>>(), Vec::from_iter(0..600));
+    // What is ahead counts against the writer: nothing is left here, and there is no room all the same.
+    until(|| !writer.has_room(&TaskWaker::noop())).await;
+    writer.push(batch(600, 1));
+    for step in 0..6 {
+        assert_eq!(numbers(&consumer.next().await.1)[0], step * 100);
+    }
+    assert!(matches!(consumer.next().await.1, StreamElement::Barrier(_)));
+    assert_eq!(numbers(&consumer.next().await.1), [600]);
+    until(|| writer.has_room(&TaskWaker::noop())).await;
 }
