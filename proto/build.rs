@@ -4,6 +4,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=proto/pelton.proto");
     let descriptors = protox::compile(["proto/pelton.proto"], ["proto"])?;
     // Maps are ordered, so that equal messages have equal bytes.
-    tonic_prost_build::configure().btree_map(".").compile_fds(descriptors)?;
+    // Programs travel without being copied.
+    tonic_prost_build::configure().btree_map(".").bytes(".pelton.v1.ArtifactChunk").compile_fds(descriptors)?;
     Ok(())
 }

@@ -165,7 +165,7 @@ impl Cluster {
             loop {
                 let mut data = Vec::with_capacity(CHUNK_BYTES);
                 (&mut file).take(CHUNK_BYTES as u64).read_to_end(&mut data).await?;
-                if data.is_empty() || chunks.send(ArtifactChunk { data }).await.is_err() {
+                if data.is_empty() || chunks.send(ArtifactChunk { data: data.into() }).await.is_err() {
                     break;
                 }
             }

@@ -5,7 +5,7 @@
 //! ```
 //!
 //! A watermark `t` says that no record with a time of `t` or before follows, except late ones. It is emitted after each
-//! batch, as often as it advances; no interval has to be configured. Times and watermarks are milliseconds since the
+//! batch, as often as it advances, unless `pipeline.auto-watermark-interval` spaces them out. Times and watermarks are milliseconds since the
 //! epoch. Watermarks from upstream are replaced by those made here, all but the last one, which ends the stream's time.
 //!
 //! Invariants: emitted watermarks only grow; a record without a time fails the job rather than being lost later.
@@ -14,13 +14,15 @@ mod assigner;
 mod generator;
 mod idleness;
 mod operator;
+mod pace;
 #[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use pelton_runtime_core::operator::{Operator, OperatorResult, OperatorRuntime};
+use pelton_runtime_core::config::{Configuration, options};
+use pelton_runtime_core::operator::{Operator, OperatorError, OperatorResult, OperatorRuntime};
 use pelton_runtime_core::time::EpochMillis;
 
 use crate::record::{Column, Record};
@@ -30,6 +32,7 @@ use self::assigner::{Assigner, ByClosure, ByColumn};
 use self::generator::{BoundedOutOfOrderness, Custom, Generator};
 use self::idleness::Idleness;
 use self::operator::TimestampsAndWatermarks;
+use self::pace::Interval;
 
 pub use assigner::EventTime;
 pub use generator::WatermarkGenerator;
@@ -135,11 +138,12 @@ impl<T: Record> WatermarkStrategy<T> {
         self.assigner.is_none() && self.generator.is_none() && self.idleness.is_none()
     }
 
-    fn operator(&self) -> TimestampsAndWatermarks {
+    fn operator(&self, interval: Interval) -> TimestampsAndWatermarks {
         TimestampsAndWatermarks::new(
             self.assigner.as_ref().map(|make| make()),
             self.generator.as_ref().map(|make| make()),
             self.idleness.map(|timeout| Idleness::new(millis(timeout))),
+            interval,
         )
     }
 }
@@ -164,10 +168,17 @@ impl<T: Record> std::fmt::Debug for WatermarkStrategy<T> {
 impl<T: Record> DataStream<T> {
     /// Gives records their event times and the stream its watermarks.
     pub fn assign_timestamps_and_watermarks(self, strategy: WatermarkStrategy<T>) -> Self {
-        let factory =
-            move |_: &OperatorRuntime| -> OperatorResult<Box<dyn Operator>> { Ok(Box::new(strategy.operator())) };
+        let factory = move |runtime: &OperatorRuntime| -> OperatorResult<Box<dyn Operator>> {
+            Ok(Box::new(strategy.operator(interval(runtime)?)))
+        };
         self.transform("Timestamps/Watermarks", Arc::new(factory))
     }
+}
+
+fn interval(runtime: &OperatorRuntime) -> OperatorResult<Interval> {
+    let configuration = Configuration::from_map((*runtime.configuration).clone())
+        .map_err(|error| OperatorError::external("cannot read the job's configuration", error))?;
+    Ok(Interval::of(configuration.get(&options::pipeline::AUTO_WATERMARK_INTERVAL)))
 }
 
 fn millis(duration: Duration) -> EpochMillis {

@@ -8,6 +8,7 @@ use pelton_process::log_files::LogFiles;
 use pelton_process::machine::{cpu_cores, physical_memory};
 use pelton_proto as proto;
 use pelton_proto::task_manager_server::TaskManagerServer;
+use pelton_proto::transport::{CONNECTION_WINDOW_BYTES, FRAME_BYTES_MAX, STREAM_WINDOW_BYTES};
 use pelton_runtime_core::config::{Configuration, MemoryBudget, MemoryConflict};
 use pelton_runtime_core::env::{AbortOnDrop, Env, Stopped};
 use pelton_runtime_core::id::TaskManagerId;
@@ -247,7 +248,9 @@ fn channel(settings: &Settings) -> Result<Channel, StartError> {
         Endpoint::from_shared(format!("http://{address}")).map_err(|source| StartError::Address { address, source })?;
     Ok(endpoint
         .connect_timeout(CONNECT_TIMEOUT)
-        .http2_adaptive_window(true)
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .max_frame_size(FRAME_BYTES_MAX)
         .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
         .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
         .keep_alive_while_idle(true)

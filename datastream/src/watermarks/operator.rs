@@ -10,12 +10,14 @@ use crate::stream::only_inserts;
 use super::assigner::Assigner;
 use super::generator::Generator;
 use super::idleness::{Alarm, Idleness};
+use super::pace::{Interval, Pace, Paced};
 
 /// Gives batches their event times and emits watermarks after them.
 pub(super) struct TimestampsAndWatermarks {
     assigner: Option<Box<dyn Assigner>>,
     generator: Option<Box<dyn Generator>>,
     idleness: Option<Idleness>,
+    pace: Pace,
     emitted: EpochMillis,
 }
 
@@ -24,8 +26,22 @@ impl TimestampsAndWatermarks {
         assigner: Option<Box<dyn Assigner>>,
         generator: Option<Box<dyn Generator>>,
         idleness: Option<Idleness>,
+        interval: Interval,
     ) -> Self {
-        Self { assigner, generator, idleness, emitted: MIN_WATERMARK }
+        Self { assigner, generator, idleness, pace: Pace::new(interval), emitted: MIN_WATERMARK }
+    }
+
+    fn paced(&mut self, paced: Paced, cx: &mut OperatorContext<'_>) {
+        match paced {
+            Paced::Now(watermark) => self.emit(watermark, cx),
+            Paced::At(time) => cx.wake_at(time),
+            Paced::Nothing => {}
+        }
+    }
+
+    fn emit(&mut self, watermark: EpochMillis, cx: &mut OperatorContext<'_>) {
+        self.emitted = watermark;
+        cx.emit_watermark(watermark);
     }
 
     fn active(&mut self, cx: &mut OperatorContext<'_>) {
@@ -60,8 +76,8 @@ impl Operator for TimestampsAndWatermarks {
         };
         cx.emit(batch);
         if let Some(watermark) = watermark.filter(|watermark| *watermark > self.emitted) {
-            self.emitted = watermark;
-            cx.emit_watermark(watermark);
+            let paced = self.pace.advanced(watermark, cx.processing_time());
+            self.paced(paced, cx);
         }
         Ok(())
     }
@@ -69,8 +85,8 @@ impl Operator for TimestampsAndWatermarks {
     /// Only the end of time passes; everything else is made here.
     fn watermark(&mut self, watermark: EpochMillis, cx: &mut OperatorContext<'_>) -> OperatorResult {
         if watermark == MAX_WATERMARK && self.emitted < MAX_WATERMARK {
-            self.emitted = MAX_WATERMARK;
-            cx.emit_watermark(MAX_WATERMARK);
+            self.pace.flush();
+            self.emit(MAX_WATERMARK, cx);
         }
         Ok(())
     }
@@ -81,8 +97,15 @@ impl Operator for TimestampsAndWatermarks {
     }
 
     fn processing_time(&mut self, now: EpochMillis, cx: &mut OperatorContext<'_>) -> OperatorResult {
+        let paced = self.pace.due(now);
+        self.paced(paced, cx);
         match self.idleness.as_mut().and_then(|idleness| idleness.alarm(now)) {
-            Some(Alarm::Idle) => cx.emit_idle(),
+            Some(Alarm::Idle) => {
+                if let Some(watermark) = self.pace.flush() {
+                    self.emit(watermark, cx);
+                }
+                cx.emit_idle();
+            }
             Some(Alarm::Again(alarm)) => cx.wake_at(alarm),
             None => {}
         }

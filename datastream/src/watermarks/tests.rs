@@ -10,6 +10,7 @@ use pelton_runtime_core::time::MAX_WATERMARK;
 
 use crate::record::{Record, RecordBuilder, Timestamp, field};
 
+use super::pace::Interval;
 use super::{WatermarkGenerator, WatermarkStrategy};
 
 type Event = (String, Timestamp);
@@ -25,7 +26,13 @@ fn batch<T: Record>(rows: impl IntoIterator<Item = T>) -> StreamBatch {
 }
 
 fn open<T: Record>(strategy: WatermarkStrategy<T>) -> OperatorHarness {
-    let factory = move |_: &OperatorRuntime| -> OperatorResult<Box<dyn Operator>> { Ok(Box::new(strategy.operator())) };
+    open_with(strategy, None)
+}
+
+fn open_with<T: Record>(strategy: WatermarkStrategy<T>, interval: Option<Duration>) -> OperatorHarness {
+    let factory = move |_: &OperatorRuntime| -> OperatorResult<Box<dyn Operator>> {
+        Ok(Box::new(strategy.operator(Interval::of(interval))))
+    };
     OperatorHarness::open(&factory).unwrap()
 }
 
@@ -51,6 +58,31 @@ fn the_watermark_follows_the_latest_time_at_a_distance_and_never_goes_back() {
     harness.process(events(&[5])).unwrap();
     harness.process(events(&[31])).unwrap();
     assert_eq!(emitted(&mut harness), ["[10, 30, 20]", "W 24", "[5]", "[31]", "W 25"]);
+}
+
+#[test]
+fn an_interval_spaces_watermarks_out_and_loses_none() {
+    let mut harness = open_with(five_ms(), Some(Duration::from_millis(200)));
+    harness.process(events(&[10])).unwrap();
+    harness.process(events(&[20])).unwrap();
+    harness.process(events(&[30])).unwrap();
+    assert_eq!(emitted(&mut harness), ["[10]", "W 4", "[20]", "[30]"]);
+    let start = harness.next_wake_up().unwrap() - 200;
+    harness.advance_processing_time(start + 199).unwrap();
+    assert_eq!(emitted(&mut harness), [""; 0]);
+    harness.advance_processing_time(start + 200).unwrap();
+    assert_eq!(emitted(&mut harness), ["W 24"]);
+    harness.process(events(&[40])).unwrap();
+    harness.watermark(MAX_WATERMARK).unwrap();
+    assert_eq!(emitted(&mut harness), ["[40]", &format!("W {MAX_WATERMARK}")]);
+}
+
+#[test]
+fn an_interval_of_zero_leaves_the_end_of_time_alone() {
+    let mut harness = open_with(five_ms(), Some(Duration::ZERO));
+    harness.process(events(&[10])).unwrap();
+    harness.watermark(MAX_WATERMARK).unwrap();
+    assert_eq!(emitted(&mut harness), ["[10]", &format!("W {MAX_WATERMARK}")]);
 }
 
 #[test]

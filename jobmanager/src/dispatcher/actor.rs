@@ -189,6 +189,7 @@ fn scheduler_settings(configuration: &Configuration) -> SchedulerSettings {
     let timeout = configuration.get(&options::task::CANCELLATION_TIMEOUT);
     SchedulerSettings {
         slot_request_timeout: configuration.get(&options::slot::REQUEST_TIMEOUT),
+        slot_idle_timeout: configuration.get(&options::slot::IDLE_TIMEOUT),
         cancellation_interval: configuration.get(&options::task::CANCELLATION_INTERVAL),
         cancellation_timeout: (!timeout.is_zero()).then_some(timeout),
         exception_history_size: configuration.get(&options::web::EXCEPTION_HISTORY_SIZE) as usize,

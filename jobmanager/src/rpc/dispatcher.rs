@@ -3,7 +3,6 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use futures::{Stream, StreamExt};
 use pelton_proto as proto;
 use pelton_runtime_core::graph::JobGraph;
@@ -28,7 +27,7 @@ impl Dispatcher for Services {
         request: Request<Streaming<proto::ArtifactChunk>>,
     ) -> Result<Response<proto::UploadArtifactReply>, Status> {
         let chunks = request.into_inner().map(|chunk| match chunk {
-            Ok(chunk) => Ok(Bytes::from(chunk.data)),
+            Ok(chunk) => Ok(chunk.data),
             Err(status) => Err(status.message().to_owned()),
         });
         let digest = self.blobs.put(chunks).await.map_err(status::blob)?;

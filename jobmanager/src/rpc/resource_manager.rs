@@ -50,7 +50,7 @@ impl ResourceManager for Services {
     ) -> Result<Response<Self::FetchArtifactStream>, Status> {
         let chunks = self.blobs.read(&request.into_inner().digest).await.map_err(status::blob)?;
         let messages = chunks.map(|chunk| match chunk {
-            Ok(data) => Ok(proto::ArtifactChunk { data: data.to_vec() }),
+            Ok(data) => Ok(proto::ArtifactChunk { data }),
             Err(error) => Err(Status::internal(format!("cannot read the artifact: {error}"))),
         });
         Ok(Response::new(Box::pin(messages)))

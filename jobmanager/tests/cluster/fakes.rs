@@ -125,7 +125,8 @@ impl Cluster {
     }
 
     pub async fn upload(&mut self, content: &[u8]) -> String {
-        let chunks: Vec<_> = content.chunks(100_000).map(|data| proto::ArtifactChunk { data: data.to_vec() }).collect();
+        let chunks: Vec<_> =
+            content.chunks(100_000).map(|data| proto::ArtifactChunk { data: data.to_vec().into() }).collect();
         let reply = self.dispatcher.upload_artifact(tokio_stream::iter(chunks)).await.expect("stored");
         reply.into_inner().digest
     }

@@ -62,6 +62,8 @@ use crate::time::EpochMillis;
 pub struct SchedulerSettings {
     /// How long the job waits for slots, and then for its workers to attach.
     pub slot_request_timeout: Duration,
+    /// How long a worker whose tasks have all finished keeps its slots, while others go on.
+    pub slot_idle_timeout: Duration,
     /// How often a task that is being cancelled is told so again.
     pub cancellation_interval: Duration,
     /// How long a task may take to cancel; none waits for ever.
@@ -86,6 +88,7 @@ impl Default for SchedulerSettings {
     fn default() -> Self {
         Self {
             slot_request_timeout: Duration::from_secs(300),
+            slot_idle_timeout: Duration::from_secs(50),
             cancellation_interval: Duration::from_secs(30),
             cancellation_timeout: Some(Duration::from_secs(180)),
             verdict_wait: Duration::from_millis(500),
@@ -360,9 +363,11 @@ impl JobScheduler {
             return;
         }
         execution.enter(state, now);
+        let place = execution.place.as_ref().map(|place| place.worker);
         self.open -= 1;
         if state == ExecutionState::Finished {
             self.finished += 1;
+            self.watch_idleness(place);
         }
         let index = self.region_of(task);
         let region = &mut self.regions[index];
@@ -405,6 +410,7 @@ impl JobScheduler {
             Timer::Verdict => self.give_verdict(),
             Timer::CancelAgain => self.cancel_again(),
             Timer::Cancellation => self.kill_the_stuck(),
+            Timer::SlotIdle { worker } => self.release_idle(worker),
             Timer::WindDown => self.stop_the_rest(),
             Timer::Restart { region } => self.pause_is_over(region),
             Timer::RestartCancellation { region } => self.kill_the_stuck_of(region),

@@ -119,7 +119,8 @@ impl ResourceManager for Service {
         let digest = request.into_inner().digest;
         let artifacts = self.artifacts.lock();
         let content = artifacts.get(&digest).ok_or_else(|| Status::not_found("no such artifact"))?;
-        let chunks: Vec<_> = content.chunks(1000).map(|data| Ok(ArtifactChunk { data: data.to_vec() })).collect();
+        let chunks: Vec<_> =
+            content.chunks(1000).map(|data| Ok(ArtifactChunk { data: data.to_vec().into() })).collect();
         Ok(Response::new(tokio_stream::iter(chunks)))
     }
 }

@@ -1,6 +1,7 @@
 //! Defaults of a job that its program or its submission may override.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use crate::config::option::options;
 use crate::config::value::MaxParallelism;
@@ -22,6 +23,10 @@ options! {
     /// Whether operators of different max parallelism may be joined into one task.
     CHAIN_DIFFERENT_MAX_PARALLELISM: bool =
         "pipeline.operator-chaining.chain-operators-with-different-max-parallelism", default "true";
+
+    /// How far apart watermarks are at least, in wall-clock time. If not set, one follows each batch of records in which
+    /// event time advances; with `0 ms` watermark strategies emit none but the end of time.
+    AUTO_WATERMARK_INTERVAL: Option<Duration> = "pipeline.auto-watermark-interval";
 
     /// Free entries that go with the job and show up in its REST configuration.
     GLOBAL_JOB_PARAMETERS: BTreeMap<String, String> = "pipeline.global-job-parameters", default "", shown "(empty)";

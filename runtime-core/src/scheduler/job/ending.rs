@@ -7,6 +7,7 @@ use super::JobScheduler;
 use super::action::Action;
 use super::execution::TaskIndex;
 use super::fact::Timer;
+use super::worker::Worker;
 use crate::id::{ExecutionAttemptId, WorkerId};
 use crate::scheduler::status::{ExecutionState, JobStatus};
 
@@ -35,6 +36,31 @@ impl JobScheduler {
         open.into_iter().for_each(|task| self.end_task(task, ExecutionState::Canceled));
         self.enter(JobStatus::Suspended);
         self.stop_workers(reason);
+    }
+
+    /// A task in `worker` has finished. When it was the worker's last, the slots are given back after a while: whatever
+    /// restarts these tasks asks for slots anew.
+    pub(super) fn watch_idleness(&mut self, worker: Option<WorkerId>) {
+        if let Some(worker) = worker.filter(|&worker| self.finished < self.attempts.len() && self.is_idle(worker)) {
+            self.arm(Timer::SlotIdle { worker }, self.settings.slot_idle_timeout);
+        }
+    }
+
+    /// `slot.idle.timeout` after its last task finished.
+    pub(super) fn release_idle(&mut self, worker: WorkerId) {
+        if self.is_live() && self.is_idle(worker) {
+            let seconds = self.settings.slot_idle_timeout.as_secs_f64();
+            let reason =
+                format!("its tasks have finished, and nothing used its slots for {seconds} s (`slot.idle.timeout`)");
+            self.stop(worker, self.settings.stop_grace, &reason);
+        }
+    }
+
+    /// Whether a worker is there for nothing: its tasks have finished and none is to come.
+    fn is_idle(&self, worker: WorkerId) -> bool {
+        self.workers.get(&worker).is_some_and(Worker::can_take_tasks)
+            && self.tasks_in(worker).next().is_none()
+            && self.returning_to(worker).is_empty()
     }
 
     /// Every task that has not ended is cancelled.

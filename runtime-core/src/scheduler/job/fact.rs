@@ -117,6 +117,11 @@ pub enum Timer {
     CancelAgain,
     /// `task.cancellation.timeout` is over.
     Cancellation,
+    /// `slot.idle.timeout` is over for a worker whose tasks had all finished.
+    SlotIdle {
+        /// Which worker.
+        worker: WorkerId,
+    },
     /// The workers of an ended job had long enough to leave by themselves.
     WindDown,
     /// The pause before a region is deployed again is over.

@@ -179,6 +179,7 @@ impl Script {
                     "again" => Timer::CancelAgain,
                     "stuck" => Timer::Cancellation,
                     "wind-down" => Timer::WindDown,
+                    "idle" => Timer::SlotIdle { worker: self.worker(rest[1]) },
                     "restart" => Timer::Restart { region: rest[1].parse().expect("a region") },
                     "restart-stuck" => Timer::RestartCancellation { region: rest[1].parse().expect("a region") },
                     other => panic!("no timer {other}"),

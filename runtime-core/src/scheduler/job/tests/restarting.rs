@@ -309,3 +309,72 @@ fn regions_are_what_exchanges_data() {
     assert_eq!(regions([2, 4], Partitioner::Rescale), [3, 3]);
     assert_eq!(regions([4, 2], Partitioner::Rescale), [3, 3]);
 }
+
+const IDLE: &str = "its tasks have finished, and nothing used its slots for 50 s (`slot.idle.timeout`)";
+
+#[test]
+fn a_worker_whose_tasks_have_finished_gives_its_slots_back_after_a_while() {
+    check_graph(
+        graph(&[(2, "a")]),
+        restarts(1),
+        &format!(
+            "
+        start           -> RUNNING, need 2
+        grant t0:1 t1:1 -> worker t0:1, worker t1:1
+        attach w0       -> deploy w0 A0@0
+        attach w1       -> deploy w1 A1@0
+        timer idle w0   ->
+        finished A0     ->
+        timer idle w1   ->
+        timer idle w0   -> stop w0 ({IDLE})
+        exit-requested w0 ->
+        finished A1     -> FINISHED, shutdown w1
+        exit w1 0       -> settled
+        "
+        ),
+    );
+}
+
+#[test]
+fn what_restarts_after_its_slots_were_given_back_asks_for_others() {
+    check_graph(
+        chain(&[(1, "a"), (1, "b")], Partitioner::Rebalance),
+        restarts(1),
+        &format!(
+            "
+        start           -> RUNNING, need 2
+        grant t0:1 t1:1 -> worker t0:1, worker t1:1
+        attach w0       ->
+        attach w1       -> deploy w0 A0@0, deploy w1 B0@0
+        finished A0     ->
+        timer idle w0   -> stop w0 ({IDLE})
+        exit-requested w0 ->
+        failed B0 bad   -> because [B (1/1) on host-t1: bad], RESTARTING, need 1
+        timer restart 0 -> RUNNING
+        grant t0:1      -> worker t0:1
+        attach w2       -> deploy w2 A0#1@0, deploy w1 B0#1@0
+        finished A0     ->
+        finished B0     -> FINISHED, shutdown w2, shutdown w1
+        "
+        ),
+    );
+}
+
+#[test]
+fn a_worker_to_which_tasks_return_is_not_idle() {
+    check_graph(
+        chain(&[(1, "a"), (1, "b")], Partitioner::Rebalance),
+        restarts(1),
+        "
+        start           -> RUNNING, need 2
+        grant t0:1 t1:1 -> worker t0:1, worker t1:1
+        attach w0       ->
+        attach w1       -> deploy w0 A0@0, deploy w1 B0@0
+        finished A0     ->
+        failed B0 bad   -> because [B (1/1) on host-t1: bad], RESTARTING
+        timer idle w0   ->
+        timer restart 0 -> RUNNING, deploy w0 A0#1@0, deploy w1 B0#1@0
+        timer idle w0   ->
+        ",
+    );
+}
