@@ -76,7 +76,7 @@ impl Ranges {
         let ends = UInt64Array::from_iter_values(self.left.iter().map(|range| range.end));
         let rows = RecordBatch::try_new(schema, vec![Arc::new(starts), Arc::new(ends)])?;
         let table = OperatorTable { name: RANGES.to_owned(), redistribution: Redistribution::Union, rows };
-        Ok(OperatorSnapshot { keyed: Vec::new(), operator: vec![table] })
+        Ok(OperatorSnapshot { keyed: Vec::new(), operator: vec![table], ..OperatorSnapshot::default() })
     }
 
     /// Takes this reader's part of what was left of all.

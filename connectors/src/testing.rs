@@ -57,6 +57,7 @@ pub fn place(subtask: u32, parallelism: u32) -> OperatorRuntime {
         env: Env::production(),
         waker: TaskWaker::noop(),
         metrics: Default::default(),
+        cold_stores: None,
     }
 }
 

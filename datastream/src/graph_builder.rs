@@ -13,6 +13,7 @@
 //! and how many equal siblings came before it. So a change in one branch of a program leaves the ids of the others.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use pelton_runtime_core::graph::program::{OperatorCode, Program};
 use pelton_runtime_core::graph::{
@@ -22,6 +23,7 @@ use pelton_runtime_core::graph::{
 use pelton_runtime_core::id::{JobVertexId, OperatorId};
 use pelton_runtime_core::key_group::default_max_parallelism;
 use pelton_runtime_core::operator::{InputIndex, OutputPort};
+use pelton_runtime_core::state::cold::ColdBackend;
 use sha2::{Digest, Sha256};
 
 /// Index of a node in its graph.
@@ -194,7 +196,7 @@ impl StreamGraph {
         let graph = JobGraph { name: name.to_owned(), vertices, edges, configuration };
         graph.validate()?;
         let code = ids.into_iter().zip(self.nodes.iter().map(|node| node.code.clone())).collect::<HashMap<_, _>>();
-        Ok(Program { graph, code })
+        Ok(Program { graph, code, cold_backend: cold_backend() })
     }
 
     /// What every node gets, from itself, its inputs and the defaults.
@@ -311,6 +313,14 @@ fn digest(write: impl FnOnce(&mut Sha256)) -> [u8; 16] {
     let mut id = [0; 16];
     id.copy_from_slice(&hasher.finalize()[..16]);
     id
+}
+
+/// The store that the program was built with.
+fn cold_backend() -> Option<Arc<dyn ColdBackend>> {
+    #[cfg(feature = "rocksdb")]
+    return Some(Arc::new(pelton_state_rocksdb::RocksDb));
+    #[cfg(not(feature = "rocksdb"))]
+    None
 }
 
 #[cfg(test)]

@@ -149,6 +149,12 @@ pub trait Record: ToRecord<Self> + Clone + Send + Sync + Sized + 'static {
     /// Some value, to be overwritten by [`ColumnReader::read_into`].
     fn scratch() -> Self;
 
+    /// Bytes that the value holds beyond its own size.
+    #[inline]
+    fn heap_bytes(&self) -> usize {
+        0
+    }
+
     /// A column named `name` of such values.
     fn arrow_field(name: &str) -> Field {
         Field::new(name, Self::data_type(), Self::NULLABLE)

@@ -23,6 +23,7 @@ use crate::id::{JobId, OperatorId};
 use crate::key_group::KeyGroupRange;
 use crate::metrics::OperatorMetricGroup;
 use crate::state::StateError;
+use crate::state::cold::ColdStores;
 use crate::time::{EpochMillis, MIN_WATERMARK};
 
 /// Number of an operator's input, starting at 0.
@@ -95,7 +96,8 @@ impl Classify for OperatorError {
             Self::User(error) if Unrecoverable::is_in(error.as_ref()) => FailureClass::Unrecoverable,
             Self::User(_) | Self::Data { .. } => FailureClass::User,
             // The next attempt is of the same program and gets the same state.
-            Self::Misfit { .. } | Self::State(StateError::Dropped { .. } | StateError::Restore { .. }) => {
+            Self::Misfit { .. }
+            | Self::State(StateError::Dropped { .. } | StateError::Restore { .. } | StateError::NoStore) => {
                 FailureClass::Unrecoverable
             }
             Self::Arrow(_) | Self::State(_) => FailureClass::System,
@@ -136,6 +138,8 @@ pub struct OperatorRuntime {
     pub waker: TaskWaker,
     /// The operator's counters.
     pub metrics: OperatorMetricGroup,
+    /// Where keyed state is kept that has no room on the heap; none for a job that keeps all of it there.
+    pub cold_stores: Option<Arc<dyn ColdStores>>,
 }
 
 impl OperatorRuntime {

@@ -8,19 +8,24 @@
 //! timers that belong to keys ([`TimerQueue`]). An operator asks for the slots of a whole batch at once and then works
 //! on columns. A namespace (a window) is a table of its own, so that firing and dropping one touches nothing else.
 //!
-//! Everything lives on the heap. Values are held as Rust values and have an Arrow form ([`ValueCodec`]), in which they
+//! Everything lives on the heap, unless a job keeps its state in a store ([`cold`]): then the tables are a bounded cache
+//! of hot keys above it. Values are held as Rust values and have an Arrow form ([`ValueCodec`]), in which they
 //! leave ([`KeyedStateBackend::snapshot`]) and return; [`KeyIndex::by_key_group`] is the order in which they leave.
 //! [`adapt`] says what may change about a type meanwhile.
 
 pub mod adapt;
 mod backend;
 pub mod codec;
+pub mod cold;
 mod column;
+pub mod conformance;
 pub mod key_batch;
 pub mod key_codec;
 pub mod key_hash;
 mod key_index;
 mod key_order;
+mod row_format;
+mod row_key;
 mod table_columns;
 mod timers;
 
@@ -97,6 +102,15 @@ pub enum StateError {
         /// What does not fit; part of the sentence.
         reason: Box<ColumnError>,
     },
+    /// The job keeps its state in a store that the program does not have.
+    #[error(
+        "`state.backend.type` is `rocksdb`, but this program was built without RocksDB: add the feature `rocksdb` to \
+         its dependency on `pelton`, or set `hashmap`"
+    )]
+    NoStore,
+    /// The store of what is not cached refuses.
+    #[error(transparent)]
+    Cold(#[from] cold::ColdStoreError),
     /// Arrow could not compute.
     #[error("keys cannot be converted to columns")]
     Arrow(#[from] arrow::error::ArrowError),

@@ -97,6 +97,7 @@ fn step_name(text: &str) -> Result<String, String> {
 fn tools(workspace: &Workspace) -> Result<()> {
     tool::MAKE.ensure()?;
     tool::IP.ensure()?;
+    tool::ensure_libclang()?;
     tool::ensure_component(workspace, "fmt", "rustfmt")?;
     tool::ensure_component(workspace, "clippy", "clippy")
 }

@@ -29,21 +29,45 @@ pub const IP: Tool = Tool { program: "ip", package: "iproute2", needed_by: "the 
 impl Tool {
     /// Installs the program with apt where it is missing.
     pub fn ensure(self) -> Result<()> {
-        if on_path(self.program).is_some() {
-            return Ok(());
-        }
-        let Self { program, package, needed_by } = self;
-        let by_hand = || format!("`{program}` is missing, which {needed_by} needs: install the package `{package}`");
-        if on_path("apt-get").is_none() {
-            bail!(by_hand());
-        }
-        println!("installing {package}, which {needed_by} needs");
-        // Not every cause of a failing update (a stale third-party list) keeps the package from being installed.
-        if let Err(error) = check(apt().args(["update", "-qq"])) {
-            eprintln!("{error:#}; trying to install nevertheless");
-        }
-        check(apt().args(["install", "-y", "-qq", "--no-install-recommends", package])).with_context(by_hand)
+        if on_path(self.program).is_some() { Ok(()) } else { install(self) }
     }
+}
+
+/// Reads the headers of RocksDB when it is built.
+const LIBCLANG: Tool = Tool { program: "libclang", package: "libclang-dev", needed_by: "the build of RocksDB" };
+
+/// Installs libclang with apt where it is missing.
+pub fn ensure_libclang() -> Result<()> {
+    let named = std::env::var_os("LIBCLANG_PATH").is_some_and(|path| !path.is_empty());
+    if named || has_libclang() { Ok(()) } else { install(LIBCLANG) }
+}
+
+/// Whether libclang is where build scripts look for it: beside the system's libraries, or in a folder of LLVM.
+fn has_libclang() -> bool {
+    let named = |path: &Path, start: &str| {
+        let files = std::fs::read_dir(path).into_iter().flatten().filter_map(Result::ok);
+        files.map(|file| file.path()).filter(move |file| {
+            file.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with(start))
+        }).collect::<Vec<_>>()
+    };
+    let llvm = named(Path::new("/usr/lib"), "llvm").into_iter().map(|folder| folder.join("lib"));
+    let system = ["/usr/lib", "/usr/lib64", "/usr/local/lib", "/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu"];
+    let folders = system.into_iter().map(PathBuf::from).chain(llvm);
+    folders.into_iter().any(|folder| !named(&folder, "libclang.so").is_empty() || !named(&folder, "libclang-").is_empty())
+}
+
+/// Installs the package with apt.
+fn install(Tool { program, package, needed_by }: Tool) -> Result<()> {
+    let by_hand = || format!("`{program}` is missing, which {needed_by} needs: install the package `{package}`");
+    if on_path("apt-get").is_none() {
+        bail!(by_hand());
+    }
+    println!("installing {package}, which {needed_by} needs");
+    // Not every cause of a failing update (a stale third-party list) keeps the package from being installed.
+    if let Err(error) = check(apt().args(["update", "-qq"])) {
+        eprintln!("{error:#}; trying to install nevertheless");
+    }
+    check(apt().args(["install", "-y", "-qq", "--no-install-recommends", package])).with_context(by_hand)
 }
 
 /// `apt-get`, through `sudo` where that is needed and asks nothing.

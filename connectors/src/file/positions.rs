@@ -65,7 +65,7 @@ pub(super) fn snapshot<'a>(splits: impl IntoIterator<Item = &'a SplitState>) -> 
     ];
     let rows = RecordBatch::try_from_iter_with_nullable(columns)?;
     let table = OperatorTable { name: SPLITS.to_owned(), redistribution: Redistribution::Union, rows };
-    Ok(OperatorSnapshot { keyed: Vec::new(), operator: vec![table] })
+    Ok(OperatorSnapshot { keyed: Vec::new(), operator: vec![table], ..OperatorSnapshot::default() })
 }
 
 /// The splits of the reader that `runtime` describes, out of those of all.

@@ -243,7 +243,7 @@ pub(super) fn snapshot(parts: &[PendingPart]) -> OperatorResult<OperatorSnapshot
     ];
     let rows = RecordBatch::try_from_iter_with_nullable(columns)?;
     let table = OperatorTable { name: PENDING.to_owned(), redistribution: Redistribution::Union, rows };
-    Ok(OperatorSnapshot { keyed: Vec::new(), operator: vec![table] })
+    Ok(OperatorSnapshot { keyed: Vec::new(), operator: vec![table], ..OperatorSnapshot::default() })
 }
 
 /// The parts of all subtasks, in the same order for each.

@@ -202,6 +202,14 @@ fn expand_payloads(input: &DeriveInput, variants: &[EnumVariant<'_>]) -> TokenSt
             )
         }
     });
+    let heap_bytes = variants.iter().map(|variant| {
+        let EnumVariant { ident, fields, .. } = variant;
+        let members = fields.iter().map(|field| &field.member);
+        let uniques: Vec<_> = fields.iter().map(|field| &field.unique).collect();
+        quote! {
+            #name::#ident { #(#members: #uniques),* } => 0 #(+ __record::Record::heap_bytes(#uniques))*,
+        }
+    });
     let first = &variants[0];
     let first_ident = first.ident;
     let first_members = first.fields.iter().map(|field| &field.member);
@@ -234,6 +242,11 @@ fn expand_payloads(input: &DeriveInput, variants: &[EnumVariant<'_>]) -> TokenSt
                 #[inline]
                 fn scratch() -> Self {
                     Self::#first_ident { #(#first_members: #scratches(),)* }
+                }
+                fn heap_bytes(&self) -> usize {
+                    match self {
+                        #(#heap_bytes)*
+                    }
                 }
             }
         };

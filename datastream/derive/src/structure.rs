@@ -228,6 +228,11 @@ fn implementation(input: &DeriveInput, fields: &[StructField<'_>], has_borrowed:
                 fn scratch() -> Self {
                     Self { #(#idents: #scratches(),)* }
                 }
+
+                #[inline]
+                fn heap_bytes(&self) -> usize {
+                    0 #(+ __record::Record::heap_bytes(&self.#idents))*
+                }
             }
 
             #[automatically_derived]

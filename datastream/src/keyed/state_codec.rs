@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, NullBufferBuilder, StructArray};
 use arrow::datatypes::{DataType, Field, Fields};
+use pelton_runtime_core::state::codec::heap_bytes_of;
 use pelton_runtime_core::state::{ColumnError, ValueCodec};
 
 use crate::record::{ColumnBuilder, ColumnPath, ColumnReader, Record, RecordError, VALUE_COLUMN};
@@ -14,7 +15,7 @@ use crate::record::{ColumnBuilder, ColumnPath, ColumnReader, Record, RecordError
 /// The codec of records.
 pub(super) fn codec<V: Record>() -> ValueCodec<V> {
     let data_type = if V::NULLABLE { DataType::Struct(wrapped::<V>()) } else { V::data_type() };
-    ValueCodec::new(data_type, encode::<V>, decode::<V>)
+    ValueCodec::new(data_type, encode::<V>, decode::<V>).with_heap_bytes(V::heap_bytes)
 }
 
 /// The codec of what may be there or not, where it makes no difference whether nothing or `None` was kept.
@@ -27,6 +28,7 @@ pub(super) fn optional_codec<V: Record>() -> ValueCodec<Option<V>> {
         },
         |column| Ok(decode::<V>(column)?.into_iter().map(Some).collect()),
     )
+    .with_heap_bytes(|value| value.as_ref().map_or(0, V::heap_bytes))
 }
 
 /// The codec of lists of records.
@@ -39,6 +41,7 @@ pub(super) fn list_codec<V: Record>() -> ValueCodec<Vec<V>> {
         },
         |column| codec::<V>().decode_lists(column),
     )
+    .with_heap_bytes(|list| list.capacity() * size_of::<V>() + heap_bytes_of(list.iter(), V::heap_bytes))
 }
 
 fn wrapped<V: Record>() -> Fields {

@@ -27,6 +27,19 @@ impl StateColumn for TimerCounts {
     fn restore(&mut self, _slots: &[Slot], _values: &ArrayRef) -> Result<(), ColumnError> {
         Err(ColumnError::Corrupt { what: "counts of timers are no part of a checkpoint" })
     }
+
+    fn is_evictable(&self) -> bool {
+        true
+    }
+
+    /// Timers name the slots of their keys, so these stay.
+    fn retain_evictable(&self, slots: &mut Vec<Slot>) {
+        self.retain_empty(slots);
+    }
+
+    fn slot_bytes(&self) -> usize {
+        size_of::<u32>()
+    }
 }
 
 impl TimerCounts {

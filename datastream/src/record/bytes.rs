@@ -255,6 +255,10 @@ impl Record for String {
     fn scratch() -> String {
         String::new()
     }
+    #[inline]
+    fn heap_bytes(&self) -> usize {
+        self.capacity()
+    }
 }
 
 impl Record for Vec<u8> {
@@ -268,6 +272,10 @@ impl Record for Vec<u8> {
     #[inline]
     fn scratch() -> Vec<u8> {
         Vec::new()
+    }
+    #[inline]
+    fn heap_bytes(&self) -> usize {
+        self.capacity()
     }
 }
 

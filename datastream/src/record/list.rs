@@ -152,6 +152,10 @@ impl<F: ListItem> Record for Vec<F> {
     fn scratch() -> Self {
         Vec::new()
     }
+    #[inline]
+    fn heap_bytes(&self) -> usize {
+        self.capacity() * size_of::<F>() + self.iter().map(Record::heap_bytes).sum::<usize>()
+    }
 }
 
 impl<F: ListItem> ListItem for Vec<F> {}

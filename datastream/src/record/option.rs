@@ -125,6 +125,10 @@ impl<R: Record> Record for Option<R> {
     fn scratch() -> Self {
         None
     }
+    #[inline]
+    fn heap_bytes(&self) -> usize {
+        self.as_ref().map_or(0, Record::heap_bytes)
+    }
 }
 
 impl<R: Record> ListItem for Option<R> {}

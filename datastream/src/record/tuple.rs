@@ -97,6 +97,10 @@ macro_rules! tuple {
             fn scratch() -> Self {
                 ($($letter::scratch(),)+)
             }
+            #[inline]
+            fn heap_bytes(&self) -> usize {
+                0 $(+ self.$index.heap_bytes())+
+            }
         }
 
         impl<$($letter: Record),+> ListItem for ($($letter,)+) {}

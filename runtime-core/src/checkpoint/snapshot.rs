@@ -7,10 +7,14 @@
 //! the order of their key groups; an operator gets back only rows that are its own.
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
 
 use arrow::array::{RecordBatch, UInt32Array};
+use arrow::compute::{concat, concat_batches};
 
 use crate::key_group::KeyGroupRange;
+use crate::state::StateError;
 
 /// Rows that belong to keys.
 #[derive(Debug, Clone)]
@@ -30,6 +34,43 @@ impl KeyedTable {
         let start = groups.partition_point(|group| *group < range.start);
         let end = groups.partition_point(|group| *group < range.end);
         self.rows.slice(start, end - start)
+    }
+}
+
+/// Rows of keys of one moment that are too many to be in memory at once: read, some at a time, by whoever writes them.
+#[derive(Clone)]
+pub struct StreamedTable {
+    /// The table's name within the operator.
+    pub name: String,
+    /// The rows.
+    pub rows: Arc<dyn KeyedBatches>,
+}
+
+impl fmt::Debug for StreamedTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StreamedTable").field("name", &self.name).finish()
+    }
+}
+
+/// What the rows of a [`StreamedTable`] are read from.
+pub trait KeyedBatches: Send + Sync {
+    /// All rows with their key groups, in the order of these, in batches of one schema.
+    fn batches(&self) -> Box<dyn Iterator<Item = Result<(UInt32Array, RecordBatch), StateError>> + '_>;
+}
+
+impl StreamedTable {
+    /// The table in memory; none when it has no rows.
+    ///
+    /// # Errors
+    ///
+    /// When the rows cannot be read.
+    pub fn collect(&self) -> Result<Option<KeyedTable>, StateError> {
+        let (groups, rows): (Vec<_>, Vec<_>) = self.rows.batches().collect::<Result<Vec<_>, _>>()?.into_iter().unzip();
+        let Some(first) = rows.first() else { return Ok(None) };
+        let rows = concat_batches(first.schema_ref(), &rows)?;
+        let groups: Vec<_> = groups.iter().map(|groups| groups as &dyn arrow::array::Array).collect();
+        let key_groups = UInt32Array::from(concat(&groups)?.to_data());
+        Ok(Some(KeyedTable { name: self.name.clone(), key_groups, rows }))
     }
 }
 
@@ -62,12 +103,33 @@ pub struct OperatorSnapshot {
     pub keyed: Vec<KeyedTable>,
     /// State of the subtask.
     pub operator: Vec<OperatorTable>,
+    /// State of keys that is not in memory. Once written it is like all other.
+    pub streamed: Vec<StreamedTable>,
 }
 
 impl OperatorSnapshot {
     /// Whether there is no table.
     pub fn is_empty(&self) -> bool {
-        self.keyed.is_empty() && self.operator.is_empty()
+        self.keyed.is_empty() && self.operator.is_empty() && self.streamed.is_empty()
+    }
+
+    /// The snapshot with everything in memory.
+    ///
+    /// # Errors
+    ///
+    /// When rows cannot be read.
+    pub fn collect(mut self) -> Result<Self, StateError> {
+        for table in std::mem::take(&mut self.streamed) {
+            self.keyed.extend(table.collect()?);
+        }
+        Ok(self)
+    }
+
+    /// Adds what was found out later.
+    pub fn extend(&mut self, rest: Self) {
+        self.keyed.extend(rest.keyed);
+        self.operator.extend(rest.operator);
+        self.streamed.extend(rest.streamed);
     }
 }
 
@@ -159,7 +221,7 @@ mod tests {
                 let groups: Vec<u32> = (range.start..range.end).collect();
                 let rows = rows(&groups.iter().map(|group| i64::from(*group)).collect::<Vec<_>>());
                 let table = KeyedTable { name: "count".to_owned(), key_groups: groups.into(), rows };
-                OperatorSnapshot { keyed: vec![table], operator: Vec::new() }
+                OperatorSnapshot { keyed: vec![table], ..OperatorSnapshot::default() }
             })
             .collect();
         for parallelism in [1, 2, 3, 5, 128] {
@@ -185,7 +247,7 @@ mod tests {
                 table("union", Redistribution::Union),
                 table("broadcast", Redistribution::Broadcast),
             ];
-            OperatorSnapshot { keyed: Vec::new(), operator }
+            OperatorSnapshot { keyed: Vec::new(), operator, ..OperatorSnapshot::default() }
         };
         let snapshots = [snapshot(&[1, 2]), snapshot(&[3])];
         let range = KeyGroupRange::of_subtask(128, 2, 0);

@@ -27,9 +27,10 @@ use bytes::Bytes;
 use self::index::{Index, IndexedOperator, IndexedTable, TableKind};
 use super::envelope::{self, Damage, Kind};
 use super::in_flight::{self, InFlight, ReadError};
-use super::snapshot::{KeyedTable, OperatorSnapshot, OperatorTable};
+use super::snapshot::{KeyedTable, OperatorSnapshot, OperatorTable, StreamedTable};
 use crate::failure::{Classify, FailureClass};
 use crate::id::OperatorId;
+use crate::state::StateError;
 
 const KIND: Kind = Kind { magic: *b"PELTONST", version: 1 };
 
@@ -119,9 +120,14 @@ pub fn encode_with(
             |table: &str, source| StateFileError::Unwritable { operator: *id, table: table.to_owned(), source };
         let mut tables = Vec::with_capacity(snapshot.keyed.len() + snapshot.operator.len());
         for table in &snapshot.keyed {
-            let written = with_key_groups(table).and_then(|rows| append(&mut file, &rows));
+            let written = with_key_groups(&table.key_groups, &table.rows).and_then(|rows| append(&mut file, &rows));
             let range = written.map_err(|error| unwritable(&table.name, error))?;
             tables.push(IndexedTable::new(&table.name, TableKind::Keyed, range));
+        }
+        for table in &snapshot.streamed {
+            if let Some(range) = append_streamed(&mut file, table).map_err(|error| unwritable(&table.name, error))? {
+                tables.push(IndexedTable::new(&table.name, TableKind::Keyed, range));
+            }
         }
         for table in &snapshot.operator {
             let range = append(&mut file, &table.rows).map_err(|error| unwritable(&table.name, error))?;
@@ -251,6 +257,26 @@ fn append(file: &mut Vec<u8>, rows: &RecordBatch) -> Result<Range<usize>, ArrowE
     Ok(start..file.len() - envelope::HEADER_BYTES)
 }
 
+/// Appends a table whose rows come in batches; none when there are no rows.
+fn append_streamed(file: &mut Vec<u8>, table: &StreamedTable) -> Result<Option<Range<usize>>, ArrowError> {
+    let failed = |error: StateError| ArrowError::ExternalError(Box::new(error));
+    let mut batches = table.rows.batches();
+    let Some(first) = batches.next() else { return Ok(None) };
+    file.resize(file.len().next_multiple_of(ALIGNMENT), 0);
+    let start = file.len() - envelope::HEADER_BYTES;
+    let (groups, rows) = first.map_err(failed)?;
+    let first = with_key_groups(&groups, &rows)?;
+    let mut writer = StreamWriter::try_new(&mut *file, first.schema_ref())?;
+    writer.write(&first)?;
+    for batch in batches {
+        let (groups, rows) = batch.map_err(failed)?;
+        writer.write(&with_key_groups(&groups, &rows)?)?;
+    }
+    writer.finish()?;
+    drop(writer);
+    Ok(Some(start..file.len() - envelope::HEADER_BYTES))
+}
+
 fn read_table(bytes: Bytes) -> Result<RecordBatch, ArrowError> {
     let mut decoder = StreamDecoder::new();
     let mut buffer = Buffer::from(bytes);
@@ -267,14 +293,14 @@ fn read_table(bytes: Bytes) -> Result<RecordBatch, ArrowError> {
 }
 
 /// The rows behind a column of their key groups.
-fn with_key_groups(table: &KeyedTable) -> Result<RecordBatch, ArrowError> {
-    let schema = table.rows.schema_ref();
+fn with_key_groups(key_groups: &UInt32Array, rows: &RecordBatch) -> Result<RecordBatch, ArrowError> {
+    let schema = rows.schema_ref();
     let mut fields = vec![Arc::new(Field::new("key_group", DataType::UInt32, false))];
     fields.extend(schema.fields().iter().cloned());
-    let mut columns: Vec<ArrayRef> = vec![Arc::new(table.key_groups.clone())];
-    columns.extend(table.rows.columns().iter().cloned());
-    if table.key_groups.len() != table.rows.num_rows() {
-        let (groups, rows) = (table.key_groups.len(), table.rows.num_rows());
+    let mut columns: Vec<ArrayRef> = vec![Arc::new(key_groups.clone())];
+    columns.extend(rows.columns().iter().cloned());
+    if key_groups.len() != rows.num_rows() {
+        let (groups, rows) = (key_groups.len(), rows.num_rows());
         return Err(ArrowError::InvalidArgumentError(format!("{groups} key groups for {rows} rows")));
     }
     RecordBatch::try_new(Arc::new(Schema::new_with_metadata(fields, schema.metadata().clone())), columns)

@@ -18,6 +18,7 @@ pub mod memory;
 pub mod pipeline;
 pub mod rest;
 pub mod restart_strategy;
+pub mod rocksdb;
 pub mod slot;
 pub mod state_recovery;
 pub mod task;
@@ -25,7 +26,7 @@ pub mod taskmanager;
 pub mod web;
 
 /// All areas, in the order of the documentation page.
-pub static SECTIONS: [&Section; 18] = [
+pub static SECTIONS: [&Section; 19] = [
     &jobmanager::SECTION,
     &taskmanager::SECTION,
     &memory::SECTION,
@@ -43,6 +44,7 @@ pub static SECTIONS: [&Section; 18] = [
     &execution::SECTION,
     &checkpointing::SECTION,
     &state_recovery::SECTION,
+    &rocksdb::SECTION,
     &restart_strategy::SECTION,
 ];
 

@@ -253,9 +253,16 @@ named_values!(CheckpointStorage, "`jobmanager` or `filesystem`", JobManager = "j
 pub enum StateBackend {
     /// In memory.
     HashMap,
+    /// In RocksDB on local disk, with what is wanted often in memory.
+    RocksDb,
 }
 
-named_values!(StateBackend, "`hashmap` (`rocksdb` and `forst` are not supported yet)", HashMap = "hashmap");
+named_values!(
+    StateBackend,
+    "`hashmap` or `rocksdb` (`forst` is not supported)",
+    HashMap = "hashmap",
+    RocksDb = "rocksdb"
+);
 
 /// The least important messages that are logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -11,6 +11,7 @@ use crate::graph::JobGraph;
 use crate::id::OperatorId;
 use crate::operator::OperatorFactory;
 use crate::source::SourceFactory;
+use crate::state::cold::ColdBackend;
 
 /// How to make the instances of one operator.
 #[derive(Clone)]
@@ -37,4 +38,6 @@ pub struct Program {
     pub graph: JobGraph,
     /// The code of every operator that is not a stock operator.
     pub code: HashMap<OperatorId, OperatorCode>,
+    /// The store for state that has no room on the heap, if the program was built with one.
+    pub cold_backend: Option<Arc<dyn ColdBackend>>,
 }

@@ -78,6 +78,7 @@ impl OperatorHarness {
             env: Env::new(Arc::new(StillWorld)),
             waker: TaskWaker::noop(),
             metrics: OperatorMetricGroup::default(),
+            cold_stores: None,
         }
     }
 
@@ -167,9 +168,8 @@ impl OperatorHarness {
         let mut snapshot = self.operator.snapshot(checkpoint)?;
         match self.operator.poll_snapshot(checkpoint)? {
             Poll::Ready(rest) => {
-                snapshot.keyed.extend(rest.keyed);
-                snapshot.operator.extend(rest.operator);
-                Ok(snapshot)
+                snapshot.extend(rest);
+                Ok(snapshot.collect()?)
             }
             Poll::Pending => Err(OperatorError::data("the operator's state is not ready")),
         }

@@ -6,11 +6,17 @@
 //!                                   └─ column of state 1, by slot
 //! ```
 //!
+//! With a store below ([`KeyedStateBackend::open`]) the tables are a cache of it, whose size
+//! [`KeyedStateBackend::make_room`] bounds; see `table_cache`. A slot is then valid until the next call of `make_room`.
+//!
 //! Invariants: names of states are unique; every table has a column for every state, as long as the index has slots;
 //! a key is in a table from its first use until [`NamespaceTable::free_empty`] finds all its columns empty, or until the
 //! whole table is dropped.
 
+mod cold_part;
+mod cold_rows;
 mod snapshot;
+mod table_cache;
 
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -19,8 +25,12 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use arrow::datatypes::DataType;
+use parking_lot::Mutex;
 
+use self::cold_part::ColdPart;
+use self::table_cache::TableCache;
 use super::{KeyBatch, KeyIndex, Rows, Slot, StateColumn, StateError};
+use crate::operator::OperatorRuntime;
 use crate::window::TimeWindow;
 
 /// What a table belongs to.
@@ -30,6 +40,16 @@ pub enum Namespace {
     Void,
     /// The key and a window (or a pane that several windows share).
     Window(TimeWindow),
+}
+
+impl Namespace {
+    /// The window, if it is one.
+    pub fn window(self) -> Option<TimeWindow> {
+        match self {
+            Self::Void => None,
+            Self::Window(window) => Some(window),
+        }
+    }
 }
 
 /// Where a state's column is; `C` is the column's type.
@@ -54,11 +74,18 @@ impl<C> fmt::Debug for StateId<C> {
 
 type MakeColumn = Box<dyn Fn() -> Box<dyn StateColumn> + Send>;
 
-/// The keyed state of one operator instance, on the heap.
+/// What is made room for is this part of the cache more than is needed, so that it is not made for every batch.
+const SPARE_SHARE: usize = 8;
+
+/// The keyed state of one operator instance.
 #[derive(Default)]
 pub struct KeyedStateBackend {
     states: Vec<(String, MakeColumn)>,
     tables: BTreeMap<Namespace, NamespaceTable>,
+    cold: Option<Arc<Mutex<ColdPart>>>,
+    /// The names of all states, made with the first table.
+    names: Arc<[String]>,
+    uses: u64,
 }
 
 impl fmt::Debug for KeyedStateBackend {
@@ -69,9 +96,24 @@ impl fmt::Debug for KeyedStateBackend {
 }
 
 impl KeyedStateBackend {
-    /// A backend without states.
+    /// A backend without states, on the heap.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Takes the place of the operator instance that `runtime` describes, before any table exists: with the store that
+    /// its job keeps state in, if it has one.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be opened.
+    pub fn open(&mut self, runtime: &OperatorRuntime) -> Result<(), StateError> {
+        debug_assert!(self.tables.is_empty(), "a store is opened before there are keys");
+        if let Some(stores) = &runtime.cold_stores {
+            let opened = stores.open(runtime)?;
+            self.cold = Some(Arc::new(Mutex::new(ColdPart::new(opened, runtime))));
+        }
+        Ok(())
     }
 
     /// Registers a state, before any table exists.
@@ -94,8 +136,20 @@ impl KeyedStateBackend {
 
     /// The table of a namespace, made when there is none.
     pub fn table(&mut self, namespace: Namespace, key_types: &[DataType]) -> &mut NamespaceTable {
-        let states = &self.states;
-        self.tables.entry(namespace).or_insert_with(|| NamespaceTable::new(key_types.into(), states))
+        if self.names.len() != self.states.len() {
+            self.names = self.states.iter().map(|(name, _)| name.clone()).collect();
+        }
+        self.uses += 1;
+        let (states, cold, names) = (&self.states, &self.cold, &self.names);
+        let table = self.tables.entry(namespace).or_insert_with(|| {
+            let mut table = NamespaceTable::new(key_types.into(), states);
+            table.cache_in(namespace, cold, names);
+            table
+        });
+        if let Some(cache) = &mut table.cache {
+            cache.last_use = self.uses;
+        }
+        table
     }
 
     /// The table of a namespace, when there is one.
@@ -114,13 +168,68 @@ impl KeyedStateBackend {
     }
 
     /// Drops a namespace with everything in it.
-    pub fn drop_namespace(&mut self, namespace: Namespace) {
-        self.tables.remove(&namespace);
+    ///
+    /// # Errors
+    ///
+    /// When what the store has of it cannot be removed.
+    pub fn drop_namespace(&mut self, namespace: Namespace) -> Result<(), StateError> {
+        match self.tables.remove(&namespace) {
+            Some(NamespaceTable { cache: Some(mut cache), .. }) => cache.remove_rows(),
+            _ => Ok(()),
+        }
     }
 
     /// The namespaces that have a table, in order.
     pub fn namespaces(&self) -> impl Iterator<Item = Namespace> + '_ {
         self.tables.keys().copied()
+    }
+
+    /// Writes slots away when the tables hold more than they may: those of tables that were not used lately, then the
+    /// coldest of the one that was. An operator calls this between two batches; slots that it has are void afterwards,
+    /// except those that their columns retain.
+    ///
+    /// # Errors
+    ///
+    /// When they cannot be written.
+    pub fn make_room(&mut self) -> Result<(), StateError> {
+        let Some(cold) = &self.cold else { return Ok(()) };
+        let room = cold.lock().cache_bytes();
+        let mut held: usize = self.tables.values_mut().map(NamespaceTable::measure).sum();
+        if held <= room {
+            return Ok(());
+        }
+        let wanted = room - room / SPARE_SHARE;
+        let mut by_use: Vec<(u64, Namespace)> = self.tables.values().filter_map(NamespaceTable::use_of).collect();
+        by_use.sort_unstable();
+        let newest = by_use.pop();
+        for (_, namespace) in by_use {
+            if held <= wanted {
+                return Ok(());
+            }
+            held -= self.shrink(namespace, None)?;
+        }
+        match newest {
+            Some((_, namespace)) if held > wanted => self.shrink(namespace, Some(held - wanted)).map(|_| ()),
+            _ => Ok(()),
+        }
+    }
+
+    /// What the tables hold of what may be written away, as of the last call of [`make_room`](Self::make_room), and what
+    /// they may hold. Without a store below they hold what they have to.
+    pub fn cache_bytes(&self) -> (usize, usize) {
+        let held = self.tables.values().filter_map(|table| table.cache.as_ref()).map(TableCache::held_bytes).sum();
+        (held, self.cold.as_ref().map_or(usize::MAX, |cold| cold.lock().cache_bytes()))
+    }
+
+    /// Frees so many bytes of a table, or all of it; answers how many these were.
+    fn shrink(&mut self, namespace: Namespace, excess: Option<usize>) -> Result<usize, StateError> {
+        let states = &self.states;
+        self.tables.get_mut(&namespace).map_or(Ok(0), |table| table.shrink(excess, states))
+    }
+
+    /// Whether the tables are a cache of a store.
+    fn is_cache(&self) -> bool {
+        self.tables.values().any(|table| table.cache.is_some())
     }
 }
 
@@ -128,6 +237,8 @@ impl KeyedStateBackend {
 pub struct NamespaceTable {
     index: KeyIndex,
     columns: Vec<Box<dyn StateColumn>>,
+    /// None on the heap alone.
+    cache: Option<TableCache>,
 }
 
 impl fmt::Debug for NamespaceTable {
@@ -138,10 +249,20 @@ impl fmt::Debug for NamespaceTable {
 
 impl NamespaceTable {
     fn new(key_types: Arc<[DataType]>, states: &[(String, MakeColumn)]) -> Self {
-        Self { index: KeyIndex::new(key_types), columns: states.iter().map(|(_, make)| make()).collect() }
+        let columns = states.iter().map(|(_, make)| make()).collect();
+        Self { index: KeyIndex::new(key_types), columns, cache: None }
     }
 
-    /// The table's keys.
+    /// Makes the table, which is empty, a cache of the store, unless a column has to stay on the heap.
+    fn cache_in(&mut self, namespace: Namespace, cold: &Option<Arc<Mutex<ColdPart>>>, names: &Arc<[String]>) {
+        if let Some(cold) = cold
+            && self.columns.iter().all(|column| column.is_evictable())
+        {
+            self.cache = Some(TableCache::new(namespace, cold.clone(), names.clone(), &self.columns));
+        }
+    }
+
+    /// The table's keys. With a store below, those that are cached.
     pub fn index(&self) -> &KeyIndex {
         &self.index
     }
@@ -150,19 +271,34 @@ impl NamespaceTable {
     ///
     /// # Errors
     ///
-    /// As [`KeyIndex::slots`].
+    /// As [`KeyIndex::slots`]; also when the store cannot be read.
     pub fn slots(&mut self, keys: &KeyBatch, rows: Rows<'_>, slots: &mut Vec<Slot>) -> Result<(), StateError> {
         self.index.slots(keys, rows, slots)?;
         self.grow();
+        match &mut self.cache {
+            Some(cache) => cache.resolved(&self.index, &mut self.columns, slots),
+            None => Ok(()),
+        }
+    }
+
+    /// As [`slots`](Self::slots) for keys of which the store has nothing.
+    fn new_slots(&mut self, keys: &KeyBatch, rows: Rows<'_>, slots: &mut Vec<Slot>) -> Result<(), StateError> {
+        self.index.slots(keys, rows, slots)?;
+        self.grow();
+        if let Some(cache) = &mut self.cache {
+            cache.admit(&self.index);
+            cache.touch(slots);
+        }
         Ok(())
     }
 
-    /// For every slot of `other`, the slot of the same key here.
+    /// For every slot of `other`, the slot of the same key here, in a table that belongs to no namespace.
     ///
     /// # Errors
     ///
     /// As [`KeyIndex::slots_of`].
     pub fn slots_of(&mut self, other: &KeyIndex, slots: &mut Vec<Slot>) -> Result<(), StateError> {
+        debug_assert!(self.cache.is_none(), "what is merged is not cached");
         self.index.slots_of(other, slots)?;
         self.grow();
         Ok(())
@@ -171,6 +307,14 @@ impl NamespaceTable {
     fn grow(&mut self) {
         let slots = self.index.slot_count();
         self.columns.iter_mut().for_each(|column| column.grow(slots));
+    }
+
+    /// Says that these slots are about to be changed, for an operator that did not get them from
+    /// [`slots`](Self::slots) just now.
+    pub fn touch(&mut self, slots: &[Slot]) {
+        if let Some(cache) = &mut self.cache {
+            cache.touch(slots);
+        }
     }
 
     /// A state's column.
@@ -212,7 +356,38 @@ impl NamespaceTable {
         }
         slots.sort_unstable();
         slots.dedup();
+        if let Some(cache) = &mut self.cache {
+            cache.forget(&self.index, slots);
+        }
         self.index.remove(slots);
+    }
+
+    fn measure(&mut self) -> usize {
+        self.cache.as_mut().map_or(0, |cache| cache.measure(&self.index, &self.columns))
+    }
+
+    fn use_of(&self) -> Option<(u64, Namespace)> {
+        let cache = self.cache.as_ref().filter(|_| !self.index.is_empty())?;
+        Some((cache.last_use, cache.namespace))
+    }
+
+    fn shrink(&mut self, excess: Option<usize>, states: &[(String, MakeColumn)]) -> Result<usize, StateError> {
+        let Some(cache) = &mut self.cache else { return Ok(0) };
+        let before = cache.held_bytes();
+        match excess {
+            Some(excess) => {
+                cache.shrink_to(before.saturating_sub(excess), &mut self.index, &mut self.columns)?;
+            }
+            None => cache.evict_all(&mut self.index, &mut self.columns)?,
+        }
+        let freed = before - cache.held_bytes();
+        if self.index.is_empty() {
+            // Whose slots are all free gives their memory back.
+            self.index = KeyIndex::new(self.index.types().clone());
+            self.columns = states.iter().map(|(_, make)| make()).collect();
+            cache.reset();
+        }
+        Ok(freed)
     }
 }
 

@@ -15,8 +15,22 @@ use arrow::error::ArrowError;
 
 use super::adapt::{Incompatible, adapt};
 
+/// About what these values hold beyond their own size; of many some are looked at.
+pub fn heap_bytes_of<'v, V: 'v>(
+    values: impl ExactSizeIterator<Item = &'v V>,
+    heap_bytes: impl Fn(&V) -> usize,
+) -> usize {
+    let count = values.len();
+    let sampled = count.min(HEAP_SAMPLE);
+    let bytes: usize = values.take(sampled).map(heap_bytes).sum();
+    if sampled == count { bytes } else { bytes / sampled * count }
+}
+
 /// Name of the elements of a column of lists, as Arrow has it.
 pub const LIST_ITEM: &str = "item";
+
+/// Of how many values the weight is asked, to know that of many.
+const HEAP_SAMPLE: usize = 32;
 
 /// Values could not become a column, or a column could not become values.
 #[derive(Debug, thiserror::Error)]
@@ -50,16 +64,20 @@ pub type Encode<V> = fn(&[Option<&V>]) -> Result<ArrayRef, ColumnError>;
 /// Reads a column's values; NULL is `None`.
 pub type Decode<V> = fn(&ArrayRef) -> Result<Vec<Option<V>>, ColumnError>;
 
-/// The Arrow form of values of type `V`.
+/// What a value holds beyond its own size.
+pub type HeapBytes<V> = fn(&V) -> usize;
+
+/// The Arrow form of values of type `V`, and what they weigh.
 pub struct ValueCodec<V> {
     data_type: DataType,
     encode: Encode<V>,
     decode: Decode<V>,
+    heap_bytes: HeapBytes<V>,
 }
 
 impl<V> Clone for ValueCodec<V> {
     fn clone(&self) -> Self {
-        Self { data_type: self.data_type.clone(), encode: self.encode, decode: self.decode }
+        Self { data_type: self.data_type.clone(), ..*self }
     }
 }
 
@@ -73,7 +91,27 @@ impl<V> ValueCodec<V> {
     /// A codec of columns of type `data_type`, in which NULL means that there is no value. Where values may be null
     /// themselves, the column must tell one from the other.
     pub fn new(data_type: DataType, encode: Encode<V>, decode: Decode<V>) -> Self {
-        Self { data_type, encode, decode }
+        Self { data_type, encode, decode, heap_bytes: |_| 0 }
+    }
+
+    /// The codec of values that hold more than their own size.
+    #[must_use]
+    pub fn with_heap_bytes(self, heap_bytes: HeapBytes<V>) -> Self {
+        Self { heap_bytes, ..self }
+    }
+
+    /// What a value holds beyond its own size.
+    #[inline]
+    pub fn heap_bytes(&self, value: &V) -> usize {
+        (self.heap_bytes)(value)
+    }
+
+    /// About what these values hold beyond their own size; of many some are looked at.
+    pub fn heap_bytes_of<'v>(&self, values: impl ExactSizeIterator<Item = &'v V>) -> usize
+    where
+        V: 'v,
+    {
+        heap_bytes_of(values, self.heap_bytes)
     }
 
     /// The type of the columns.

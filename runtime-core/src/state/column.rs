@@ -44,6 +44,26 @@ pub trait StateColumn: Any + Send {
     ///
     /// When `values` are of a type that does not fit.
     fn restore(&mut self, slots: &[Slot], values: &ArrayRef) -> Result<(), ColumnError>;
+
+    /// Whether slots can leave for a store and return: whether [`clear`](Self::clear) works, and
+    /// [`restore`](Self::restore) for any empty slots. A table with a column that says no stays on the heap as a whole.
+    fn is_evictable(&self) -> bool {
+        false
+    }
+
+    /// Makes slots empty whose content has been written away.
+    fn clear(&mut self, _slots: &[Slot]) {}
+
+    /// Keeps those of `slots` whose content may be written away now.
+    fn retain_evictable(&self, _slots: &mut Vec<Slot>) {}
+
+    /// Bytes that every slot takes in this column.
+    fn slot_bytes(&self) -> usize {
+        0
+    }
+
+    /// Adds to `bytes` what each of `slots` holds beside [`slot_bytes`](Self::slot_bytes).
+    fn add_heap_bytes(&self, _slots: &[Slot], _bytes: &mut [usize]) {}
 }
 
 /// At most one value per slot.
@@ -94,6 +114,24 @@ impl<V: Send + 'static> StateColumn for ValueColumn<V> {
         }
         Ok(())
     }
+
+    fn is_evictable(&self) -> bool {
+        true
+    }
+
+    fn clear(&mut self, slots: &[Slot]) {
+        slots.iter().for_each(|slot| self.values[*slot as usize] = None);
+    }
+
+    fn slot_bytes(&self) -> usize {
+        size_of::<Option<V>>()
+    }
+
+    fn add_heap_bytes(&self, slots: &[Slot], bytes: &mut [usize]) {
+        for (slot, bytes) in slots.iter().zip(bytes) {
+            *bytes += self.get(*slot).map_or(0, |value| self.codec.heap_bytes(value));
+        }
+    }
 }
 
 /// A list of values per slot.
@@ -143,6 +181,25 @@ impl<V: Send + 'static> StateColumn for ListColumn<V> {
             self.lists[*slot as usize] = list.unwrap_or_default();
         }
         Ok(())
+    }
+
+    fn is_evictable(&self) -> bool {
+        true
+    }
+
+    fn clear(&mut self, slots: &[Slot]) {
+        slots.iter().for_each(|slot| self.lists[*slot as usize] = Vec::new());
+    }
+
+    fn slot_bytes(&self) -> usize {
+        size_of::<Vec<V>>()
+    }
+
+    fn add_heap_bytes(&self, slots: &[Slot], bytes: &mut [usize]) {
+        for (slot, bytes) in slots.iter().zip(bytes) {
+            let list = &self.lists[*slot as usize];
+            *bytes += list.capacity() * size_of::<V>() + self.codec.heap_bytes_of(list.iter());
+        }
     }
 }
 
@@ -225,6 +282,26 @@ impl<K: Eq + Hash + Send + 'static, V: Send + 'static> StateColumn for MapColumn
             }
         }
         Ok(())
+    }
+
+    fn is_evictable(&self) -> bool {
+        true
+    }
+
+    fn clear(&mut self, slots: &[Slot]) {
+        slots.iter().for_each(|slot| self.maps[*slot as usize] = StateMap::default());
+    }
+
+    fn slot_bytes(&self) -> usize {
+        size_of::<StateMap<K, V>>()
+    }
+
+    fn add_heap_bytes(&self, slots: &[Slot], bytes: &mut [usize]) {
+        for (slot, bytes) in slots.iter().zip(bytes) {
+            let map = self.get(*slot);
+            *bytes += map.allocation_size();
+            *bytes += self.keys.heap_bytes_of(map.keys()) + self.values.heap_bytes_of(map.values());
+        }
     }
 }
 

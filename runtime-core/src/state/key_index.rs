@@ -29,7 +29,14 @@ pub const NO_SLOT: Slot = Slot::MAX;
 pub struct KeyIndex {
     types: Arc<[DataType]>,
     keys: Keys,
+    pool: SlotPool,
+}
+
+/// The slots that are to be given out next, and those that were last.
+#[derive(Debug, Default)]
+struct SlotPool {
     free: Vec<Slot>,
+    fresh: Vec<Slot>,
 }
 
 #[derive(Debug)]
@@ -60,6 +67,13 @@ const fn table_hash(hash: u64) -> u64 {
     hash.rotate_left(32)
 }
 
+/// Bytes that every key takes in an index: its entry in the hash table, of which a quarter is empty, its hash or word,
+/// and where its bytes are.
+pub(super) const SLOT_BYTES: usize = 24 + 8 + 16;
+
+/// Bytes of a key that is a word: whether it is one, and the word; zeros for NULL.
+const WORD_KEY_BYTES: usize = 9;
+
 /// Garbage below this is not worth a compaction.
 const MIN_GARBAGE_BYTES: usize = 64 * 1024;
 
@@ -68,12 +82,12 @@ impl KeyIndex {
     pub fn new(types: impl Into<Arc<[DataType]>>) -> Self {
         let types = types.into();
         let keys = if is_word(&types) { Keys::Words(WordKeys::default()) } else { Keys::Bytes(ByteKeys::default()) };
-        Self { types, keys, free: Vec::new() }
+        Self { types, keys, pool: SlotPool::default() }
     }
 
     /// Number of keys.
     pub fn len(&self) -> usize {
-        self.slot_count() - self.free.len()
+        self.slot_count() - self.pool.free.len()
     }
 
     /// Whether there are no keys.
@@ -106,7 +120,8 @@ impl KeyIndex {
         if self.slot_count() + rows.len() >= NO_SLOT as usize {
             return Err(StateError::TooManyKeys);
         }
-        let free = &mut self.free;
+        let free = &mut self.pool;
+        free.fresh.clear();
         match (&mut self.keys, keys.form()) {
             (Keys::Words(index), KeyForm::Words { words, nulls }) => {
                 let hashes = keys.hashes();
@@ -167,10 +182,11 @@ impl KeyIndex {
             return Err(StateError::OtherKeyTypes { expected: self.types.to_vec(), found: other.types.to_vec() });
         }
         slots.clear();
-        let mut is_free = vec![false; if other.free.is_empty() { 0 } else { other.slot_count() }];
-        other.free.iter().for_each(|slot| is_free[*slot as usize] = true);
+        let mut is_free = vec![false; if other.pool.free.is_empty() { 0 } else { other.slot_count() }];
+        other.pool.free.iter().for_each(|slot| is_free[*slot as usize] = true);
         let is_free = |slot: usize| is_free.get(slot).copied().unwrap_or(false);
-        let free = &mut self.free;
+        let free = &mut self.pool;
+        free.fresh.clear();
         match (&mut self.keys, &other.keys) {
             (Keys::Words(index), Keys::Words(others)) => {
                 slots.extend(others.words.iter().enumerate().map(|(slot, word)| {
@@ -204,10 +220,37 @@ impl KeyIndex {
                 Keys::Words(index) => index.remove(slot),
                 Keys::Bytes(index) => index.remove(slot),
             }
-            self.free.push(slot);
+            self.pool.free.push(slot);
         }
         if let Keys::Bytes(index) = &mut self.keys {
             index.compact_if_worthwhile();
+        }
+    }
+
+    /// The slots of keys that were new to the last call of [`slots`](Self::slots) or [`slots_of`](Self::slots_of).
+    pub fn fresh(&self) -> &[Slot] {
+        &self.pool.fresh
+    }
+
+    /// Appends the bytes of a slot's key, which [`key_columns`] reads.
+    #[inline]
+    pub(super) fn append_key(&self, slot: Slot, bytes: &mut Vec<u8>) {
+        match &self.keys {
+            Keys::Bytes(index) => bytes.extend_from_slice(index.key(slot)),
+            Keys::Words(index) if index.null == Some(slot) => bytes.extend_from_slice(&[0; WORD_KEY_BYTES]),
+            Keys::Words(index) => {
+                bytes.push(1);
+                bytes.extend_from_slice(&index.words[slot as usize].to_be_bytes());
+            }
+        }
+    }
+
+    /// Bytes that a slot's key takes beside [`SLOT_BYTES`].
+    #[inline]
+    pub(super) fn key_bytes(&self, slot: Slot) -> usize {
+        match &self.keys {
+            Keys::Bytes(index) => index.spans[slot as usize].1 as usize,
+            Keys::Words(_) => 0,
         }
     }
 
@@ -243,7 +286,7 @@ impl KeyIndex {
     /// The slots in use and their key groups, in the order of the groups: how a snapshot walks through a table.
     pub fn by_key_group(&self, max_parallelism: u32) -> (Vec<Slot>, Vec<u32>) {
         let mut is_free = vec![false; self.slot_count()];
-        self.free.iter().for_each(|slot| is_free[*slot as usize] = true);
+        self.pool.free.iter().for_each(|slot| is_free[*slot as usize] = true);
         let slots: Vec<Slot> = (0..self.slot_count() as Slot).filter(|slot| !is_free[*slot as usize]).collect();
         let groups: Vec<u32> = slots.iter().map(|slot| self.key_group(*slot, max_parallelism).0).collect();
         let order = order(&groups, max_parallelism);
@@ -275,7 +318,7 @@ impl WordKeys {
     }
 
     #[inline(always)]
-    fn find_or_insert(&mut self, word: u64, hash: u64, free: &mut Vec<Slot>) -> Slot {
+    fn find_or_insert(&mut self, word: u64, hash: u64, free: &mut SlotPool) -> Slot {
         match self.find(word, hash) {
             Some(slot) => slot,
             None => self.insert(word, hash, free),
@@ -284,14 +327,14 @@ impl WordKeys {
 
     #[cold]
     #[inline(never)]
-    fn insert(&mut self, word: u64, hash: u64, free: &mut Vec<Slot>) -> Slot {
+    fn insert(&mut self, word: u64, hash: u64, free: &mut SlotPool) -> Slot {
         let slot = self.new_slot(word, free);
         self.table.insert_unique(table_hash(hash), (word, slot), |entry| table_hash(hash_word(entry.0)));
         slot
     }
 
-    fn new_slot(&mut self, word: u64, free: &mut Vec<Slot>) -> Slot {
-        match free.pop() {
+    fn new_slot(&mut self, word: u64, free: &mut SlotPool) -> Slot {
+        let slot = match free.free.pop() {
             Some(slot) => {
                 self.words[slot as usize] = word;
                 slot
@@ -300,10 +343,12 @@ impl WordKeys {
                 self.words.push(word);
                 (self.words.len() - 1) as Slot
             }
-        }
+        };
+        free.fresh.push(slot);
+        slot
     }
 
-    fn null_slot(&mut self, free: &mut Vec<Slot>) -> Slot {
+    fn null_slot(&mut self, free: &mut SlotPool) -> Slot {
         match self.null {
             Some(slot) => slot,
             None => {
@@ -340,7 +385,7 @@ impl ByteKeys {
     }
 
     #[inline(always)]
-    fn find_or_insert(&mut self, key: &[u8], hash: u64, free: &mut Vec<Slot>) -> Slot {
+    fn find_or_insert(&mut self, key: &[u8], hash: u64, free: &mut SlotPool) -> Slot {
         match self.find(key, hash) {
             Some(slot) => slot,
             None => self.insert(key, hash, free),
@@ -349,10 +394,10 @@ impl ByteKeys {
 
     #[cold]
     #[inline(never)]
-    fn insert(&mut self, key: &[u8], hash: u64, free: &mut Vec<Slot>) -> Slot {
+    fn insert(&mut self, key: &[u8], hash: u64, free: &mut SlotPool) -> Slot {
         let span = (self.arena.len(), key.len() as u32);
         self.arena.extend_from_slice(key);
-        let slot = match free.pop() {
+        let slot = match free.free.pop() {
             Some(slot) => {
                 self.hashes[slot as usize] = hash;
                 self.spans[slot as usize] = span;
@@ -364,6 +409,7 @@ impl ByteKeys {
                 (self.hashes.len() - 1) as Slot
             }
         };
+        free.fresh.push(slot);
         self.table.insert_unique(table_hash(hash), (hash, slot), |entry| table_hash(entry.0));
         slot
     }
@@ -390,6 +436,26 @@ impl ByteKeys {
         self.arena = arena;
         self.garbage_bytes = 0;
     }
+}
+
+/// Key columns of `types` from the bytes of keys, as [`KeyIndex::append_key`] made them.
+///
+/// # Errors
+///
+/// When the bytes are not keys of these types.
+pub(super) fn key_columns(types: &[DataType], keys: Vec<&[u8]>) -> Result<Vec<ArrayRef>, StateError> {
+    if !is_word(types) {
+        return decode_keys(types, keys);
+    }
+    let mut words = Vec::with_capacity(keys.len());
+    let mut valid = Vec::with_capacity(keys.len());
+    for key in keys {
+        let (tag, word) = key.split_first().ok_or(StateError::CorruptKey)?;
+        valid.push(*tag != 0);
+        words.push(u64::from_be_bytes(word.try_into().map_err(|_| StateError::CorruptKey)?));
+    }
+    let nulls = Some(NullBuffer::from(valid)).filter(|nulls| nulls.null_count() > 0);
+    Ok(vec![words_to_column(&types[0], words.into_iter(), nulls)?])
 }
 
 fn words_to_column(

@@ -148,8 +148,7 @@ impl Part {
     /// Adds what the operator says now.
     pub(super) fn add(&mut self, polled: Poll<OperatorSnapshot>) {
         if let Poll::Ready(rest) = polled {
-            self.snapshot.keyed.extend(rest.keyed);
-            self.snapshot.operator.extend(rest.operator);
+            self.snapshot.extend(rest);
             self.whole = true;
         }
     }

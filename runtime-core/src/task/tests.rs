@@ -68,7 +68,7 @@ fn numbers_in(batch: &RecordBatch) -> Vec<i64> {
 
 fn number(value: i64) -> OperatorSnapshot {
     let table = OperatorTable { name: "number".into(), redistribution: Redistribution::Union, rows: batch([value]) };
-    OperatorSnapshot { keyed: Vec::new(), operator: vec![table] }
+    OperatorSnapshot { keyed: Vec::new(), operator: vec![table], ..OperatorSnapshot::default() }
 }
 
 fn number_in(state: &OperatorSnapshot) -> i64 {

@@ -368,7 +368,9 @@ impl AlignedWindows {
                 self.next_due = self.next_due.min(due);
             }
         }
-        dropped.into_iter().for_each(|window| backend.drop_namespace(Namespace::Window(window)));
+        for window in dropped {
+            backend.drop_namespace(Namespace::Window(window))?;
+        }
         Ok(())
     }
 

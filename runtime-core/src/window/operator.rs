@@ -289,10 +289,10 @@ impl<A: GroupAggregate> Operator for WindowOperator<A> {
     }
 
     fn snapshot(&mut self, _checkpoint: CheckpointId) -> OperatorResult<OperatorSnapshot> {
-        let windows = self.backend.snapshot(self.table_name(), self.clocks.max_parallelism())?;
-        let mut keyed: Vec<_> = windows.into_iter().collect();
-        keyed.push(self.clocks.snapshot(self.clock)?);
-        Ok(OperatorSnapshot { keyed, operator: Vec::new() })
+        let mut snapshot = OperatorSnapshot::default();
+        self.backend.save(self.table_name(), self.clocks.max_parallelism(), &mut snapshot)?;
+        snapshot.keyed.push(self.clocks.snapshot(self.clock)?);
+        Ok(snapshot)
     }
 
     fn restore(&mut self, mut state: RestoredState, cx: &mut OperatorContext<'_>) -> OperatorResult {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pelton_proto as proto;
-use pelton_runtime_core::config::{Configuration, options};
+use pelton_runtime_core::config::{Configuration, StateBackend, options};
 use pelton_runtime_core::element::{BarrierMode, CheckpointId};
 use pelton_runtime_core::env::Env;
 use pelton_runtime_core::failure::{Classify, FailedSubtask, FailureCause, FailureClass, error_chain};
@@ -17,6 +17,7 @@ use pelton_runtime_core::id::ExecutionAttemptId;
 use pelton_runtime_core::metrics::{OperatorMetricGroup, TaskMetricGroup};
 use pelton_runtime_core::operator::{OperatorError, OperatorRuntime};
 use pelton_runtime_core::scheduler::status::ExecutionState;
+use pelton_runtime_core::state::cold::{ColdStores, NoStores, StoreMeans};
 use pelton_runtime_core::task::chain::{Chain, ChainedOperator};
 use pelton_runtime_core::task::driver::{TaskControl, TaskEnd, caught, drive};
 use pelton_runtime_core::task::outputs::{EdgeOutput, Outputs};
@@ -29,6 +30,22 @@ use super::crash;
 use super::deployment::Planned;
 use super::report::Reporter;
 use super::setup::WorkerSetup;
+
+/// Where the job keeps state that has no room on the heap; none when it keeps all of it there.
+fn cold_stores(program: &Program, setup: &WorkerSetup, configuration: &Configuration) -> Option<Arc<dyn ColdStores>> {
+    match configuration.get(&options::checkpointing::STATE_BACKEND) {
+        StateBackend::HashMap => None,
+        StateBackend::RocksDb => Some(match &program.cold_backend {
+            Some(backend) => backend.stores(StoreMeans {
+                configuration,
+                directory: &setup.tmp_dir,
+                managed_bytes: setup.memory.managed,
+                slots: setup.slots,
+            }),
+            None => Arc::new(NoStores),
+        }),
+    }
+}
 
 /// A task whose channels are connected.
 pub(super) struct Connected {
@@ -47,6 +64,8 @@ pub(super) struct Launcher {
     attempts: Attempts,
     /// None for a job that takes none.
     checkpoints: Option<Checkpoints>,
+    /// None for a job that keeps all state on the heap.
+    cold_stores: Option<Arc<dyn ColdStores>>,
 }
 
 impl Launcher {
@@ -61,7 +80,8 @@ impl Launcher {
         let enabled = configuration.get(&options::execution::BUFFER_TIMEOUT_ENABLED);
         let buffer_timeout = enabled.then(|| configuration.get(&options::execution::BUFFER_TIMEOUT));
         let values = Arc::new(setup.configuration.clone());
-        Self { env, program, setup, configuration: values, buffer_timeout, attempts, checkpoints }
+        let cold_stores = cold_stores(&program, &setup, configuration);
+        Self { env, program, setup, configuration: values, buffer_timeout, attempts, checkpoints, cold_stores }
     }
 
     pub(super) fn barrier_mode(&self, triggered_at: EpochMillis) -> BarrierMode {
@@ -290,6 +310,7 @@ impl TaskBuild {
             env: self.launcher.env.clone(),
             waker: control.waker(),
             metrics: self.metrics.operators[index].clone(),
+            cold_stores: self.launcher.cold_stores.clone(),
         }
     }
 }

@@ -73,6 +73,7 @@ impl<F: KeyedProcessFunction> KeyedProcessOperator<F> {
             }
             slots.sort_unstable();
             slots.dedup();
+            table.touch(&slots);
             let columns = table.index().columns(&slots)?;
             let keys: RecordReader<F::Key> = self.key.reader(&columns, slots.len())?;
             while let Some((at, (), slot)) = queue(timers, domain).first().filter(|timer| timer.0 <= time) {
@@ -99,7 +100,8 @@ impl<F: KeyedProcessFunction> KeyedProcessOperator<F> {
             table.free_empty(&mut slots);
         }
         self.output.emit(cx)?;
-        self.side_outputs.flush(cx)
+        self.side_outputs.flush(cx)?;
+        Ok(self.backend.make_room()?)
     }
 
     fn arm(&self, cx: &mut OperatorContext<'_>) {
@@ -119,6 +121,7 @@ fn queue(timers: &mut Timers, domain: TimeDomain) -> &mut TimerQueue {
 impl<F: KeyedProcessFunction> Operator for KeyedProcessOperator<F> {
     fn open(&mut self, cx: &mut OperatorContext<'_>) -> OperatorResult {
         self.max_parallelism = cx.runtime().max_parallelism;
+        self.backend.open(cx.runtime())?;
         let counts = self.backend.register(TIMERS, TimerCounts::default)?;
         let (event_time, processing_time) = (TimerQueue::default(), TimerQueue::default());
         self.timers = Some(Timers { event_time, processing_time, counts });
@@ -157,6 +160,7 @@ impl<F: KeyedProcessFunction> Operator for KeyedProcessOperator<F> {
         table.free_empty(&mut self.slots);
         self.output.emit(cx)?;
         self.side_outputs.flush(cx)?;
+        self.backend.make_room()?;
         self.arm(cx);
         Ok(())
     }
@@ -176,12 +180,14 @@ impl<F: KeyedProcessFunction> Operator for KeyedProcessOperator<F> {
 
     fn snapshot(&mut self, _checkpoint: CheckpointId) -> OperatorResult<OperatorSnapshot> {
         let max_parallelism = self.max_parallelism;
-        let mut keyed: Vec<_> = self.backend.snapshot(KEYED_STATE, max_parallelism)?.into_iter().collect();
+        let mut snapshot = OperatorSnapshot::default();
+        self.backend.save(KEYED_STATE, max_parallelism, &mut snapshot)?;
+        let keyed = &mut snapshot.keyed;
         if let (Some(timers), Some(table)) = (&self.timers, self.backend.existing(Namespace::Void)) {
             keyed.extend(timers.event_time.snapshot(EVENT_TIME_TIMERS, table.index(), max_parallelism)?);
             keyed.extend(timers.processing_time.snapshot(PROCESSING_TIME_TIMERS, table.index(), max_parallelism)?);
         }
-        Ok(OperatorSnapshot { keyed, operator: Vec::new() })
+        Ok(snapshot)
     }
 
     fn restore(&mut self, mut state: RestoredState, cx: &mut OperatorContext<'_>) -> OperatorResult {

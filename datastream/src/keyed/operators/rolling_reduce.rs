@@ -47,6 +47,7 @@ impl<T: Record, F: Fn(&T, &T) -> T + Send + Sync + 'static> RollingReduce<T, F> 
 impl<T: Record, F: Fn(&T, &T) -> T + Send + Sync + 'static> Operator for RollingReduce<T, F> {
     fn open(&mut self, cx: &mut OperatorContext<'_>) -> OperatorResult {
         self.max_parallelism = cx.runtime().max_parallelism;
+        self.backend.open(cx.runtime())?;
         self.state = Some(self.backend.register("rolling-reduce", || ValueColumn::new(codec()))?);
         Ok(())
     }
@@ -72,12 +73,13 @@ impl<T: Record, F: Fn(&T, &T) -> T + Send + Sync + 'static> Operator for Rolling
             self.output.append(entry.insert(record));
         }
         cx.emit(batch.with_records(self.output.finish()?));
-        Ok(())
+        Ok(self.backend.make_room()?)
     }
 
     fn snapshot(&mut self, _checkpoint: CheckpointId) -> OperatorResult<OperatorSnapshot> {
-        let table = self.backend.snapshot(TABLE, self.max_parallelism)?;
-        Ok(OperatorSnapshot { keyed: table.into_iter().collect(), operator: Vec::new() })
+        let mut snapshot = OperatorSnapshot::default();
+        self.backend.save(TABLE, self.max_parallelism, &mut snapshot)?;
+        Ok(snapshot)
     }
 
     fn restore(&mut self, mut state: RestoredState, _cx: &mut OperatorContext<'_>) -> OperatorResult {

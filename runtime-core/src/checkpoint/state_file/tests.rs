@@ -33,6 +33,7 @@ fn small() -> Vec<(OperatorId, OperatorSnapshot)> {
     let one = OperatorSnapshot {
         keyed: vec![keyed("count", &[1, 1, 5]), keyed("empty", &[])],
         operator: vec![operator("offsets", Redistribution::Split, batch(&[7]))],
+        ..OperatorSnapshot::default()
     };
     let two = OperatorSnapshot {
         keyed: Vec::new(),
@@ -40,6 +41,7 @@ fn small() -> Vec<(OperatorId, OperatorSnapshot)> {
             operator("all", Redistribution::Union, batch(&[1, 2])),
             operator("same", Redistribution::Broadcast, batch(&[])),
         ],
+        ..OperatorSnapshot::default()
     };
     vec![(id(1), one), (id(2), two)]
 }
@@ -74,7 +76,7 @@ fn a_slice_is_written_without_its_surroundings() {
     let table = keyed("t", &(0..1000).collect::<Vec<_>>());
     let part =
         KeyedTable { name: "t".into(), key_groups: table.key_groups.slice(400, 2), rows: table.rows.slice(400, 2) };
-    let state = vec![(id(1), OperatorSnapshot { keyed: vec![part], operator: Vec::new() })];
+    let state = vec![(id(1), OperatorSnapshot { keyed: vec![part], ..OperatorSnapshot::default() })];
     let bytes = written(&state);
     assert!(bytes.len() < 4000, "{}", bytes.len());
     assert!(equal(&decode("f", &bytes.into()).unwrap(), &state));
@@ -87,7 +89,7 @@ fn rows_without_columns_and_metadata_of_schemas_survive() {
     let schema = Arc::new(Schema::new_with_metadata(Vec::<Field>::new(), metadata));
     let rows = RecordBatch::try_new_with_options(schema, Vec::new(), &options).unwrap();
     let table = KeyedTable { name: "t".into(), key_groups: vec![1, 2, 3].into(), rows };
-    let state = vec![(id(1), OperatorSnapshot { keyed: vec![table], operator: Vec::new() })];
+    let state = vec![(id(1), OperatorSnapshot { keyed: vec![table], ..OperatorSnapshot::default() })];
     assert!(equal(&decode("f", &written(&state).into()).unwrap(), &state));
 }
 
@@ -136,7 +138,7 @@ fn another_version_and_another_kind_of_file_are_named() {
 #[test]
 fn key_groups_that_are_not_as_many_as_the_rows_are_refused() {
     let table = KeyedTable { name: "t".into(), key_groups: vec![1].into(), rows: batch(&[1, 2]) };
-    let error = encode(&[(id(1), OperatorSnapshot { keyed: vec![table], operator: Vec::new() })]).unwrap_err();
+    let error = encode(&[(id(1), OperatorSnapshot { keyed: vec![table], ..OperatorSnapshot::default() })]).unwrap_err();
     assert!(matches!(error, StateFileError::Unwritable { .. }), "{error}");
 }
 
@@ -159,7 +161,7 @@ proptest! {
             let operator = rows.into_iter().enumerate().map(|(t, (numbers, kind))| OperatorTable {
                 name: format!("o{t}"), redistribution: kinds[kind], rows: batch(&numbers),
             }).collect();
-            (id(n), OperatorSnapshot { keyed, operator })
+            (id(n), OperatorSnapshot { keyed, operator, ..OperatorSnapshot::default() })
         }).filter(|(_, snapshot)| !snapshot.is_empty()).collect();
         match encode(&state).unwrap() {
             None => prop_assert!(state.is_empty()),

@@ -82,7 +82,8 @@ options! {
         fallback ["state.storage.fs.memory-threshold", "state.backend.fs.memory-threshold"],
         must (|size| *size <= ByteSize::from_mib(1), "at most 1 mb");
 
-    /// `hashmap`: state is kept in memory.
+    /// `hashmap`: keyed state is kept in memory. `rocksdb`: it is kept on local disk, and in memory what is wanted often;
+    /// the program is then built with the feature `rocksdb` of `pelton`.
     STATE_BACKEND: StateBackend = "state.backend.type", default "hashmap", fallback ["state.backend"];
 }
 

@@ -28,8 +28,8 @@ options! {
     /// A second part of the tasks' memory. A native process has one heap, so it is added to the first.
     TASK_OFF_HEAP_SIZE: ByteSize = "taskmanager.memory.task.off-heap.size", default "0 bytes";
 
-    /// Memory for state, sorting and caches, split evenly among the slots. If not set, its fraction. Counted in the
-    /// budget and shown; nothing takes it yet, as state lives on the heap of its worker.
+    /// Memory for state, sorting and caches, split evenly among the slots. If not set, its fraction. RocksDB and the
+    /// cache above it keep within it; `hashmap` state lives on the heap of its worker and is not counted here.
     MANAGED_SIZE: Option<ByteSize> = "taskmanager.memory.managed.size", shown "its fraction",
         fallback ["taskmanager.memory.size"];
 

@@ -13,13 +13,17 @@ use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, UInt32Arra
 use arrow::compute;
 use arrow::datatypes::{DataType, Int64Type};
 
+use super::cold_rows::ColdRows;
 use super::{KeyedStateBackend, Namespace, NamespaceTable};
-use crate::checkpoint::snapshot::KeyedTable;
+use crate::checkpoint::snapshot::{KeyedTable, OperatorSnapshot, StreamedTable};
 use crate::state::codec::ColumnError;
 use crate::state::key_order::order;
 use crate::state::table_columns::{WINDOW_END, WINDOW_START, key_name, read_keys, state_name, state_of, table};
 use crate::state::{KeyBatch, Rows, Slot, StateError};
 use crate::window::TimeWindow;
+
+/// How many rows return at once where what they become may have to be written away.
+const RESTORED_ROWS: usize = 8192;
 
 /// The rows of one namespace, in the order of key groups.
 struct Part {
@@ -28,12 +32,43 @@ struct Part {
 }
 
 impl KeyedStateBackend {
-    /// Everything in the backend as a table of this name; none when there are no keys.
+    /// Adds everything in the backend to `snapshot`, as a table of this name; nothing when there are no keys. What a
+    /// store has is read when it is written away.
     ///
     /// # Errors
     ///
-    /// When a state's values exceed what a column can hold.
-    pub fn snapshot(&mut self, name: &str, max_parallelism: u32) -> Result<Option<KeyedTable>, StateError> {
+    /// When a state's values exceed what a column can hold, or the store refuses.
+    pub fn save(
+        &mut self,
+        name: &str,
+        max_parallelism: u32,
+        snapshot: &mut OperatorSnapshot,
+    ) -> Result<(), StateError> {
+        if !self.is_cache() {
+            snapshot.keyed.extend(self.snapshot(name, max_parallelism)?);
+            return Ok(());
+        }
+        let rows = self.cold_rows()?;
+        snapshot.streamed.extend(rows.map(|rows| StreamedTable { name: name.to_owned(), rows: Arc::new(rows) }));
+        Ok(())
+    }
+
+    /// Writes every slot to the store, so that it has everything, and holds on to that.
+    fn cold_rows(&mut self) -> Result<Option<ColdRows>, StateError> {
+        let with_windows = self.tables.keys().any(|namespace| *namespace != Namespace::Void);
+        for NamespaceTable { index, columns, cache } in self.tables.values_mut() {
+            if let Some(cache) = cache {
+                cache.flush(index, columns)?;
+            }
+        }
+        let (Some(cold), Some(table)) = (&self.cold, self.tables.values().next()) else { return Ok(None) };
+        let (names, key_types) = (self.names.clone(), table.index.types().clone());
+        let snapshot = cold.lock().snapshot()?;
+        Ok(snapshot.map(|(snapshot, form)| ColdRows { snapshot, form, names, key_types, with_windows }))
+    }
+
+    /// Everything on the heap as a table of this name; none when there are no keys.
+    fn snapshot(&mut self, name: &str, max_parallelism: u32) -> Result<Option<KeyedTable>, StateError> {
         let with_windows = self.tables.keys().any(|namespace| *namespace != Namespace::Void);
         let states: Vec<&str> = self.states.iter().map(|(state, _)| state.as_str()).collect();
         let mut parts = Vec::new();
@@ -59,7 +94,16 @@ impl KeyedStateBackend {
     ///
     /// When the rows do not fit the states that are registered.
     pub fn restore(&mut self, batches: &[RecordBatch]) -> Result<(), StateError> {
-        batches.iter().try_for_each(|batch| self.restore_rows(batch))
+        if self.cold.is_none() {
+            return batches.iter().try_for_each(|batch| self.restore_rows(batch));
+        }
+        for batch in batches {
+            for start in (0..batch.num_rows()).step_by(RESTORED_ROWS) {
+                self.restore_rows(&batch.slice(start, RESTORED_ROWS.min(batch.num_rows() - start)))?;
+                self.make_room()?;
+            }
+        }
+        Ok(())
     }
 
     fn restore_rows(&mut self, batch: &RecordBatch) -> Result<(), StateError> {
@@ -78,19 +122,17 @@ impl KeyedStateBackend {
         let mut slots = Vec::new();
         for (namespace, rows) in rows_by_namespace(batch)? {
             let picked = rows.as_ref().map_or(Rows::All(keys.len()), |rows| Rows::Picked(rows.values()));
-            let registered = &self.states;
-            let contents =
-                self.tables.entry(namespace).or_insert_with(|| NamespaceTable::new(keys.types().into(), registered));
+            let contents = self.table(namespace, keys.types());
             slots_of(contents, &keys, picked, &mut slots)?;
             for (position, column) in &states {
                 let values = match &rows {
                     Some(rows) => compute::take(column, rows, None)?,
                     None => (*column).clone(),
                 };
-                contents.columns[*position].restore(&slots, &values).map_err(|reason| StateError::Restore {
-                    name: registered[*position].0.clone(),
-                    reason: Box::new(reason),
-                })?;
+                if let Err(reason) = contents.columns[*position].restore(&slots, &values) {
+                    let name = self.states[*position].0.clone();
+                    return Err(StateError::Restore { name, reason: Box::new(reason) });
+                }
             }
         }
         Ok(())
@@ -168,7 +210,7 @@ fn slots_of(
     slots: &mut Vec<Slot>,
 ) -> Result<(), StateError> {
     let known = contents.index.len();
-    contents.slots(keys, rows, slots)?;
+    contents.new_slots(keys, rows, slots)?;
     if contents.index.len() != known + slots.len() {
         let reason = ColumnError::Corrupt { what: "a key is there twice" };
         return Err(StateError::Restore { name: "key".to_owned(), reason: Box::new(reason) });

@@ -44,7 +44,7 @@ impl RollingAggregates {
 impl Operator for RollingAggregates {
     fn open(&mut self, cx: &mut OperatorContext<'_>) -> OperatorResult {
         self.max_parallelism = cx.runtime().max_parallelism;
-        Ok(())
+        Ok(self.backend.open(cx.runtime())?)
     }
 
     fn process(&mut self, _input: InputIndex, batch: StreamBatch, cx: &mut OperatorContext<'_>) -> OperatorResult {
@@ -79,12 +79,13 @@ impl Operator for RollingAggregates {
             .collect();
         let records = RecordBatch::try_new(fitted(&self.aggregate.schema, &columns), columns)?;
         cx.emit(batch.with_records(records));
-        Ok(())
+        Ok(self.backend.make_room()?)
     }
 
     fn snapshot(&mut self, _checkpoint: CheckpointId) -> OperatorResult<OperatorSnapshot> {
-        let table = self.backend.snapshot(TABLE, self.max_parallelism)?;
-        Ok(OperatorSnapshot { keyed: table.into_iter().collect(), operator: Vec::new() })
+        let mut snapshot = OperatorSnapshot::default();
+        self.backend.save(TABLE, self.max_parallelism, &mut snapshot)?;
+        Ok(snapshot)
     }
 
     fn restore(&mut self, mut state: RestoredState, _cx: &mut OperatorContext<'_>) -> OperatorResult {

@@ -90,7 +90,7 @@ proptest! {
             .map(|part| {
                 let keyed: Vec<_> = part.backend.snapshot("keyed", 128).unwrap().into_iter().collect();
                 assert!(keyed.iter().all(|table| table.key_groups.values().is_sorted()));
-                OperatorSnapshot { keyed, operator: Vec::new() }
+                OperatorSnapshot { keyed, ..OperatorSnapshot::default() }
             })
             .collect();
         let mut found = Vec::new();

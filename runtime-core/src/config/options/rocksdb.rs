@@ -1,0 +1,51 @@
+//! How the RocksDB state backend uses memory and disk.
+
+use crate::config::ByteSize;
+use crate::config::option::options;
+use crate::config::value::{Fraction, LocalPaths};
+
+options! {
+    "RocksDB";
+
+    /// Whether all state of a worker shares its managed memory. If not, every operator has a block cache and write
+    /// buffers of its own, beside the managed memory.
+    MEMORY_MANAGED: bool = "state.backend.rocksdb.memory.managed", default "true";
+
+    /// Memory for all state of a slot, in place of its managed memory.
+    MEMORY_FIXED_PER_SLOT: Option<ByteSize> = "state.backend.rocksdb.memory.fixed-per-slot";
+
+    /// The part of the memory that is kept for keys and values as the program has them, above RocksDB. 0 keeps none:
+    /// every batch is written to RocksDB and read from there.
+    CACHE_FRACTION: Fraction = "pelton.state.rocksdb.cache-fraction", default "0.5";
+
+    /// The part of RocksDB's memory that write buffers may take.
+    WRITE_BUFFER_RATIO: Fraction = "state.backend.rocksdb.memory.write-buffer-ratio", default "0.5";
+
+    /// Folders for RocksDB's files, over which operators are spread. If not set, the worker's own folder.
+    LOCAL_DIRECTORIES: Option<LocalPaths> = "state.backend.rocksdb.localdir", shown "the worker's own folder";
+
+    /// Whether files have a filter that tells which keys are not in them.
+    USE_BLOOM_FILTER: bool = "state.backend.rocksdb.use-bloom-filter", default "false";
+
+    /// How many bits of such a filter a key has.
+    BLOOM_BITS_PER_KEY: f64 = "state.backend.rocksdb.bloom-filter.bits-per-key", default "10.0",
+        must (|bits| (1.0..=64.0).contains(bits), "from 1 to 64");
+
+    /// How much is read from a file at once.
+    BLOCK_SIZE: ByteSize = "state.backend.rocksdb.block.blocksize", default "4 kb",
+        must (|size| (64..=64 << 20).contains(&size.as_bytes()), "from 64 bytes to 64 mb");
+
+    /// The block cache of every operator, where memory is not shared.
+    BLOCK_CACHE_SIZE: ByteSize = "state.backend.rocksdb.block.cache-size", default "8 mb";
+
+    /// The size from which on a write buffer becomes a file.
+    WRITE_BUFFER_SIZE: ByteSize = "state.backend.rocksdb.writebuffer.size", default "64 mb",
+        must (|size| size.as_bytes() >= 64 << 10, "at least 64 kb");
+
+    /// How many write buffers an operator has at most.
+    WRITE_BUFFER_COUNT: u32 = "state.backend.rocksdb.writebuffer.count", default "2",
+        must (|count| *count > 0, "more than 0");
+
+    /// How many flushes and compactions run at once for an operator.
+    BACKGROUND_JOBS: u32 = "state.backend.rocksdb.thread.num", default "2", must (|jobs| *jobs > 0, "more than 0");
+}

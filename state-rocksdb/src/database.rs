@@ -1,0 +1,45 @@
+//! An open database and its folder, which lives as long as somebody uses it.
+
+use std::path::{Path, PathBuf};
+
+use rocksdb::{DB, DEFAULT_COLUMN_FAMILY_NAME, Error, Options};
+
+/// A database in a folder of its own.
+pub(crate) struct Database {
+    // Fields are dropped in their order: closed first, then removed.
+    pub(crate) db: DB,
+    _folder: Folder,
+}
+
+impl Database {
+    /// A new database in the folder `path`, which must not exist.
+    pub(crate) fn create(path: PathBuf, options: &Options) -> Result<Self, Error> {
+        let folder = Folder(path);
+        let db = DB::open_cf(options, &folder.0, [DEFAULT_COLUMN_FAMILY_NAME])?;
+        Ok(Self { db, _folder: folder })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.db.path()
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        // Nobody will read what compactions would still do.
+        self.db.cancel_all_background_work(true);
+    }
+}
+
+/// A folder that is removed with what is in it.
+struct Folder(PathBuf);
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_dir_all(&self.0)
+            && error.kind() != std::io::ErrorKind::NotFound
+        {
+            tracing::warn!(folder = %self.0.display(), %error, "a database's folder cannot be removed");
+        }
+    }
+}

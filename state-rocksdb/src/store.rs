@@ -1,0 +1,100 @@
+//! The store of one operator instance.
+
+use std::sync::Arc;
+
+use pelton_runtime_core::state::cold::{
+    ByteRows, ColdSnapshot, ColdStore, ColdStoreError, FoundRows, KeyedRows, ScanLimit,
+};
+use rocksdb::{DB, DEFAULT_COLUMN_FAMILY_NAME, Error, ReadOptions, WriteBatch, WriteOptions};
+
+use crate::database::Database;
+use crate::snapshot::RocksSnapshot;
+
+/// Rows in a database of their own.
+pub(crate) struct RocksStore {
+    database: Arc<Database>,
+    writing: WriteOptions,
+}
+
+impl RocksStore {
+    pub(crate) fn new(database: Database) -> Self {
+        let mut writing = WriteOptions::default();
+        writing.disable_wal(true);
+        Self { database: Arc::new(database), writing }
+    }
+
+    fn write_batch(&self, batch: WriteBatch, action: &'static str) -> Result<(), ColdStoreError> {
+        self.database.db.write_opt(batch, &self.writing).map_err(|error| self.failed(action, error))
+    }
+
+    fn failed(&self, action: &'static str, error: Error) -> ColdStoreError {
+        ColdStoreError::new(action, InDatabase { folder: self.database.path().display().to_string(), error })
+    }
+}
+
+/// What RocksDB said, and where.
+#[derive(Debug, thiserror::Error)]
+#[error("RocksDB in {folder}: {error}")]
+struct InDatabase {
+    folder: String,
+    error: Error,
+}
+
+impl ColdStore for RocksStore {
+    fn read(&mut self, keys: &ByteRows, found: &mut FoundRows) -> Result<(), ColdStoreError> {
+        found.clear();
+        let db = &self.database.db;
+        let family = db.cf_handle(DEFAULT_COLUMN_FAMILY_NAME).expect("every database has this column family");
+        for (position, row) in db.batched_multi_get_cf(family, keys.iter(), false).into_iter().enumerate() {
+            if let Some(row) = row.map_err(|error| self.failed("read rows", error))? {
+                found.positions.push(position as u32);
+                found.values.push(&row);
+            }
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, rows: &KeyedRows, removed: &ByteRows) -> Result<(), ColdStoreError> {
+        let mut batch = WriteBatch::default();
+        removed.iter().for_each(|key| batch.delete(key));
+        rows.keys.iter().zip(rows.values.iter()).for_each(|(key, value)| batch.put(key, value));
+        self.write_batch(batch, "write rows")
+    }
+
+    fn remove_range(&mut self, from: &[u8], until: &[u8]) -> Result<(), ColdStoreError> {
+        let mut batch = WriteBatch::default();
+        batch.delete_range(from, until);
+        self.write_batch(batch, "remove rows")
+    }
+
+    fn scan(&self, from: &[u8], until: &[u8], limit: ScanLimit, rows: &mut KeyedRows) -> Result<(), ColdStoreError> {
+        scan(&self.database.db, ReadOptions::default(), from, until, limit, rows)
+    }
+
+    fn snapshot(&mut self) -> Result<Box<dyn ColdSnapshot>, ColdStoreError> {
+        Ok(Box::new(RocksSnapshot::take(&self.database)))
+    }
+}
+
+/// Adds rows of a database to `rows`.
+pub(crate) fn scan(
+    db: &DB,
+    mut options: ReadOptions,
+    from: &[u8],
+    until: &[u8],
+    limit: ScanLimit,
+    rows: &mut KeyedRows,
+) -> Result<(), ColdStoreError> {
+    options.set_iterate_upper_bound(until);
+    let mut iterator = db.raw_iterator_opt(options);
+    iterator.seek(from);
+    while let Some((key, value)) = iterator.item() {
+        rows.keys.push(key);
+        rows.values.push(value);
+        if limit.is_reached(rows) {
+            return Ok(());
+        }
+        iterator.next();
+    }
+    iterator.status().map_err(|error| ColdStoreError::new("scan rows", error))
+}

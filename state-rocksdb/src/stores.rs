@@ -1,0 +1,111 @@
+//! What the databases of one worker share, and how one is opened.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use pelton_runtime_core::config::options::rocksdb as keys;
+use pelton_runtime_core::operator::OperatorRuntime;
+use pelton_runtime_core::state::StateError;
+use pelton_runtime_core::state::cold::{CacheBudget, ColdStoreError, ColdStores, OpenedStore, StoreMeans};
+use rocksdb::{BlockBasedOptions, Cache, DBCompressionType, LogLevel, Options, WriteBufferManager};
+
+use crate::database::Database;
+use crate::memory::MemoryShares;
+use crate::store::RocksStore;
+
+/// The smallest write buffer that is worth a file.
+const LEAST_WRITE_BUFFER_BYTES: usize = 64 << 10;
+
+/// The version of RocksDB's files, readable since RocksDB 6.6.
+const FORMAT_VERSION: i32 = 5;
+
+/// The databases of one worker.
+pub struct RocksDbStores {
+    options: Options,
+    folders: Vec<PathBuf>,
+    caches: Arc<CacheBudget>,
+    shares: MemoryShares,
+}
+
+impl fmt::Debug for RocksDbStores {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RocksDbStores").field("folders", &self.folders).field("shares", &self.shares).finish()
+    }
+}
+
+impl RocksDbStores {
+    /// Databases that keep within what the worker has. Nothing is opened yet.
+    pub fn new(worker: StoreMeans<'_>) -> Self {
+        let configuration = worker.configuration;
+        let fixed = configuration.get(&keys::MEMORY_FIXED_PER_SLOT);
+        let bytes = fixed.map_or(worker.managed_bytes, |slot| slot.as_bytes().saturating_mul(worker.slots.into()));
+        let cache_fraction = configuration.get(&keys::CACHE_FRACTION).as_f64();
+        let write_buffer_ratio = configuration.get(&keys::WRITE_BUFFER_RATIO).as_f64();
+        let shares = MemoryShares::of(bytes, cache_fraction, write_buffer_ratio);
+
+        let mut options = Options::default();
+        options.create_if_missing(true);
+        options.set_error_if_exists(true);
+        options.set_compression_type(DBCompressionType::Lz4);
+        options.set_level_compaction_dynamic_level_bytes(true);
+        options.set_max_background_jobs(i32::try_from(configuration.get(&keys::BACKGROUND_JOBS)).unwrap_or(i32::MAX));
+        // Its log would be the only file that grows without state.
+        options.set_log_level(LogLevel::Warn);
+        options.set_keep_log_file_num(1);
+        options.set_stats_dump_period_sec(0);
+
+        let mut table = BlockBasedOptions::default();
+        table.set_format_version(FORMAT_VERSION);
+        table.set_block_size(configuration.get(&keys::BLOCK_SIZE).as_bytes() as usize);
+        // What indexes and filters take is then known, too.
+        table.set_cache_index_and_filter_blocks(true);
+        table.set_cache_index_and_filter_blocks_with_high_priority(true);
+        table.set_pin_l0_filter_and_index_blocks_in_cache(true);
+        if configuration.get(&keys::USE_BLOOM_FILTER) {
+            table.set_bloom_filter(configuration.get(&keys::BLOOM_BITS_PER_KEY), false);
+        }
+        let mut write_buffer_bytes = configuration.get(&keys::WRITE_BUFFER_SIZE).as_bytes() as usize;
+        if configuration.get(&keys::MEMORY_MANAGED) || fixed.is_some() {
+            let cache = Cache::new_lru_cache(shares.block_cache);
+            table.set_block_cache(&cache);
+            let manager = WriteBufferManager::new_write_buffer_manager_with_cache(shares.write_buffers, false, cache);
+            options.set_write_buffer_manager(&manager);
+            write_buffer_bytes = write_buffer_bytes.min(shares.write_buffers / 2);
+        } else {
+            table.set_block_cache(&Cache::new_lru_cache(configuration.get(&keys::BLOCK_CACHE_SIZE).as_bytes() as usize));
+        }
+        options.set_write_buffer_size(write_buffer_bytes.max(LEAST_WRITE_BUFFER_BYTES));
+        let write_buffers = configuration.get(&keys::WRITE_BUFFER_COUNT);
+        options.set_max_write_buffer_number(i32::try_from(write_buffers).unwrap_or(i32::MAX));
+        options.set_block_based_table_factory(&table);
+
+        let folders = match configuration.get(&keys::LOCAL_DIRECTORIES) {
+            // Workers of several jobs may have the same folder.
+            Some(folders) => folders.0.iter().map(|folder| folder.join(format!("pelton-{}", std::process::id()))).collect(),
+            None => vec![worker.directory.join("rocksdb")],
+        };
+        Self { options, folders, caches: CacheBudget::new(shares.cache), shares }
+    }
+
+    /// The folder for an operator instance's database.
+    fn folder(&self, runtime: &OperatorRuntime) -> PathBuf {
+        let OperatorRuntime { job_id, operator_id, subtask, attempt_number, .. } = runtime;
+        let parent = &self.folders[*subtask as usize % self.folders.len()];
+        parent.join(format!("{job_id}-{operator_id}-{subtask}-{attempt_number}"))
+    }
+}
+
+impl ColdStores for RocksDbStores {
+    fn open(&self, runtime: &OperatorRuntime) -> Result<OpenedStore, StateError> {
+        let folder = self.folder(runtime);
+        let refused = |source: Box<dyn std::error::Error + Send + Sync>| {
+            ColdStoreError::new("be opened", format!("{}: {source}", folder.display()))
+        };
+        if let Some(parent) = folder.parent() {
+            std::fs::create_dir_all(parent).map_err(|error| refused(error.into()))?;
+        }
+        let database = Database::create(folder.clone(), &self.options).map_err(|error| refused(error.into()))?;
+        Ok(OpenedStore { store: Box::new(RocksStore::new(database)), cache: self.caches.join() })
+    }
+}
