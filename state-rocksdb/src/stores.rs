@@ -73,7 +73,8 @@ impl RocksDbStores {
             options.set_write_buffer_manager(&manager);
             write_buffer_bytes = write_buffer_bytes.min(shares.write_buffers / 2);
         } else {
-            table.set_block_cache(&Cache::new_lru_cache(configuration.get(&keys::BLOCK_CACHE_SIZE).as_bytes() as usize));
+            table
+                .set_block_cache(&Cache::new_lru_cache(configuration.get(&keys::BLOCK_CACHE_SIZE).as_bytes() as usize));
         }
         options.set_write_buffer_size(write_buffer_bytes.max(LEAST_WRITE_BUFFER_BYTES));
         let write_buffers = configuration.get(&keys::WRITE_BUFFER_COUNT);
@@ -82,7 +83,9 @@ impl RocksDbStores {
 
         let folders = match configuration.get(&keys::LOCAL_DIRECTORIES) {
             // Workers of several jobs may have the same folder.
-            Some(folders) => folders.0.iter().map(|folder| folder.join(format!("pelton-{}", std::process::id()))).collect(),
+            Some(folders) => {
+                folders.0.iter().map(|folder| folder.join(format!("pelton-{}", std::process::id()))).collect()
+            }
             None => vec![worker.directory.join("rocksdb")],
         };
         Self { options, folders, caches: CacheBudget::new(shares.cache), shares }

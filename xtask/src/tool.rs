@@ -46,14 +46,20 @@ pub fn ensure_libclang() -> Result<()> {
 fn has_libclang() -> bool {
     let named = |path: &Path, start: &str| {
         let files = std::fs::read_dir(path).into_iter().flatten().filter_map(Result::ok);
-        files.map(|file| file.path()).filter(move |file| {
-            file.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with(start))
-        }).collect::<Vec<_>>()
+        files
+            .map(|file| file.path())
+            .filter(move |file| {
+                file.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with(start))
+            })
+            .collect::<Vec<_>>()
     };
     let llvm = named(Path::new("/usr/lib"), "llvm").into_iter().map(|folder| folder.join("lib"));
-    let system = ["/usr/lib", "/usr/lib64", "/usr/local/lib", "/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu"];
+    let system =
+        ["/usr/lib", "/usr/lib64", "/usr/local/lib", "/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu"];
     let folders = system.into_iter().map(PathBuf::from).chain(llvm);
-    folders.into_iter().any(|folder| !named(&folder, "libclang.so").is_empty() || !named(&folder, "libclang-").is_empty())
+    folders
+        .into_iter()
+        .any(|folder| !named(&folder, "libclang.so").is_empty() || !named(&folder, "libclang-").is_empty())
 }
 
 /// Installs the package with apt.

@@ -16,6 +16,7 @@
 mod cold_part;
 mod cold_rows;
 mod snapshot;
+mod stored;
 mod table_cache;
 
 use std::any::Any;
@@ -29,7 +30,7 @@ use parking_lot::Mutex;
 
 use self::cold_part::ColdPart;
 use self::table_cache::TableCache;
-use super::{KeyBatch, KeyIndex, Rows, Slot, StateColumn, StateError};
+use super::{KeyBatch, KeyIndex, NO_SLOT, Rows, Slot, StateColumn, StateError};
 use crate::operator::OperatorRuntime;
 use crate::window::TimeWindow;
 
@@ -279,6 +280,29 @@ impl NamespaceTable {
             Some(cache) => cache.resolved(&self.index, &mut self.columns, slots),
             None => Ok(()),
         }
+    }
+
+    /// The slots of `rows` of `keys`, [`NO_SLOT`](super::NO_SLOT) for keys that are neither here nor in the store.
+    ///
+    /// # Errors
+    ///
+    /// As [`slots`](Self::slots).
+    pub fn known_slots(&mut self, keys: &KeyBatch, rows: Rows<'_>, slots: &mut Vec<Slot>) -> Result<(), StateError> {
+        let Some(cache) = self.cache.as_mut().filter(|cache| cache.is_spilled) else {
+            return self.index.find(keys, rows, slots);
+        };
+        self.index.slots(keys, rows, slots)?;
+        let slot_count = self.index.slot_count();
+        self.columns.iter_mut().for_each(|column| column.grow(slot_count));
+        cache.resolved(&self.index, &mut self.columns, slots)?;
+        let unknown = cache.without_row(self.index.fresh());
+        cache.forget(&self.index, &unknown);
+        self.columns.iter_mut().for_each(|column| column.clear(&unknown));
+        self.index.remove(&unknown);
+        for slot in slots.iter_mut().filter(|slot| unknown.contains(slot)) {
+            *slot = NO_SLOT;
+        }
+        Ok(())
     }
 
     /// As [`slots`](Self::slots) for keys of which the store has nothing.

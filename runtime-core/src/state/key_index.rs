@@ -103,6 +103,17 @@ impl KeyIndex {
         }
     }
 
+    /// The slots that have keys, ascending.
+    pub fn used_slots(&self) -> Vec<Slot> {
+        let slots = 0..self.slot_count() as Slot;
+        if self.pool.free.is_empty() {
+            return slots.collect();
+        }
+        let mut is_free = vec![false; self.slot_count()];
+        self.pool.free.iter().for_each(|slot| is_free[*slot as usize] = true);
+        slots.filter(|slot| !is_free[*slot as usize]).collect()
+    }
+
     /// The types of the key's columns.
     pub fn types(&self) -> &Arc<[DataType]> {
         &self.types
@@ -285,9 +296,7 @@ impl KeyIndex {
 
     /// The slots in use and their key groups, in the order of the groups: how a snapshot walks through a table.
     pub fn by_key_group(&self, max_parallelism: u32) -> (Vec<Slot>, Vec<u32>) {
-        let mut is_free = vec![false; self.slot_count()];
-        self.pool.free.iter().for_each(|slot| is_free[*slot as usize] = true);
-        let slots: Vec<Slot> = (0..self.slot_count() as Slot).filter(|slot| !is_free[*slot as usize]).collect();
+        let slots = self.used_slots();
         let groups: Vec<u32> = slots.iter().map(|slot| self.key_group(*slot, max_parallelism).0).collect();
         let order = order(&groups, max_parallelism);
         let pick = |from: &[u32]| order.iter().map(|position| from[*position as usize]).collect();

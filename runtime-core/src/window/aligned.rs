@@ -295,8 +295,8 @@ impl AlignedWindows {
             for window in &fired {
                 let mut merged = aggregate.groups();
                 for pane in self.panes_of(*window) {
-                    let Some(table) = backend.existing(Namespace::Window(pane)) else { continue };
-                    table.index().find(arrivals.keys, Rows::Picked(&row), &mut self.slots)?;
+                    let Some(table) = backend.existing_mut(Namespace::Window(pane)) else { continue };
+                    table.known_slots(arrivals.keys, Rows::Picked(&row), &mut self.slots)?;
                     if self.slots[0] != NO_SLOT {
                         aggregate.merge_one(&mut merged, 0, table.column(state), self.slots[0])?;
                     }
@@ -358,8 +358,12 @@ impl AlignedWindows {
         for table in tables {
             let window = self.window(table.start);
             let fires = !self.panes && window.max_timestamp() > before && window.max_timestamp() <= clock;
-            if fires && let Some(table) = backend.existing_mut(Namespace::Window(table)) {
-                emit_all(table, clocks, aggregate, state, window, cx)?;
+            if fires {
+                let namespace = Namespace::Window(table);
+                if let Some(table) = backend.existing_mut(namespace) {
+                    emit_all(table, clocks, aggregate, state, window, cx)?;
+                }
+                backend.for_each_stored(namespace, |table| emit_all(table, clocks, aggregate, state, window, cx))?;
             }
             let due = self.due(table, clock);
             if due <= clock {
@@ -400,6 +404,23 @@ impl AlignedWindows {
         }
         let Some(key_types) = key_types else { return Ok(()) };
         for window in due {
+            let panes: Vec<Namespace> = self.panes_of(window).map(Namespace::Window).collect();
+            if panes.iter().any(|pane| backend.is_spilled(*pane)) {
+                // A key group at a time, as all of them together may be more than there is room for.
+                panes.iter().try_for_each(|pane| backend.write_away(*pane))?;
+                for group in backend.stored_groups() {
+                    let mut merged = backend.detached(key_types.clone());
+                    for pane in &panes {
+                        backend.for_each_stored_in(*pane, group, |table| -> OperatorResult {
+                            merged.slots_of(table.index(), &mut self.slots)?;
+                            let groups = merged.index().slot_count();
+                            aggregate.merge(merged.column_mut(state), table.column(state), &self.slots, groups)
+                        })?;
+                    }
+                    emit_all(&mut merged, clocks, aggregate, state, window, cx)?;
+                }
+                continue;
+            }
             let mut merged = backend.detached(key_types.clone());
             for pane in self.panes_of(window) {
                 if let Some(table) = backend.existing(Namespace::Window(pane)) {
@@ -449,7 +470,7 @@ fn emit_all<A: GroupAggregate>(
     cx: &mut OperatorContext<'_>,
 ) -> OperatorResult {
     let (index, groups) = table.split(state);
-    let mut slots: Vec<Slot> = (0..index.slot_count() as Slot).collect();
+    let mut slots = index.used_slots();
     if !clocks.are_even() {
         slots.retain(|slot| !clocks.has_fired(index, *slot, window.max_timestamp()));
     }

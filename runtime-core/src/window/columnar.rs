@@ -5,18 +5,18 @@
 //! and greatest float follow the total order, in which NaN is the greatest.
 
 mod accumulator;
+mod carried_rows;
 mod group_shape;
 mod rolling;
 
 use std::fmt;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, RecordBatch, UInt32Array, new_empty_array};
-use arrow::compute;
+use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::{Field, Schema, SchemaRef};
-use arrow::error::ArrowError;
 
 use self::accumulator::{ColumnAccumulator, accumulator, of_one_kind};
+use self::carried_rows::CarriedRows;
 use self::group_shape::GroupShape;
 pub use self::rolling::RollingAggregates;
 use super::aggregate::{GroupAggregate, Windows, result_timestamps};
@@ -115,6 +115,8 @@ pub struct ColumnGroups {
     count: usize,
     carried: CarriedRows,
     calls: Vec<Box<dyn ColumnAccumulator>>,
+    /// Whether there may be groups without rows.
+    has_vacancies: bool,
 }
 
 impl StateColumn for ColumnGroups {
@@ -131,34 +133,57 @@ impl StateColumn for ColumnGroups {
     }
 
     fn restore(&mut self, slots: &[Slot], values: &ArrayRef) -> Result<(), ColumnError> {
-        let dense = (self.count as Slot..).zip(slots).all(|(next, slot)| next == *slot);
-        if !dense {
-            return Err(ColumnError::Corrupt { what: "its groups are not those of new keys" });
-        }
         let (carried, calls) = self.shape.restored(values)?;
         if self.calls.is_empty() {
             self.calls = self.shape.accumulators(&calls)?;
         }
         for (call, stored) in self.calls.iter_mut().zip(&calls) {
-            call.restore(self.count, stored)?;
+            call.restore(slots, stored)?;
         }
         if !carried.is_empty() {
-            self.carried.add_chunk(carried)?;
+            self.carried.put(slots, carried)?;
         }
-        self.count += slots.len();
+        self.count = slots.iter().fold(self.count, |count, slot| count.max(*slot as usize + 1));
         Ok(())
+    }
+
+    fn is_evictable(&self) -> bool {
+        true
+    }
+
+    fn clear(&mut self, slots: &[Slot]) {
+        self.has_vacancies = true;
+        self.calls.iter_mut().for_each(|call| call.clear(slots));
+        if !self.shape.carries_nothing() {
+            self.carried.clear(slots);
+        }
+    }
+
+    fn slot_bytes(&self) -> usize {
+        self.shape.accumulator_count() * ACCUMULATOR_BYTES
+    }
+
+    fn add_heap_bytes(&self, _slots: &[Slot], bytes: &mut [usize]) {
+        let of_row = self.carried.bytes_per_row();
+        bytes.iter_mut().for_each(|bytes| *bytes += of_row);
     }
 }
 
+/// What an accumulator takes at most.
+const ACCUMULATOR_BYTES: usize = 24;
+
 impl ColumnGroups {
     fn new(shape: Arc<GroupShape>) -> Self {
-        Self { shape, count: 0, carried: CarriedRows::default(), calls: Vec::new() }
+        Self { shape, count: 0, carried: CarriedRows::default(), calls: Vec::new(), has_vacancies: false }
     }
 
     fn prepare(&mut self, aggregate: &ColumnAggregates) -> OperatorResult {
         if self.calls.len() < aggregate.calls.len() {
             let made = aggregate.calls.iter().zip(&aggregate.call_columns);
             self.calls = made.map(|(call, column)| accumulator(call, column.data_type())).collect::<Result<_, _>>()?;
+            if self.has_vacancies {
+                self.calls.iter_mut().for_each(|call| call.clear(&[]));
+            }
         }
         // Accumulators that came back may be of another type than the records now have.
         for ((made, call), column) in self.calls.iter().zip(aggregate.calls.iter()).zip(&aggregate.call_columns) {
@@ -184,7 +209,7 @@ impl ColumnGroups {
     ) -> OperatorResult {
         self.prepare(aggregate)?;
         if group_count > self.count {
-            if !aggregate.carried.is_empty() {
+            if !aggregate.carried.is_empty() && self.carried.is_dense() {
                 let mut firsts = Vec::with_capacity(group_count - self.count);
                 let mut next = self.count as Slot;
                 rows.zip(of_rows, |row, group| {
@@ -196,6 +221,16 @@ impl ColumnGroups {
                 self.carried.push(&aggregate.carried_columns, firsts)?;
             }
             self.count = group_count;
+        }
+        if !self.carried.is_dense() {
+            let (mut groups, mut firsts) = (Vec::new(), Vec::new());
+            rows.zip(of_rows, |row, group| {
+                if self.carried.claim(group) {
+                    groups.push(group);
+                    firsts.push(row as u32);
+                }
+            });
+            self.carried.put_rows(&groups, &aggregate.carried_columns, firsts)?;
         }
         Ok(())
     }
@@ -332,62 +367,4 @@ pub(super) fn fitted(schema: &SchemaRef, columns: &[ArrayRef]) -> SchemaRef {
         .zip(columns)
         .map(|(field, column)| field.as_ref().clone().with_data_type(column.data_type().clone()));
     Arc::new(Schema::new(fields.collect::<Vec<_>>()))
-}
-
-/// Rows by group, in chunks that are put together when they are first read.
-#[derive(Default)]
-struct CarriedRows {
-    chunks: Vec<Vec<ArrayRef>>,
-}
-
-impl CarriedRows {
-    fn push(&mut self, columns: &[ArrayRef], rows: Vec<u32>) -> OperatorResult {
-        let rows = UInt32Array::from(rows);
-        let chunk = columns.iter().map(|column| compute::take(column, &rows, None)).collect::<Result<_, _>>()?;
-        Ok(self.add_chunk(chunk)?)
-    }
-
-    /// Adds the rows of further groups. Their columns have the types of those before them.
-    fn add_chunk(&mut self, chunk: Vec<ArrayRef>) -> Result<(), ArrowError> {
-        if let Some(first) = self.chunks.first() {
-            let other = first.iter().zip(&chunk).find(|(one, other)| one.data_type() != other.data_type());
-            if let Some((one, other)) = other {
-                return Err(ArrowError::SchemaError(format!(
-                    "a column of type {} came after one of type {}, perhaps of a checkpoint",
-                    other.data_type(),
-                    one.data_type()
-                )));
-            }
-        }
-        self.chunks.push(chunk);
-        Ok(())
-    }
-
-    fn whole(&self) -> Result<Vec<ArrayRef>, ArrowError> {
-        let Some(first) = self.chunks.first() else { return Ok(Vec::new()) };
-        if self.chunks.len() == 1 {
-            return Ok(first.clone());
-        }
-        let column = |index: usize| {
-            let parts: Vec<&dyn Array> = self.chunks.iter().map(|chunk| chunk[index].as_ref()).collect();
-            compute::concat(&parts)
-        };
-        (0..first.len()).map(column).collect()
-    }
-
-    fn rows(&mut self, of: &[Slot]) -> Result<Vec<ArrayRef>, ArrowError> {
-        if self.chunks.len() > 1 {
-            self.chunks = vec![self.whole()?];
-        }
-        let Some(columns) = self.chunks.first() else { return Ok(Vec::new()) };
-        let (Some(first), Some(last)) = (of.first(), of.last()) else {
-            return Ok(columns.iter().map(|column| new_empty_array(column.data_type())).collect());
-        };
-        if of.windows(2).all(|pair| pair[0] + 1 == pair[1]) {
-            let length = (last - first + 1) as usize;
-            return Ok(columns.iter().map(|column| column.slice(*first as usize, length)).collect());
-        }
-        let rows = UInt32Array::from(of.to_vec());
-        columns.iter().map(|column| compute::take(column, &rows, None)).collect()
-    }
 }

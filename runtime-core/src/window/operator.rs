@@ -170,7 +170,7 @@ impl<A: GroupAggregate> WindowOperator<A> {
             }
         }
         self.clocks.advance(clock);
-        Ok(())
+        Ok(self.backend.make_room()?)
     }
 
     /// Adds rows to their windows, which are where `clock` is.
@@ -191,6 +191,7 @@ impl<A: GroupAggregate> WindowOperator<A> {
                 windows.add(&arrivals, clock, &mut self.aggregate, *state, backend, late, cx)?;
             }
         }
+        self.backend.make_room()?;
         self.pass_late(batch, cx)
     }
 
@@ -250,6 +251,7 @@ impl<A: GroupAggregate> Operator for WindowOperator<A> {
     fn open(&mut self, cx: &mut OperatorContext<'_>) -> OperatorResult {
         // From the start on, so that the metric is there and says 0.
         self.late_dropped = Some(cx.runtime().metrics.counter(NUM_LATE_RECORDS_DROPPED));
+        self.backend.open(cx.runtime())?;
         let (domain, runtime) = (self.settings.assigner.domain(), cx.runtime());
         self.clocks = GroupClocks::new(domain, runtime.max_parallelism, runtime.key_groups());
         Ok(())

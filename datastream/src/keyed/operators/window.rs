@@ -78,6 +78,7 @@ impl<T: Record, K: Record, U: Record, A: Accumulate<T>, E: EmitWindow<K, A::Accu
 /// Accumulators by group.
 pub(in crate::keyed) struct Accumulators<A> {
     values: Vec<A>,
+    create: Box<dyn Fn() -> A + Send>,
     codec: ValueCodec<A>,
 }
 
@@ -95,12 +96,35 @@ impl<A: Send + 'static> StateColumn for Accumulators<A> {
 
     fn restore(&mut self, slots: &[Slot], values: &ArrayRef) -> Result<(), ColumnError> {
         for (slot, value) in slots.iter().zip(self.codec.decode(values)?) {
-            match value {
-                Some(value) if *slot as usize == self.values.len() => self.values.push(value),
-                _ => return Err(ColumnError::Corrupt { what: "its accumulators are not those of new keys" }),
+            let value = value.ok_or(ColumnError::Corrupt { what: "a key has no accumulator" })?;
+            if *slot as usize >= self.values.len() {
+                self.values.resize_with(*slot as usize + 1, &self.create);
             }
+            self.values[*slot as usize] = value;
         }
         Ok(())
+    }
+
+    fn is_evictable(&self) -> bool {
+        true
+    }
+
+    fn clear(&mut self, slots: &[Slot]) {
+        for slot in slots {
+            if let Some(value) = self.values.get_mut(*slot as usize) {
+                *value = (self.create)();
+            }
+        }
+    }
+
+    fn slot_bytes(&self) -> usize {
+        size_of::<A>()
+    }
+
+    fn add_heap_bytes(&self, slots: &[Slot], bytes: &mut [usize]) {
+        for (slot, bytes) in slots.iter().zip(bytes) {
+            *bytes += self.codec.heap_bytes(&self.values[*slot as usize]);
+        }
     }
 }
 
@@ -112,7 +136,8 @@ impl<T: Record, K: Record, U: Record, A: Accumulate<T>, E: EmitWindow<K, A::Accu
     const SHARES_PANES: bool = A::SHARES_PANES;
 
     fn groups(&self) -> Self::Groups {
-        Accumulators { values: Vec::new(), codec: A::codec() }
+        let accumulate = self.accumulate.clone();
+        Accumulators { values: Vec::new(), create: Box::new(move || accumulate.create()), codec: A::codec() }
     }
 
     fn begin(&mut self, batch: &StreamBatch) -> OperatorResult {

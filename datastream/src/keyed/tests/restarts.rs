@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use pelton_runtime_core::failure::error_chain;
 use pelton_runtime_core::operator::harness::ParallelHarness;
+use pelton_runtime_core::state::cold::MemoryColdStores;
 use pelton_runtime_core::time::MAX_WATERMARK;
 use pelton_runtime_core::window::KeyColumns;
 use proptest::prelude::*;
@@ -51,9 +52,11 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
     })
 }
 
-/// All results with their times, as text and sorted; with or without the restarts.
+/// All results with their times, as text and sorted; with or without the restarts. Every other restart takes the state
+/// from the heap to a store without a cache, or back.
 fn run<U: Record + Debug>(factory: &Arc<dyn OperatorFactory>, events: &[Event], restarts: bool) -> Vec<String> {
     let mut harness = by_driver(factory.clone());
+    let mut in_store = false;
     let mut results = Vec::new();
     for event in events {
         match event {
@@ -63,6 +66,8 @@ fn run<U: Record + Debug>(factory: &Arc<dyn OperatorFactory>, events: &[Event], 
             Event::Restart(_) if !restarts => {}
             Event::Restart(parallelism) => {
                 let snapshots = harness.checkpoint().unwrap();
+                in_store = !in_store;
+                harness.set_cold_stores(in_store.then(|| Arc::new(MemoryColdStores::new(0)) as _));
                 harness.restart(&snapshots, *parallelism).unwrap();
             }
         }

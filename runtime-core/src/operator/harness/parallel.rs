@@ -9,6 +9,7 @@ use crate::checkpoint::snapshot::OperatorSnapshot;
 use crate::element::{CheckpointId, StreamBatch};
 use crate::key_group::KeyGroup;
 use crate::operator::{OperatorFactory, OperatorResult, OutputPort};
+use crate::state::cold::ColdStores;
 use crate::state::hash_columns;
 use crate::time::EpochMillis;
 use crate::window::KeyColumns;
@@ -20,6 +21,7 @@ pub struct ParallelHarness {
     instances: Vec<OperatorHarness>,
     now: EpochMillis,
     checkpoints: u64,
+    cold_stores: Option<Arc<dyn ColdStores>>,
 }
 
 impl ParallelHarness {
@@ -29,7 +31,7 @@ impl ParallelHarness {
     ///
     /// When an instance cannot be created or opened.
     pub fn open(factory: Arc<dyn OperatorFactory>, key: KeyColumns, parallelism: u32) -> OperatorResult<Self> {
-        let mut harness = Self { factory, key, instances: Vec::new(), now: 0, checkpoints: 0 };
+        let mut harness = Self { factory, key, instances: Vec::new(), now: 0, checkpoints: 0, cold_stores: None };
         harness.instances = harness.instances_of(parallelism)?;
         Ok(harness)
     }
@@ -39,11 +41,17 @@ impl ParallelHarness {
             .map(|subtask| {
                 let mut runtime = OperatorHarness::runtime();
                 (runtime.subtask, runtime.parallelism) = (subtask, parallelism);
+                runtime.cold_stores.clone_from(&self.cold_stores);
                 let mut instance = OperatorHarness::open_in(self.factory.as_ref(), runtime)?;
                 instance.set_processing_time(self.now);
                 Ok(instance)
             })
             .collect()
+    }
+
+    /// Where instances keep their state from the next restart on; none is the heap.
+    pub fn set_cold_stores(&mut self, cold_stores: Option<Arc<dyn ColdStores>>) {
+        self.cold_stores = cold_stores;
     }
 
     /// The instances, by subtask.

@@ -7,7 +7,7 @@ use arrow::array::ArrayRef;
 use super::Namespace;
 use crate::key_group::KeyGroupRange;
 use crate::operator::OperatorRuntime;
-use crate::state::cold::{ByteRows, CacheShare, ColdSnapshot, ColdStore, FoundRows, KeyedRows, OpenedStore};
+use crate::state::cold::{ByteRows, CacheShare, ColdSnapshot, ColdStore, FoundRows, KeyedRows, OpenedStore, ScanLimit};
 use crate::state::row_format::RowFormat;
 use crate::state::{KeyIndex, Slot, StateColumn, StateError, row_key};
 
@@ -127,9 +127,37 @@ impl ColdPart {
         self.store.read(&self.keys, &mut self.found)?;
         let found: Vec<Slot> = self.found.positions.iter().map(|position| slots[*position as usize]).collect();
         if !found.is_empty() {
-            form.restore(&self.found.values, columns, names, &found)?;
+            form.restore(self.found.values.iter(), columns, names, &found)?;
         }
         Ok(found)
+    }
+
+    /// The key groups of the operator instance.
+    pub(super) fn groups(&self) -> KeyGroupRange {
+        self.groups
+    }
+
+    /// Adds rows of the store to `rows`, see [`ColdStore::scan`].
+    pub(super) fn scan(
+        &mut self,
+        from: &[u8],
+        until: &[u8],
+        limit: ScanLimit,
+        rows: &mut KeyedRows,
+    ) -> Result<(), StateError> {
+        self.settle_removed()?;
+        Ok(self.store.scan(from, until, limit, rows)?)
+    }
+
+    /// Puts rows that were scanned into slots, which are empty.
+    pub(super) fn restore<'r>(
+        &self,
+        rows: impl Iterator<Item = &'r [u8]>,
+        columns: &mut [Box<dyn StateColumn>],
+        names: &[String],
+        slots: &[Slot],
+    ) -> Result<(), StateError> {
+        self.form.as_ref().map_or(Ok(()), |form| form.restore(rows, columns, names, slots))
     }
 
     /// The rows of this moment, and what they consist of; none when there are none.
@@ -142,15 +170,15 @@ impl ColdPart {
 
 impl StoredForm {
     /// Puts rows into slots, which are empty.
-    pub(super) fn restore(
+    pub(super) fn restore<'r>(
         &self,
-        rows: &ByteRows,
+        rows: impl Iterator<Item = &'r [u8]>,
         columns: &mut [Box<dyn StateColumn>],
         names: &[String],
         slots: &[Slot],
     ) -> Result<(), StateError> {
         let unreadable = |reason| StateError::Restore { name: names.join("`, `"), reason: Box::new(reason) };
-        let values = self.format.decode(rows.iter()).map_err(unreadable)?;
+        let values = self.format.decode(rows).map_err(unreadable)?;
         for (state, values) in self.states.iter().zip(&values) {
             columns[*state]
                 .restore(slots, values)

@@ -58,10 +58,8 @@ impl ColdRows {
             columns.push((WINDOW_START.to_owned(), bound(|namespace| namespace.window().map(|window| window.start))));
             columns.push((WINDOW_END.to_owned(), bound(|namespace| namespace.window().map(|window| window.end))));
         }
-        let unreadable = |reason: ColumnError| StateError::Snapshot {
-            name: self.names.join("`, `"),
-            reason: Box::new(reason),
-        };
+        let unreadable =
+            |reason: ColumnError| StateError::Snapshot { name: self.names.join("`, `"), reason: Box::new(reason) };
         let values = self.form.format.decode(rows.values.iter()).map_err(unreadable)?;
         let states = self.form.states.iter().map(|state| state_name(&self.names[*state]));
         columns.extend(states.zip(values));

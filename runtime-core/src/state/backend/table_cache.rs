@@ -93,8 +93,7 @@ impl TableCache {
     ) -> Result<(), StateError> {
         self.admit(index);
         if self.is_spilled && !index.fresh().is_empty() {
-            let found =
-                self.cold.lock().read(self.namespace, index, columns, &self.names, index.fresh())?;
+            let found = self.cold.lock().read(self.namespace, index, columns, &self.names, index.fresh())?;
             found.iter().for_each(|slot| self.flags[*slot as usize] |= STORED);
         }
         self.touch(slots);
@@ -121,6 +120,11 @@ impl TableCache {
             }
         }
         self.touched.extend_from_slice(slots);
+    }
+
+    /// Those of `slots` that have no row.
+    pub(super) fn without_row(&self, slots: &[Slot]) -> Vec<Slot> {
+        slots.iter().copied().filter(|slot| self.flags[*slot as usize] & STORED == 0).collect()
     }
 
     /// These slots are about to be freed, and their rows with them.
@@ -224,8 +228,7 @@ impl TableCache {
         index: &KeyIndex,
         columns: &mut [Box<dyn StateColumn>],
     ) -> Result<(), StateError> {
-        let dirty: Vec<Slot> =
-            slots.iter().copied().filter(|slot| self.flags[*slot as usize] & DIRTY != 0).collect();
+        let dirty: Vec<Slot> = slots.iter().copied().filter(|slot| self.flags[*slot as usize] & DIRTY != 0).collect();
         if dirty.is_empty() {
             return Ok(());
         }

@@ -55,12 +55,14 @@ pub(super) trait ColumnAccumulator: Send + Any {
     fn stored(&self, of: &[Slot]) -> Result<ArrayRef, ColumnError> {
         Ok(self.results(of))
     }
-    /// Adds groups behind the known ones, of which there are `known`; `stored` has their accumulators.
+    /// Sets groups that are new or cleared; `stored` has their accumulators.
     ///
     /// # Errors
     ///
     /// When it has not.
-    fn restore(&mut self, known: usize, stored: &ArrayRef) -> Result<(), ColumnError>;
+    fn restore(&mut self, groups: &[Slot], stored: &ArrayRef) -> Result<(), ColumnError>;
+    /// Makes groups what they are before their first row. From then on there may be groups without rows.
+    fn clear(&mut self, groups: &[Slot]);
 }
 
 const OTHER_ACCUMULATORS: ColumnError = ColumnError::Corrupt { what: "its accumulators are of another kind" };
@@ -79,6 +81,11 @@ pub(super) fn stored_accumulator(
         ColumnFunction::Average => Ok(Box::new(Average::default())),
         _ => accumulator(call, stored).map_err(|_| OTHER_ACCUMULATORS),
     }
+}
+
+/// How many groups there are at least when these are among them.
+fn count_with(groups: &[Slot]) -> usize {
+    groups.iter().max().map_or(0, |last| *last as usize + 1)
 }
 
 /// Whether one can be merged into the other.
@@ -311,17 +318,30 @@ impl<T: ArrowPrimitiveType, C: Combine> ColumnAccumulator for Fold<T, C> {
         PrimitiveArray::<T>::is_compatible(data_type)
     }
 
-    fn restore(&mut self, known: usize, stored: &ArrayRef) -> Result<(), ColumnError> {
+    fn restore(&mut self, groups: &[Slot], stored: &ArrayRef) -> Result<(), ColumnError> {
         let stored = stored.as_primitive_opt::<T>().ok_or(OTHER_ACCUMULATORS)?;
         let nulls = stored.nulls().filter(|nulls| nulls.null_count() > 0);
-        self.grow(known + stored.len(), nulls.is_some());
-        for (row, value) in stored.values().iter().enumerate() {
+        // Groups between these have had no value yet.
+        let with_gaps = count_with(groups) != self.values.len() + groups.len();
+        self.grow(count_with(groups), nulls.is_some() || with_gaps);
+        for (row, (group, value)) in groups.iter().zip(stored.values()).enumerate() {
             if nulls.is_none_or(|nulls| nulls.is_valid(row)) {
-                self.values[known + row] = *value;
-                self.mark(known + row);
+                self.values[*group as usize] = *value;
+                self.mark(*group as usize);
             }
         }
         Ok(())
+    }
+
+    fn clear(&mut self, groups: &[Slot]) {
+        self.grow(self.values.len(), true);
+        for group in groups {
+            // What has no accumulator yet is clear.
+            if let Some(value) = self.values.get_mut(*group as usize) {
+                *value = C::start();
+                self.seen.iter_mut().for_each(|seen| seen[*group as usize] = false);
+            }
+        }
     }
 }
 
@@ -379,11 +399,16 @@ impl ColumnAccumulator for Count {
         true
     }
 
-    fn restore(&mut self, known: usize, stored: &ArrayRef) -> Result<(), ColumnError> {
+    fn restore(&mut self, groups: &[Slot], stored: &ArrayRef) -> Result<(), ColumnError> {
         let stored = stored.as_primitive_opt::<Int64Type>().ok_or(OTHER_ACCUMULATORS)?;
-        self.grow(known);
-        self.counts.extend_from_slice(stored.values());
+        self.grow(count_with(groups));
+        groups.iter().zip(stored.values()).for_each(|(group, count)| self.counts[*group as usize] = *count);
         Ok(())
+    }
+
+    fn clear(&mut self, groups: &[Slot]) {
+        self.grow(count_with(groups));
+        groups.iter().for_each(|group| self.counts[*group as usize] = 0);
     }
 }
 
@@ -461,13 +486,19 @@ impl ColumnAccumulator for Average {
         Ok(Arc::new(StructArray::try_new(Fields::from(fields), vec![sums, counts], None)?))
     }
 
-    fn restore(&mut self, known: usize, stored: &ArrayRef) -> Result<(), ColumnError> {
+    fn restore(&mut self, groups: &[Slot], stored: &ArrayRef) -> Result<(), ColumnError> {
         let column = |name| stored.as_struct_opt().and_then(|parts| parts.column_by_name(name));
         let sums = column("sum").and_then(|column| column.as_primitive_opt::<Float64Type>());
         let counts = column("count").and_then(|column| column.as_primitive_opt::<UInt64Type>());
         let (Some(sums), Some(counts)) = (sums, counts) else { return Err(OTHER_ACCUMULATORS) };
-        self.grow(known);
-        self.sums.extend(sums.values().iter().copied().zip(counts.values().iter().copied()));
+        self.grow(count_with(groups));
+        let stored = sums.values().iter().copied().zip(counts.values().iter().copied());
+        groups.iter().zip(stored).for_each(|(group, stored)| self.sums[*group as usize] = stored);
         Ok(())
+    }
+
+    fn clear(&mut self, groups: &[Slot]) {
+        self.grow(count_with(groups));
+        groups.iter().for_each(|group| self.sums[*group as usize] = (0.0, 0));
     }
 }

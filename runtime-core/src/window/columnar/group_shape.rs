@@ -58,6 +58,16 @@ impl GroupShape {
         Self { carried: carried.collect(), calls: calls.collect(), functions: functions.clone() }
     }
 
+    /// Whether no column is carried.
+    pub(super) fn carries_nothing(&self) -> bool {
+        self.carried.is_empty()
+    }
+
+    /// How many accumulators a group has.
+    pub(super) fn accumulator_count(&self) -> usize {
+        self.calls.len()
+    }
+
     /// The struct of these columns.
     pub(super) fn stored(
         &self,

@@ -9,6 +9,7 @@ use super::*;
 use crate::checkpoint::snapshot::{KeyedTable, OperatorSnapshot};
 use crate::operator::harness::ParallelHarness;
 use crate::operator::{OperatorFactory, OperatorResult};
+use crate::state::cold::MemoryColdStores;
 
 #[derive(Debug, Clone)]
 enum Event {
@@ -84,6 +85,8 @@ fn through_bytes(snapshots: Vec<OperatorSnapshot>) -> Vec<OperatorSnapshot> {
 
 /// The results and the late rows of a run, sorted, with or without its restarts.
 fn run(factory: &Arc<dyn OperatorFactory>, events: &[Event], restarts: bool) -> (Vec<String>, Vec<String>) {
+    // Every other restart takes the state from the heap to a store without a cache, or back.
+    let mut in_store = false;
     let mut harness = ParallelHarness::open(factory.clone(), KeyColumns::new(["key"]), 1).unwrap();
     let (mut results, mut late) = (Vec::new(), Vec::new());
     for event in events {
@@ -94,6 +97,8 @@ fn run(factory: &Arc<dyn OperatorFactory>, events: &[Event], restarts: bool) -> 
             Event::Restart(_) if !restarts => {}
             Event::Restart(parallelism) => {
                 let snapshots = through_bytes(harness.checkpoint().unwrap());
+                in_store = !in_store;
+                harness.set_cold_stores(in_store.then(|| Arc::new(MemoryColdStores::new(0)) as _));
                 harness.restart(&snapshots, *parallelism).unwrap();
             }
         }
