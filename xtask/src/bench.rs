@@ -17,16 +17,23 @@ pub struct Arguments {
 /// Builds what is measured, then measures.
 pub fn run(workspace: &Workspace, arguments: &Arguments) -> Result<()> {
     tool::MAKE.ensure()?;
+    // RocksDB takes long to compile, so it is built for those benchmarks alone that measure it.
+    let named = |name: &str| arguments.arguments.iter().any(|argument| argument == name);
+    let with_rocksdb = arguments.arguments.is_empty() || named("all") || named("state");
+    let features: &[&str] = if with_rocksdb { &["--features", "pelton-benches/rocksdb"] } else { &[] };
+    if with_rocksdb {
+        tool::ensure_libclang()?;
+    }
     let building = Stopwatch::start();
     let packages = ["pelton-jobmanager", "pelton-taskmanager", "pelton-client", "pelton-benches"];
     let mut build = workspace.cargo("build");
-    build.args(["--release", "--bins"]);
+    build.args(["--release", "--bins"]).args(features);
     check(build.args(packages.iter().flat_map(|package| ["-p", package])))?;
     println!("built in {}", building.elapsed());
 
     let measuring = Stopwatch::start();
     let mut benches = workspace.cargo("run");
-    benches.args(["--quiet", "--release", "-p", "pelton-benches", "--"]);
+    benches.args(["--quiet", "--release", "-p", "pelton-benches"]).args(features).arg("--");
     match arguments.arguments.as_slice() {
         [] => benches.arg("all"),
         given => benches.args(given),

@@ -44,22 +44,17 @@ pub fn ensure_libclang() -> Result<()> {
 
 /// Whether libclang is where build scripts look for it: beside the system's libraries, or in a folder of LLVM.
 fn has_libclang() -> bool {
-    let named = |path: &Path, start: &str| {
-        let files = std::fs::read_dir(path).into_iter().flatten().filter_map(Result::ok);
-        files
-            .map(|file| file.path())
-            .filter(move |file| {
-                file.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with(start))
-            })
-            .collect::<Vec<_>>()
-    };
-    let llvm = named(Path::new("/usr/lib"), "llvm").into_iter().map(|folder| folder.join("lib"));
     let system =
         ["/usr/lib", "/usr/lib64", "/usr/local/lib", "/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu"];
-    let folders = system.into_iter().map(PathBuf::from).chain(llvm);
-    folders
-        .into_iter()
-        .any(|folder| !named(&folder, "libclang.so").is_empty() || !named(&folder, "libclang-").is_empty())
+    let llvm = named(Path::new("/usr/lib"), "llvm").into_iter().map(|folder| folder.join("lib"));
+    let mut folders = system.into_iter().map(PathBuf::from).chain(llvm);
+    folders.any(|folder| ["libclang.so", "libclang-"].iter().any(|start| !named(&folder, start).is_empty()))
+}
+
+/// What is in a folder under a name that begins so; nothing when there is no folder.
+fn named(folder: &Path, start: &str) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
+    entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(start)).map(|entry| entry.path()).collect()
 }
 
 /// Installs the package with apt.

@@ -47,7 +47,7 @@ fn column(batch: &RecordBatch, index: usize) -> Vec<i64> {
 
 fn table(name: &str, redistribution: Redistribution, rows: RecordBatch) -> OperatorSnapshot {
     let table = OperatorTable { name: name.into(), redistribution, rows };
-    OperatorSnapshot { keyed: Vec::new(), operator: vec![table] }
+    OperatorSnapshot { operator: vec![table], ..OperatorSnapshot::default() }
 }
 
 /// Brings the rows of one subtask: numbers that tell their source, in batches of several rows.
@@ -124,7 +124,7 @@ impl Operator for Numbering {
         ]);
         let key_groups: Vec<u32> = rows.iter().map(|row| row.0).collect();
         let table = KeyedTable { name: "counts".into(), key_groups: key_groups.into(), rows: counts };
-        Ok(OperatorSnapshot { keyed: vec![table], operator: Vec::new() })
+        Ok(OperatorSnapshot { keyed: vec![table], ..OperatorSnapshot::default() })
     }
 
     fn restore(&mut self, mut state: RestoredState, _: &mut OperatorContext<'_>) -> OperatorResult {

@@ -148,14 +148,8 @@ mod tests {
     fn what_is_not_built_is_refused() {
         for (key, value, expected) in [
             ("execution.checkpointing.interval", "5 ms", "at least 10 ms"),
-<<<<<<< HEAD
-            ("state.backend.type", "rocksdb", "`rocksdb` and `forst` are not supported yet"),
-            ("state.backend", "rocksdb", "`rocksdb` and `forst` are not supported yet"),
-=======
-            ("execution.checkpointing.mode", "AT_LEAST_ONCE", "`AT_LEAST_ONCE` is not supported yet"),
             ("state.backend.type", "forst", "`forst` is not supported"),
             ("state.backend", "forst", "`forst` is not supported"),
->>>>>>> 291f353 (Keep tumbling and sliding windows and rolling aggregates in RocksDB, too)
             ("execution.checkpointing.data-inline-threshold", "2 mb", "at most 1 mb"),
         ] {
             let error = Configuration::from_map([(key.to_owned(), value.to_owned())].into()).expect_err(key);

@@ -36,6 +36,9 @@ pub(super) struct StoredForm {
     pub(super) states: Vec<usize>,
 }
 
+/// Rows of one moment, and what they consist of.
+pub(super) type StoredRows = (Box<dyn ColdSnapshot>, Arc<StoredForm>);
+
 impl ColdPart {
     pub(super) fn new(opened: OpenedStore, runtime: &OperatorRuntime) -> Self {
         Self {
@@ -161,7 +164,7 @@ impl ColdPart {
     }
 
     /// The rows of this moment, and what they consist of; none when there are none.
-    pub(super) fn snapshot(&mut self) -> Result<Option<(Box<dyn ColdSnapshot>, Arc<StoredForm>)>, StateError> {
+    pub(super) fn snapshot(&mut self) -> Result<Option<StoredRows>, StateError> {
         self.settle_removed()?;
         let Some(form) = self.form.clone() else { return Ok(None) };
         Ok(Some((self.store.snapshot()?, form)))
