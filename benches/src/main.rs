@@ -10,6 +10,7 @@ mod latency;
 mod machine;
 mod measure;
 mod peer;
+mod recovery;
 mod report;
 mod startup;
 mod text;
@@ -75,6 +76,8 @@ enum Benchmark {
     Latency,
     /// Start of a cluster, submission of a job, and memory at rest
     Startup,
+    /// How long a job is away when its worker or TaskManager is killed
+    Recovery,
     /// The other process of `exchange`
     #[command(hide = true)]
     ExchangePeer {
@@ -85,12 +88,13 @@ enum Benchmark {
 
 type Run = fn(&Options) -> Result<Section>;
 
-const ALL: [(&str, Run); 5] = [
+const ALL: [(&str, Run); 6] = [
     ("word-count", word_count::run),
     ("window-sum", window_sum::run),
     ("exchange", exchange::run),
     ("latency", latency::run),
     ("startup", startup::run),
+    ("recovery", recovery::run),
 ];
 
 fn main() -> ExitCode {
@@ -112,6 +116,7 @@ fn measure_and_report(arguments: &Arguments) -> Result<()> {
         Benchmark::Exchange => &ALL[2..3],
         Benchmark::Latency => &ALL[3..4],
         Benchmark::Startup => &ALL[4..5],
+        Benchmark::Recovery => &ALL[5..6],
         Benchmark::ExchangePeer { role } => return exchange::peer(role),
     };
     let mut report = Report::open(&arguments.options.report)?;
