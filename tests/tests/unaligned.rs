@@ -47,7 +47,9 @@ impl Setup {
     fn await_overtaking(&self, after: u64) -> Value {
         within(Duration::from_secs(40), "a checkpoint overtakes what is in flight", || {
             let statistics = self.cluster.get(&format!("/jobs/{}/checkpoints", self.job));
-            assert_eq!(statistics["counts"]["failed"], 0, "{statistics}");
+            // A restart gives up the one that is on its way.
+            let counts = &statistics["counts"];
+            assert!(counts["failed"].as_u64() <= counts["restored"].as_u64(), "{statistics}");
             let completed = statistics["latest"]["completed"].clone();
             let overtakes = completed["persisted_data"].as_u64().unwrap_or(0) > 0;
             (overtakes && completed["id"].as_u64() > Some(after)).then_some(completed)
