@@ -42,6 +42,7 @@ pub use context::{BroadcastContext, KeyedBroadcastContext, KeyedContext, OpenCon
 pub use evictors::{CountEvictor, DeltaEvictor, Evictor, EvictorContext, TimeEvictor};
 pub use key_selector::{ByClosure, ByColumn, KeySelector};
 pub use pelton_runtime_core::window::{TimeWindow, WindowAssigner};
+pub(crate) use process_function::failed;
 pub use process_function::{FunctionError, FunctionResult, KeyedProcessFunction, ProcessFunction};
 pub use state::{
     AggregatingState, ListState, MapState, ReducingState, State, StateTtlConfig, StateVisibility, States, UpdateType,

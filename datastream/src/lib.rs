@@ -11,6 +11,7 @@ extern crate self as pelton;
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
+pub mod async_io;
 pub mod connected;
 pub mod environment;
 pub mod graph_builder;
@@ -23,6 +24,7 @@ pub mod sinks;
 pub mod sources;
 mod state_codec;
 pub mod stream;
+pub mod testing;
 pub mod watermarks;
 
 pub use environment::StreamExecutionEnvironment;

@@ -140,6 +140,25 @@ impl OperatorHarness {
         self.now = now;
     }
 
+    /// Whether work off the thread has come to something.
+    pub fn has_results(&self) -> bool {
+        self.operator.has_results()
+    }
+
+    /// Whether the operator can take more.
+    pub fn is_ready(&self) -> bool {
+        self.operator.is_ready()
+    }
+
+    /// Lets the operator emit what work off the thread has come to.
+    ///
+    /// # Errors
+    ///
+    /// What the operator answers.
+    pub fn take_results(&mut self) -> OperatorResult {
+        self.call(|operator, cx| operator.take_results(cx))
+    }
+
     /// Ends one input.
     ///
     /// # Errors

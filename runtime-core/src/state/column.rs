@@ -160,6 +160,9 @@ impl<V: Send + 'static> StateColumn for ListColumn<V> {
 /// A map's hasher, the same in every run so that simulations replay.
 pub type StateMap<K, V> = HashMap<K, V, FixedState>;
 
+/// The lengths of maps, and the keys and values of all their entries.
+type DecodedMaps<K, V> = (Vec<usize>, Vec<K>, Vec<V>);
+
 /// A map per slot. An empty one takes no memory beyond its header.
 #[derive(Debug)]
 pub struct MapColumn<K, V> {
@@ -189,7 +192,7 @@ impl<K, V> MapColumn<K, V> {
         maps: &ArrayRef,
         keys: &ValueCodec<K>,
         values: &ValueCodec<V>,
-    ) -> Result<(Vec<usize>, Vec<K>, Vec<V>), ColumnError> {
+    ) -> Result<DecodedMaps<K, V>, ColumnError> {
         let partial = || ColumnError::Corrupt { what: "a map has an entry without a key or a value" };
         let maps = adapt(maps, &DataType::List(Self::list_item(keys, values)))?;
         let maps = maps.as_list::<i32>();
