@@ -38,7 +38,9 @@ impl KeyedProcessFunction for FraudDetector {
         ctx: &mut KeyedContext<'_, i64>,
         out: &mut Collector<'_, Payment>,
     ) -> FunctionResult {
-        if let Some(end) = self.minute_ends.value(ctx)?.copied().filter(|_| payment.amount > 500.0) {
+        if let Some(end) =
+            self.minute_ends.value(ctx)?.copied().filter(|end| payment.amount > 500.0 && payment.second * 1000 < *end)
+        {
             out.collect(payment);
             ctx.timer_service().delete_event_time_timer(end);
             self.minute_ends.clear(ctx)?;

@@ -250,3 +250,20 @@ fn rules_find_the_same_pairs_whenever_they_come() {
         assert_eq!(sorted(unnumbered(lines(&mut example("broadcast_rules")))), expected);
     }
 }
+
+#[test]
+fn grades_and_salaries_of_one_name_and_window_are_joined() {
+    let found = unnumbered(lines(example("window_join").args(["--pairs", "600", "--rate", "100"])));
+    // Windows of 200 of each; about a sixth of all pairs have one name.
+    assert!((12_000..28_000).contains(&found.len()), "{} pairs", found.len());
+    let again = unnumbered(lines(example("window_join").args(["--pairs", "600", "--rate", "100"])));
+    assert_eq!(sorted(found), sorted(again));
+}
+
+#[test]
+fn a_slow_world_answers_every_number_in_order_where_that_is_wanted() {
+    let answers = |ordered: &[&str]| lines(example("async_io").args(["--numbers", "500"]).args(ordered));
+    let expected: Vec<String> = (1..=500).map(|number| format!("key-{number}")).collect();
+    assert_eq!(answers(&["--ordered"]), expected);
+    assert_eq!(sorted(answers(&[])), sorted(expected));
+}

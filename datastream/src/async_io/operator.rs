@@ -243,7 +243,7 @@ impl<F: AsyncFunction> Operator for AsyncOperator<F> {
         let rows =
             self.rows().map_err(|reason| StateError::Snapshot { name: TABLE.to_owned(), reason: Box::new(reason) })?;
         let table = OperatorTable { name: TABLE.to_owned(), redistribution: Redistribution::Split, rows };
-        Ok(OperatorSnapshot { keyed: Vec::new(), operator: vec![table] })
+        Ok(OperatorSnapshot { operator: vec![table], ..OperatorSnapshot::default() })
     }
 
     fn restore(&mut self, mut state: RestoredState, _cx: &mut OperatorContext<'_>) -> OperatorResult {

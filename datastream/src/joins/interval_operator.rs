@@ -286,7 +286,7 @@ where
 
     fn snapshot(&mut self, _checkpoint: CheckpointId) -> OperatorResult<OperatorSnapshot> {
         let table = self.backend.snapshot(TABLE, self.max_parallelism)?;
-        Ok(OperatorSnapshot { keyed: table.into_iter().collect(), operator: Vec::new() })
+        Ok(OperatorSnapshot { keyed: table.into_iter().collect(), ..OperatorSnapshot::default() })
     }
 
     fn restore(&mut self, mut state: RestoredState, _cx: &mut OperatorContext<'_>) -> OperatorResult {

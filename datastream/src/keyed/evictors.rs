@@ -92,11 +92,14 @@ impl TimeEvictor {
     }
 }
 
+/// By how much two elements differ.
+pub(super) type Delta<T> = Arc<dyn Fn(&T, &T) -> f64 + Send + Sync>;
+
 /// Keeps the elements that differ little from the last one.
 #[derive(Clone)]
 pub struct DeltaEvictor<T> {
     threshold: f64,
-    delta: Arc<dyn Fn(&T, &T) -> f64 + Send + Sync>,
+    delta: Delta<T>,
     after: bool,
 }
 

@@ -60,6 +60,34 @@ impl<T: Record, K: Record> GlobalWindowedStream<T, K> {
     }
 }
 
+impl<T: Record> DataStream<T> {
+    /// Cuts all records of the stream into windows, whatever they are about. One subtask computes them all; functions see
+    /// the key 0.
+    ///
+    /// ```no_run
+    /// # use std::time::Duration;
+    /// # use pelton::stream::DataStream;
+    /// use pelton::keyed::TumblingEventTimeWindows;
+    ///
+    /// # fn total(amounts: DataStream<i64>) -> DataStream<i64> {
+    /// amounts.window_all(TumblingEventTimeWindows::of(Duration::from_secs(60))).reduce(|a, b| a + b)
+    /// # }
+    /// ```
+    pub fn window_all<W: Windows>(self, windows: W) -> W::Windowed<T, i32> {
+        self.key_by(|_: &T| 0i32).window(windows)
+    }
+
+    /// Windows of `size` records of the stream, one after the other.
+    ///
+    /// # Panics
+    ///
+    /// When the size is 0.
+    #[track_caller]
+    pub fn count_window_all(self, size: u32) -> TriggeredStream<T, i32, PurgingTrigger<CountTrigger>, AllElements> {
+        self.key_by(|_: &T| 0i32).count_window(size)
+    }
+}
+
 impl<T: Record, K: Record> KeyedStream<T, K> {
     /// Windows of `size` elements of a key, one after the other.
     ///

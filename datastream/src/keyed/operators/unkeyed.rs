@@ -79,7 +79,7 @@ impl<F: UnkeyedFunction> Operator for UnkeyedOperator<F> {
 
     fn snapshot(&mut self, _checkpoint: CheckpointId) -> OperatorResult<OperatorSnapshot> {
         let operator = self.states.snapshot(|ctx| self.function.snapshot_state(ctx))?;
-        Ok(OperatorSnapshot { keyed: Vec::new(), operator })
+        Ok(OperatorSnapshot { operator, ..OperatorSnapshot::default() })
     }
 
     fn restore(&mut self, state: RestoredState, _cx: &mut OperatorContext<'_>) -> OperatorResult {

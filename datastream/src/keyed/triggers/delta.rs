@@ -5,6 +5,7 @@ use std::sync::Arc;
 use pelton_runtime_core::time::EpochMillis;
 use pelton_runtime_core::window::TimeWindow;
 
+use crate::keyed::evictors::Delta;
 use crate::record::Record;
 
 use super::{Trigger, TriggerContext, TriggerResult};
@@ -13,7 +14,7 @@ use super::{Trigger, TriggerContext, TriggerResult};
 #[derive(Clone)]
 pub struct DeltaTrigger<T> {
     threshold: f64,
-    delta: Arc<dyn Fn(&T, &T) -> f64 + Send + Sync>,
+    delta: Delta<T>,
 }
 
 impl<T: Record> DeltaTrigger<T> {

@@ -78,7 +78,7 @@ pub(crate) struct TriggeredWindows<T: Record, K: Record, U: Record, C: Contents<
 }
 
 /// What happened to a window.
-enum Event<'a, T> {
+enum Occasion<'a, T> {
     Element(&'a T, EpochMillis),
     EventTime(EpochMillis),
     ProcessingTime(EpochMillis),
@@ -159,7 +159,7 @@ where
         &mut self,
         slot: Slot,
         window: TimeWindow,
-        event: &Event<'_, T>,
+        event: &Occasion<'_, T>,
         cx: &mut OperatorContext<'_>,
     ) -> OperatorResult {
         let (Some(state), Some(table)) = (self.state, self.backend.existing_mut(Namespace::Void)) else {
@@ -168,7 +168,7 @@ where
         let entries = table.column_mut(state).entry(slot);
         let position = match (entries.iter().position(|entry| entry.window == window), event) {
             (Some(position), _) => position,
-            (None, Event::Element(..)) => {
+            (None, Occasion::Element(..)) => {
                 entries.push(Entry::new(window));
                 entries.len() - 1
             }
@@ -181,12 +181,12 @@ where
             changes: &mut self.changes,
         };
         let result = match event {
-            Event::Element(element, time) => {
+            Occasion::Element(element, time) => {
                 self.contents.add(&mut entry.contents, *time, element);
                 self.trigger.on_element(element, *time, &window, &mut entry.trigger, &mut ctx)
             }
-            Event::EventTime(time) => self.trigger.on_event_time(*time, &window, &mut entry.trigger, &mut ctx),
-            Event::ProcessingTime(time) => {
+            Occasion::EventTime(time) => self.trigger.on_event_time(*time, &window, &mut entry.trigger, &mut ctx),
+            Occasion::ProcessingTime(time) => {
                 self.trigger.on_processing_time(*time, &window, &mut entry.trigger, &mut ctx)
             }
         };
@@ -213,7 +213,7 @@ where
         }
         if entry.is_empty() {
             entries.swap_remove(position);
-        } else if let (Event::Element(..), Some(end)) = (event, self.end_of(&window)) {
+        } else if let (Occasion::Element(..), Some(end)) = (event, self.end_of(&window)) {
             self.ends.insert((end, window, slot));
         }
         self.output.emit_if_full(cx)
@@ -283,8 +283,8 @@ where
                     self.forget_timer(domain, time, window, slot);
                     self.read_key(slot)?;
                     let event = match domain {
-                        TimeDomain::EventTime => Event::EventTime(time),
-                        TimeDomain::ProcessingTime => Event::ProcessingTime(time),
+                        TimeDomain::EventTime => Occasion::EventTime(time),
+                        TimeDomain::ProcessingTime => Occasion::ProcessingTime(time),
                     };
                     self.tell(slot, window, &event, cx)?;
                     touched.push(slot);
@@ -428,7 +428,7 @@ where
                     continue;
                 }
                 taken = true;
-                self.tell(*slot, window, &Event::Element(&record, time), cx)?;
+                self.tell(*slot, window, &Occasion::Element(&record, time), cx)?;
             }
             if !taken {
                 self.late.push(row as u32);
@@ -460,7 +460,7 @@ where
 
     fn snapshot(&mut self, _checkpoint: CheckpointId) -> OperatorResult<OperatorSnapshot> {
         let table = self.backend.snapshot(TABLE, self.max_parallelism)?;
-        Ok(OperatorSnapshot { keyed: table.into_iter().collect(), operator: Vec::new() })
+        Ok(OperatorSnapshot { keyed: table.into_iter().collect(), ..OperatorSnapshot::default() })
     }
 
     fn restore(&mut self, mut state: RestoredState, cx: &mut OperatorContext<'_>) -> OperatorResult {
