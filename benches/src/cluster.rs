@@ -35,18 +35,30 @@ pub struct Cluster {
     rest_port: u16,
     job_manager: Child,
     task_managers: Vec<Child>,
+    settings: BTreeMap<&'static str, String>,
+    /// How many TaskManagers were started.
+    started: usize,
 }
 
 impl Cluster {
     /// Starts a JobManager and TaskManagers of so many slots each.
     pub fn start(task_managers: usize, slots: usize) -> Result<(Self, StartTimes)> {
+        Self::start_with(task_managers, slots, BTreeMap::new())
+    }
+
+    /// The same, with these settings.
+    pub fn start_with(
+        task_managers: usize,
+        slots: usize,
+        more: BTreeMap<&'static str, String>,
+    ) -> Result<(Self, StartTimes)> {
         let folder = tempfile::tempdir()?;
         for name in ["conf", "log", "tmp"] {
             fs::create_dir(folder.path().join(name))?;
         }
         fs::write(folder.path().join("conf/config.yaml"), "")?;
         let (rest_port, rpc_port) = (free_port()?, free_port()?);
-        let settings = BTreeMap::from([
+        let mut settings = BTreeMap::from([
             ("jobmanager.rpc.address", "127.0.0.1".to_owned()),
             ("jobmanager.bind-host", "127.0.0.1".to_owned()),
             ("jobmanager.rpc.port", rpc_port.to_string()),
@@ -57,23 +69,42 @@ impl Cluster {
             ("taskmanager.numberOfTaskSlots", slots.to_string()),
             ("io.tmp.dirs", folder.path().join("tmp").display().to_string()),
         ]);
+        settings.extend(more);
         let start = Instant::now();
         let job_manager = spawn(folder.path(), "jobmanager", "jobmanager", &settings)?;
         let config = ureq::Agent::config_builder().timeout_global(Some(Duration::from_secs(10))).build();
-        let mut cluster = Self { folder, agent: config.into(), rest_port, job_manager, task_managers: Vec::new() };
+        let agent = config.into();
+        let mut cluster =
+            Self { folder, agent, rest_port, job_manager, task_managers: Vec::new(), settings, started: 0 };
         cluster.until("REST answers", |cluster| cluster.get("/overview").ok().map(drop))?;
         let rest_ready = start.elapsed();
         let start = Instant::now();
-        for number in 1..=task_managers {
-            let name = format!("taskmanager-{number}");
-            let child = spawn(cluster.folder.path(), "taskmanager", &name, &settings)?;
-            cluster.task_managers.push(child);
+        for _ in 0..task_managers {
+            cluster.add_task_manager()?;
         }
         cluster.until("the TaskManagers register", |cluster| {
             let overview = cluster.get("/overview").ok()?;
             (overview["slots-total"].as_u64()? == (task_managers * slots) as u64).then_some(())
         })?;
         Ok((cluster, StartTimes { rest_ready, registered: start.elapsed() }))
+    }
+
+    /// Starts one more TaskManager, without waiting for it.
+    pub fn add_task_manager(&mut self) -> Result<()> {
+        self.started += 1;
+        let name = format!("taskmanager-{}", self.started);
+        self.task_managers.push(spawn(self.folder.path(), "taskmanager", &name, &self.settings)?);
+        Ok(())
+    }
+
+    /// Kills the TaskManager that started this worker, which ends with it.
+    pub fn kill_task_manager_of(&mut self, worker: u32) -> Result<()> {
+        let parent = stat(worker, 1).context("the worker has ended")?;
+        let index = self.task_managers.iter().position(|child| u64::from(child.id()) == parent);
+        let mut killed = self.task_managers.swap_remove(index.context("the worker is nobody's")?);
+        killed.kill()?;
+        killed.wait()?;
+        Ok(())
     }
 
     /// The answer of a REST path.

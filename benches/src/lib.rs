@@ -10,5 +10,6 @@
 #![allow(clippy::disallowed_methods, reason = "a benchmark measures real time")]
 
 pub mod histogram;
+pub mod mark;
 pub mod rows;
 pub mod tally;

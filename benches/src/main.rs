@@ -10,6 +10,7 @@ mod latency;
 mod machine;
 mod measure;
 mod peer;
+mod recovery;
 mod report;
 mod startup;
 mod state;
@@ -78,6 +79,8 @@ enum Benchmark {
     Startup,
     /// Updates of keyed state on the heap and in RocksDB, beside a plain map and plain RocksDB
     State,
+    /// How long a job is away when its worker or TaskManager is killed
+    Recovery,
     /// The other process of `exchange`
     #[command(hide = true)]
     ExchangePeer {
@@ -88,13 +91,14 @@ enum Benchmark {
 
 type Run = fn(&Options) -> Result<Section>;
 
-const ALL: [(&str, Run); 6] = [
+const ALL: [(&str, Run); 7] = [
     ("word-count", word_count::run),
     ("window-sum", window_sum::run),
     ("exchange", exchange::run),
     ("latency", latency::run),
     ("startup", startup::run),
     ("state", state::run),
+    ("recovery", recovery::run),
 ];
 
 fn main() -> ExitCode {
@@ -117,6 +121,7 @@ fn measure_and_report(arguments: &Arguments) -> Result<()> {
         Benchmark::Latency => &ALL[3..4],
         Benchmark::Startup => &ALL[4..5],
         Benchmark::State => &ALL[5..6],
+        Benchmark::Recovery => &ALL[6..7],
         Benchmark::ExchangePeer { role } => return exchange::peer(role),
     };
     let mut report = Report::open(&arguments.options.report)?;

@@ -175,6 +175,11 @@ impl StreamExecutionEnvironment {
         shared.graph.build(name, &shared.defaults(), shared.settings.clone())
     }
 
+    /// Whether both describe one job.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.shared, &other.shared)
+    }
+
     pub(crate) fn add_node(&self, node: StreamNode) -> NodeId {
         self.shared.lock().graph.add(node)
     }

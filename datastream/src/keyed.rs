@@ -14,14 +14,16 @@
 
 mod aggregate_function;
 mod context;
+mod evictors;
 mod key_by;
-mod key_selector;
-mod operators;
+pub(crate) mod key_selector;
+pub(crate) mod operators;
 mod process_function;
 mod rolling;
 mod state;
-mod state_codec;
 mod timer_service;
+mod triggered_windows;
+mod triggers;
 mod windowed;
 mod windows;
 
@@ -36,12 +38,24 @@ use crate::stream::DataStream;
 use self::key_selector::KeyLayout;
 
 pub use aggregate_function::AggregateFunction;
-pub use context::{KeyedContext, OpenContext, ProcessContext};
+pub use context::{BroadcastContext, KeyedBroadcastContext, KeyedContext, OpenContext, ProcessContext};
+pub use evictors::{CountEvictor, DeltaEvictor, Evictor, EvictorContext, TimeEvictor};
 pub use key_selector::{ByClosure, ByColumn, KeySelector};
 pub use pelton_runtime_core::window::{TimeWindow, WindowAssigner};
+pub(crate) use process_function::failed;
 pub use process_function::{FunctionError, FunctionResult, KeyedProcessFunction, ProcessFunction};
-pub use state::{AggregatingState, KeyedState, ListState, MapState, ReducingState, ValueState};
+pub use state::{
+    AggregatingState, ListState, MapState, ReducingState, State, StateTtlConfig, StateVisibility, States, UpdateType,
+    ValueState,
+};
 pub use timer_service::{TimeDomain, TimerService};
+pub use triggered_windows::{
+    AllElements, Evicted, GlobalWindowedStream, GlobalWindows, Holds, TriggeredStream, Windows,
+};
+pub use triggers::{
+    AssignersTrigger, ContinuousEventTimeTrigger, ContinuousProcessingTimeTrigger, CountTrigger, DeltaTrigger,
+    EventTimeTrigger, ProcessingTimeTrigger, PurgingTrigger, Trigger, TriggerContext, TriggerResult,
+};
 pub use windowed::WindowedStream;
 pub use windows::{
     EventTimeSessionWindows, ProcessingTimeSessionWindows, SlidingEventTimeWindows, SlidingProcessingTimeWindows,
@@ -50,12 +64,17 @@ pub use windows::{
 
 /// A stream of records of type `T`, partitioned by keys of type `K`. See the [module](self).
 pub struct KeyedStream<T: Record, K: Record> {
-    stream: DataStream<T>,
-    key: KeyLayout,
+    pub(crate) stream: DataStream<T>,
+    pub(crate) key: KeyLayout,
     key_type: PhantomData<fn() -> K>,
 }
 
 impl<T: Record, K: Record> KeyedStream<T, K> {
+    /// A stream that is partitioned by the key in these columns.
+    pub(crate) fn from_parts(stream: DataStream<T>, key: KeyLayout) -> Self {
+        Self { stream, key, key_type: PhantomData }
+    }
+
     /// This stream through an operator that works per key.
     fn keyed<U: Record>(self, name: &str, factory: Arc<dyn OperatorFactory>) -> DataStream<U> {
         self.stream.transform(name, factory)
@@ -75,4 +94,4 @@ impl<T: Record, K: Record> std::fmt::Debug for KeyedStream<T, K> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

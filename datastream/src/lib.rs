@@ -11,14 +11,20 @@ extern crate self as pelton;
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
+pub mod async_io;
+pub mod connected;
 pub mod environment;
 pub mod graph_builder;
+pub mod joins;
 pub mod keyed;
+pub mod operator_state;
 pub mod record;
 pub mod role;
 pub mod sinks;
 pub mod sources;
+mod state_codec;
 pub mod stream;
+pub mod testing;
 pub mod watermarks;
 
 pub use environment::StreamExecutionEnvironment;

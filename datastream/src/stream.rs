@@ -103,6 +103,26 @@ impl<T: Record> DataStream<T> {
         DataStream::from_node(env, node, MAIN_OUTPUT)
     }
 
+    /// This stream as the first input and another one as the second, through an operator.
+    ///
+    /// # Panics
+    ///
+    /// When the other stream is of another environment.
+    #[track_caller]
+    pub(crate) fn transform_with<V: Record, U: Record>(
+        self,
+        other: DataStream<V>,
+        name: &str,
+        factory: Arc<dyn OperatorFactory>,
+    ) -> DataStream<U> {
+        assert!(self.env.is_same(&other.env), "`{name}` connects streams of two environments, which are two jobs");
+        let (env, mut inputs) = self.into_inputs(0);
+        inputs.extend(other.into_inputs(1).1);
+        let code = OperatorCode::Operator(factory);
+        let node = env.add_node(StreamNode::new(name, OperatorRole::Transform, inputs, code));
+        DataStream::from_node(env, node, MAIN_OUTPUT)
+    }
+
     /// This stream through a sink; the name gets Flink's prefix.
     pub(crate) fn add_sink(
         self,
@@ -123,6 +143,12 @@ impl<T: Record> DataStream<T> {
     pub(crate) fn partitioned(self, partitioner: Partitioner) -> Self {
         let outputs = self.outputs().into_iter();
         let outputs = outputs.map(|output| NodeInput { partitioner: Some(partitioner.clone()), ..output }).collect();
+        Self::from_outputs(self.env, outputs)
+    }
+
+    /// The same records, given to the next operator as if nothing had been said about that.
+    pub(crate) fn unpartitioned(self) -> Self {
+        let outputs = self.outputs().into_iter().map(|output| NodeInput { partitioner: None, ..output }).collect();
         Self::from_outputs(self.env, outputs)
     }
 

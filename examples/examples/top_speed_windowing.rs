@@ -3,18 +3,23 @@
 //! Whenever a car has gone more than 50 m since its last result, the fastest of its events of the last 10 s is the next
 //! one: `(car,km/h,metres,time)`. Without `--input`, two simulated cars drive for ever.
 //!
-//! Flink says this with a global window, a delta trigger and a time evictor. Here it is said with keyed state: the
-//! events of the last 10 s and the event of the last result.
+//! Each car has one window without end. A trigger fires it when the distance has grown enough; an evictor leaves the
+//! events of the last seconds in it.
 //!
 //! ```sh
 //! cargo run --example top_speed_windowing
 //! cargo run --example top_speed_windowing -- --input examples/data/cars.txt
 //! ```
 
+use std::time::Duration;
+
 use anyhow::Context;
 use clap::Parser;
 use pelton::StreamExecutionEnvironment;
-use pelton::keyed::{FunctionResult, KeyedContext, KeyedProcessFunction, ListState, OpenContext, ValueState};
+use pelton::keyed::{
+    DeltaTrigger, FunctionResult, GlobalWindows, KeyedContext, KeyedProcessFunction, OpenContext, TimeEvictor,
+    ValueState,
+};
 use pelton::record::Record;
 use pelton::sources::DataGeneratorSource;
 use pelton::stream::{Collector, DataStream};
@@ -44,7 +49,7 @@ struct CarEvent {
 const CARS: u64 = 2;
 const EVENTS_PER_SECOND: f64 = 10.0;
 const TRIGGER_METRES: f64 = 50.0;
-const EVICTION_MS: i64 = 10_000;
+const EVICTION: Duration = Duration::from_secs(10);
 
 fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
@@ -59,64 +64,15 @@ fn main() -> anyhow::Result<()> {
             WatermarkStrategy::for_monotonous_timestamps().with_timestamp_column(CarEvent::time),
         )
         .key_by(CarEvent::car)
-        .process(TopSpeed { last_result: ValueState::new("last-result"), recent: ListState::new("recent") })
+        .window(GlobalWindows::create())
+        .trigger(DeltaTrigger::of(TRIGGER_METRES, |old: &CarEvent, new: &CarEvent| new.distance - old.distance))
+        .evictor(TimeEvictor::of(EVICTION))
+        .max_by(CarEvent::speed)
         .name("top-speed");
     arguments.output.write(top_speeds);
 
     env.execute("CarTopSpeedWindowingExample")?;
     Ok(())
-}
-
-/// Answers with the fastest recent event every [`TRIGGER_METRES`].
-#[derive(Clone)]
-struct TopSpeed {
-    last_result: ValueState<f64>,
-    recent: ListState<CarEvent>,
-}
-
-impl KeyedProcessFunction for TopSpeed {
-    type Key = i32;
-    type In = CarEvent;
-    type Out = CarEvent;
-
-    fn open(&mut self, ctx: &mut OpenContext<'_>) -> FunctionResult {
-        ctx.register(&mut self.last_result)?;
-        ctx.register(&mut self.recent)
-    }
-
-    fn process_element(
-        &mut self,
-        event: &CarEvent,
-        ctx: &mut KeyedContext<'_, i32>,
-        out: &mut Collector<'_, CarEvent>,
-    ) -> FunctionResult {
-        let latest = self.recent.get(ctx)?.iter().fold(event.time, |latest, other| latest.max(other.time));
-        let is_recent = |other: &CarEvent| other.time > latest - EVICTION_MS;
-        if self.recent.get(ctx)?.iter().all(is_recent) {
-            self.recent.add(ctx, event.clone())?;
-        } else {
-            let kept = self.recent.get(ctx)?.iter().chain([event]).filter(|other| is_recent(other));
-            let kept = kept.cloned().collect();
-            self.recent.update(ctx, kept)?;
-        }
-
-        let Some(last) = self.last_result.value(ctx)?.copied() else {
-            return Ok(self.last_result.update(ctx, event.distance)?);
-        };
-        if event.distance - last > TRIGGER_METRES {
-            self.last_result.update(ctx, event.distance)?;
-            // The first of several that are equally fast.
-            let faster = |best, other| if speed(&other) > speed(&best) { other } else { best };
-            if let Some(fastest) = self.recent.get(ctx)?.iter().reduce(faster) {
-                out.collect(fastest);
-            }
-        }
-        Ok(())
-    }
-}
-
-fn speed(event: &&CarEvent) -> i32 {
-    event.speed
 }
 
 /// Cars that drive by chance: each event is 5 km/h faster or slower than the one before.

@@ -1,4 +1,6 @@
-//! What the examples share: where their results go.
+//! What the examples share: where their results go, and what is generated.
+
+pub mod state_machine;
 
 use std::time::Duration;
 

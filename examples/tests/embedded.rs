@@ -212,3 +212,58 @@ fn every_example_explains_itself() {
         assert!(help.contains("--input") && help.contains("--output"), "{name}: {help}");
     }
 }
+
+#[test]
+fn fraud_is_a_large_payment_within_a_minute_of_a_tiny_one() {
+    let found = sorted(unnumbered(lines(&mut example("fraud_detection"))));
+    let expected =
+        ["ALERT Payment { account: 1, second: 30, amount: 700.0 }", "account 2 was quiet after a tiny payment"];
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn every_fault_of_a_sequence_is_an_alert() {
+    use pelton_examples::state_machine::{EventType, sequence};
+    let command = |name| {
+        let mut command = example(name);
+        command.args(["--sequences", "20000", "--error-rate", "0.02"]);
+        command
+    };
+    let found = lines(&mut command("state_machine"));
+    let faults = (0..20_000).filter(|number| sequence(*number, 0.02).contains(&EventType::f)).count();
+    assert!((300..500).contains(&faults));
+    assert_eq!(found.len(), faults);
+    let well_formed = |line: &String| line.contains("ALERT 192.168.") && line.ends_with(" -> f");
+    assert!(found.iter().all(well_formed), "{}", found[0]);
+}
+
+#[test]
+fn rules_find_the_same_pairs_whenever_they_come() {
+    let expected = [
+        "(rectangle-triangle,blue,4,7)",
+        "(rectangle-triangle,red,1,3)",
+        "(rectangle-triangle,red,1,8)",
+        "(triangle-circle,blue,2,6)",
+        "(triangle-circle,red,3,5)",
+    ];
+    for _ in 0..3 {
+        assert_eq!(sorted(unnumbered(lines(&mut example("broadcast_rules")))), expected);
+    }
+}
+
+#[test]
+fn grades_and_salaries_of_one_name_and_window_are_joined() {
+    let found = unnumbered(lines(example("window_join").args(["--pairs", "600", "--rate", "100"])));
+    // Windows of 200 of each; about a sixth of all pairs have one name.
+    assert!((12_000..28_000).contains(&found.len()), "{} pairs", found.len());
+    let again = unnumbered(lines(example("window_join").args(["--pairs", "600", "--rate", "100"])));
+    assert_eq!(sorted(found), sorted(again));
+}
+
+#[test]
+fn a_slow_world_answers_every_number_in_order_where_that_is_wanted() {
+    let answers = |ordered: &[&str]| lines(example("async_io").args(["--numbers", "500"]).args(ordered));
+    let expected: Vec<String> = (1..=500).map(|number| format!("key-{number}")).collect();
+    assert_eq!(answers(&["--ordered"]), expected);
+    assert_eq!(sorted(answers(&[])), sorted(expected));
+}

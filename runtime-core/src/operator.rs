@@ -5,7 +5,7 @@
 //! default implementation; an operator that holds event-time state acts on them first.
 //!
 //! ```text
-//!  open ─► restore ─► ( process | watermark | processing_time | prepare_checkpoint ─► snapshot )*
+//!  open ─► restore ─► ( process | watermark | processing_time | take_results | prepare_checkpoint ─► snapshot )*
 //!                                                      ─► end_input per input ─► finish ─► close
 //! ```
 
@@ -326,6 +326,18 @@ pub trait Operator: Send {
     /// calls its [`TaskWaker`] when that changes; the task then counts as busy and takes no input meanwhile.
     fn is_ready(&self) -> bool {
         true
+    }
+
+    /// Whether work off the task's thread has come to something that the operator wants to emit. Asked before every step,
+    /// so it must cost nothing; whoever does the work calls the [`TaskWaker`].
+    fn has_results(&self) -> bool {
+        false
+    }
+
+    /// The operator [has results](Self::has_results). Called also while the operator itself [takes no
+    /// more](Self::is_ready), but not while one that reads it in its task does.
+    fn take_results(&mut self, _cx: &mut OperatorContext<'_>) -> OperatorResult {
+        Ok(())
     }
 
     /// Called once at the end, also after a failure or a cancellation; releases what the operator holds.

@@ -19,6 +19,7 @@ pub mod codec;
 pub mod cold;
 mod column;
 pub mod conformance;
+mod expiring;
 pub mod key_batch;
 pub mod key_codec;
 pub mod key_hash;
@@ -33,7 +34,8 @@ use arrow::datatypes::DataType;
 
 pub use backend::{KeyedStateBackend, Namespace, NamespaceTable, StateId};
 pub use codec::{ColumnError, ValueCodec};
-pub use column::{ListColumn, MapColumn, StateColumn, ValueColumn};
+pub use column::{ListColumn, MapColumn, StateColumn, StateMap, ValueColumn};
+pub use expiring::{ExpiringLists, ExpiringMaps, ExpiringValues, Ttl};
 pub use key_batch::{KeyBatch, Rows};
 pub use key_hash::{UnsupportedKey, hash_columns};
 pub use key_index::{KeyIndex, NO_SLOT, Slot};
@@ -74,6 +76,12 @@ pub enum StateError {
     /// A state is used whose function did not register it in `open`.
     #[error("state `{name}` is used but was not registered in `open`")]
     NotRegistered {
+        /// The name.
+        name: String,
+    },
+    /// A function that sees no keys registers a state of keys.
+    #[error("state `{name}` is of keys, and the function's stream has none: call `key_by` before")]
+    NoKeys {
         /// The name.
         name: String,
     },

@@ -345,6 +345,7 @@ impl StreamTask {
 
     fn run(&mut self, now: Now) -> Result<Step, TaskError> {
         self.outputs.flush_overdue(now.moment);
+        self.chain.take_results(now, &mut self.outputs)?;
         if !self.chain.is_ready() {
             // Timers emit too, so they wait with the input; the sink calls the waker.
             self.outputs.flush();

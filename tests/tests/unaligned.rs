@@ -9,7 +9,8 @@ use pelton_tests::programs::program;
 use pelton_tests::{Cluster, ClusterOptions, eventually, within};
 use serde_json::Value;
 
-const ROWS: u64 = 1_000_000;
+/// More than the source can bring before the end of the test: one that has brought all waits for room to say so.
+const ROWS: u64 = 5_000_000;
 
 /// A hundredth of what the source brings, and less. What is in flight takes minutes at this speed.
 const MICROS_PER_ROW: &str = "1000";
@@ -47,7 +48,9 @@ impl Setup {
     fn await_overtaking(&self, after: u64) -> Value {
         within(Duration::from_secs(40), "a checkpoint overtakes what is in flight", || {
             let statistics = self.cluster.get(&format!("/jobs/{}/checkpoints", self.job));
-            assert_eq!(statistics["counts"]["failed"], 0, "{statistics}");
+            // A restart gives up the one that is on its way.
+            let counts = &statistics["counts"];
+            assert!(counts["failed"].as_u64() <= counts["restored"].as_u64(), "{statistics}");
             let completed = statistics["latest"]["completed"].clone();
             let overtakes = completed["persisted_data"].as_u64().unwrap_or(0) > 0;
             (overtakes && completed["id"].as_u64() > Some(after)).then_some(completed)

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
@@ -15,6 +16,7 @@ use pelton::stream::Collector;
 use pelton::watermarks::WatermarkStrategy;
 use pelton::{Record, StreamExecutionEnvironment};
 use pelton_benches::histogram::{LatencySink, monotonic_ns};
+use pelton_benches::mark::MarkSink;
 use pelton_benches::rows::{WINDOW_MS, mix, row};
 use pelton_benches::tally::TallySink;
 
@@ -36,6 +38,8 @@ enum Job {
     WindowSum { rows: u64, keys: u64 },
     /// Counts records by key and measures how old they are at the sink
     Latency { rows_per_second: f64, seconds: u64, warm_up_seconds: i64, keys: u64, output: PathBuf },
+    /// Keeps a count and a payload for every key, and tells how far it is
+    Recovery { rows_per_second: f64, keys: u64, payload_bytes: usize, stop: PathBuf, output: PathBuf },
     /// A thousand records a second through a shuffle, without end
     Idle,
 }
@@ -82,6 +86,21 @@ fn main() -> anyhow::Result<()> {
                 .process(Counting { count: ValueState::new("count") });
             counted.sink_to(LatencySink { column: "f1", warm_up_ns: warm_up_seconds * 1_000_000_000, output });
         }
+        Job::Recovery { rows_per_second, keys, payload_bytes, stop, output } => {
+            let records = DataGeneratorSource::<(i64, i64)>::new(move |index| ((index % keys) as i64, index as i64));
+            let limit = Limit::new(stop);
+            let numbered = env.data_generator(records.rows_per_second(rows_per_second)).set_parallelism(1);
+            let kept = numbered
+                .filter(move |record: &(i64, i64)| limit.allows(record.1))
+                .set_parallelism(1)
+                .key_by(field::<0, _>())
+                .process(Keeping {
+                    count: ValueState::new("count"),
+                    payload: ValueState::new("payload"),
+                    payload_bytes,
+                });
+            kept.sink_to(MarkSink { column: "f1", output }).set_parallelism(1);
+        }
         Job::Idle => {
             let records = DataGeneratorSource::<(i64, i64)>::new(|index| ((index % 100) as i64, index as i64));
             let keyed = env.data_generator(records.rows_per_second(1000.0)).key_by(field::<0, _>());
@@ -106,6 +125,67 @@ fn lower_ascii(line: &str) -> Cow<'_, str> {
         Cow::Owned(line.to_ascii_lowercase())
     } else {
         Cow::Borrowed(line)
+    }
+}
+
+/// Lets numbers pass that are below the one in a file, once there is such a file. It is looked at now and then.
+struct Limit {
+    file: PathBuf,
+    below: AtomicI64,
+}
+
+impl Limit {
+    const LOOK_EVERY: i64 = 1024;
+
+    fn new(file: PathBuf) -> Self {
+        Self { file, below: AtomicI64::new(i64::MAX) }
+    }
+
+    fn allows(&self, number: i64) -> bool {
+        if number % Self::LOOK_EVERY == 0
+            && let Some(below) = std::fs::read_to_string(&self.file).ok().and_then(|text| text.parse().ok())
+        {
+            self.below.store(below, Ordering::Relaxed);
+        }
+        number < self.below.load(Ordering::Relaxed)
+    }
+}
+
+/// Counts the records of a key beside a payload, and passes them on.
+#[derive(Clone)]
+struct Keeping {
+    count: ValueState<i64>,
+    payload: ValueState<String>,
+    payload_bytes: usize,
+}
+
+impl KeyedProcessFunction for Keeping {
+    type Key = i64;
+    type In = (i64, i64);
+    type Out = (i64, i64);
+
+    fn open(&mut self, ctx: &mut OpenContext<'_>) -> FunctionResult {
+        ctx.register(&mut self.count)?;
+        ctx.register(&mut self.payload)
+    }
+
+    fn process_element(
+        &mut self,
+        value: &(i64, i64),
+        ctx: &mut KeyedContext<'_, i64>,
+        out: &mut Collector<'_, (i64, i64)>,
+    ) -> FunctionResult {
+        let mut is_first = false;
+        self.count.modify(ctx, |count| {
+            is_first = count.is_none();
+            *count.get_or_insert(0) += 1;
+        })?;
+        if is_first {
+            let bytes = self.payload_bytes;
+            self.payload.modify(ctx, |payload| *payload = Some("x".repeat(bytes)))?;
+        }
+        out.collect(value);
+        Ok(())
     }
 }
 

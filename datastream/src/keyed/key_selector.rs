@@ -11,7 +11,7 @@ use pelton_runtime_core::window::KeyColumns;
 use crate::record::{Column, Record, RecordReader, RowShape};
 
 /// Names of the columns that hold keys made by a closure begin with this.
-pub(super) const KEY_COLUMN_PREFIX: &str = "__key";
+pub(crate) const KEY_COLUMN_PREFIX: &str = "__key";
 
 /// What a stream of `T` can be keyed by: a [`Column`], a tuple of columns, or a closure `|record: &T| -> K`.
 ///
@@ -93,9 +93,9 @@ impl<T: Record, K: Record, S: Fn(&T) -> K + Send + Sync + 'static> KeySelector<T
 
 /// The columns that hold a stream's key.
 #[derive(Debug, Clone)]
-pub(super) struct KeyLayout {
-    pub(super) columns: KeyColumns,
-    pub(super) shape: KeyShape,
+pub(crate) struct KeyLayout {
+    pub(crate) columns: KeyColumns,
+    pub(crate) shape: KeyShape,
 }
 
 impl KeyLayout {

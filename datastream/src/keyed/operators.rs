@@ -1,7 +1,11 @@
 //! The operators beneath the keyed API.
 
-pub(super) mod keyed_process;
-mod output_rows;
-pub(super) mod process;
-pub(super) mod rolling_reduce;
-pub(super) mod window;
+mod function_states;
+pub(crate) mod functions;
+pub(crate) mod keyed;
+pub(crate) mod keyed_engine;
+pub(crate) mod output_rows;
+pub(crate) mod rolling_reduce;
+pub(crate) mod triggered;
+pub(crate) mod unkeyed;
+pub(crate) mod window;

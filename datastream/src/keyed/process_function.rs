@@ -5,13 +5,15 @@ use std::sync::Arc;
 use pelton_runtime_core::operator::{Operator, OperatorError, OperatorResult, OperatorRuntime};
 use pelton_runtime_core::state::StateError;
 
+use crate::operator_state::StateContext;
 use crate::record::Record;
 use crate::stream::{Collector, DataStream, SideOutputs};
 
 use super::KeyedStream;
 use super::context::{KeyedContext, OpenContext, ProcessContext};
-use super::operators::keyed_process::KeyedProcessOperator;
-use super::operators::process::ProcessOperator;
+use super::operators::functions::One;
+use super::operators::keyed::KeyedOperator;
+use super::operators::unkeyed::UnkeyedOperator;
 
 /// What a function of the user fails with; the job then fails with it.
 pub type FunctionError = Box<dyn std::error::Error + Send + Sync>;
@@ -20,7 +22,7 @@ pub type FunctionError = Box<dyn std::error::Error + Send + Sync>;
 pub type FunctionResult<T = ()> = Result<T, FunctionError>;
 
 /// The operator's error for that of a function.
-pub(super) fn failed(error: FunctionError) -> OperatorError {
+pub(crate) fn failed(error: FunctionError) -> OperatorError {
     match error.downcast::<StateError>() {
         Ok(error) => OperatorError::State(*error),
         Err(error) => OperatorError::User(error),
@@ -106,6 +108,26 @@ pub trait KeyedProcessFunction: Clone + Send + Sync + 'static {
         Ok(())
     }
 
+    /// A checkpoint is taken: the function brings what it keeps in fields of its own into its
+    /// [operator state](crate::operator_state).
+    ///
+    /// # Errors
+    ///
+    /// What makes the job fail.
+    fn snapshot_state(&mut self, _ctx: &mut StateContext<'_>) -> FunctionResult {
+        Ok(())
+    }
+
+    /// The job goes on from a checkpoint, and its states hold what was in it: the function takes back what it keeps in
+    /// fields of its own. Called after `open`.
+    ///
+    /// # Errors
+    ///
+    /// What makes the job fail.
+    fn restore_state(&mut self, _ctx: &mut StateContext<'_>) -> FunctionResult {
+        Ok(())
+    }
+
     /// Called once at the end, also after a failure.
     fn close(&mut self) {}
 }
@@ -117,12 +139,12 @@ pub trait ProcessFunction: Clone + Send + Sync + 'static {
     /// The results' type.
     type Out: Record;
 
-    /// Called once before everything else.
+    /// Called once before everything else; registers state.
     ///
     /// # Errors
     ///
     /// What makes the job fail.
-    fn open(&mut self) -> FunctionResult {
+    fn open(&mut self, _ctx: &mut OpenContext<'_>) -> FunctionResult {
         Ok(())
     }
 
@@ -138,6 +160,26 @@ pub trait ProcessFunction: Clone + Send + Sync + 'static {
         out: &mut Collector<'_, Self::Out>,
     ) -> FunctionResult;
 
+    /// A checkpoint is taken: the function brings what it keeps in fields of its own into its
+    /// [operator state](crate::operator_state).
+    ///
+    /// # Errors
+    ///
+    /// What makes the job fail.
+    fn snapshot_state(&mut self, _ctx: &mut StateContext<'_>) -> FunctionResult {
+        Ok(())
+    }
+
+    /// The job goes on from a checkpoint, and its states hold what was in it: the function takes back what it keeps in
+    /// fields of its own. Called after `open`.
+    ///
+    /// # Errors
+    ///
+    /// What makes the job fail.
+    fn restore_state(&mut self, _ctx: &mut StateContext<'_>) -> FunctionResult {
+        Ok(())
+    }
+
     /// Called once at the end, also after a failure.
     fn close(&mut self) {}
 }
@@ -149,7 +191,7 @@ impl<T: Record> DataStream<T> {
         let side_outputs = SideOutputs::default();
         let sides = side_outputs.clone();
         let factory = move |_: &OperatorRuntime| -> OperatorResult<Box<dyn Operator>> {
-            Ok(Box::new(ProcessOperator::new(function.clone(), sides.writer())))
+            Ok(Box::new(UnkeyedOperator::new(One::new(function.clone()), sides.writer())))
         };
         self.transform("Process", Arc::new(factory)).with_side_outputs(side_outputs)
     }
@@ -161,7 +203,7 @@ impl<T: Record, K: Record> KeyedStream<T, K> {
         let side_outputs = SideOutputs::default();
         let (sides, key) = (side_outputs.clone(), self.key.clone());
         let factory = move |_: &OperatorRuntime| -> OperatorResult<Box<dyn Operator>> {
-            Ok(Box::new(KeyedProcessOperator::new(function.clone(), key.clone(), sides.writer())))
+            Ok(Box::new(KeyedOperator::new(One::new(function.clone()), vec![key.clone()], sides.writer())))
         };
         self.keyed("KeyedProcess", Arc::new(factory)).with_side_outputs(side_outputs)
     }

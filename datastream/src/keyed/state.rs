@@ -2,397 +2,115 @@
 //!
 //! A handle is a name and, once registered, the place of its column. Values are records, so that snapshots can hold
 //! them as columns. A key whose states are all empty, and which has no timers, is forgotten.
+//!
+//! With a [`StateTtlConfig`] the column is one whose content expires; which of the two it is was decided when the handle
+//! was made, and costs a branch.
 
-use std::hash::Hash;
+mod aggregating;
+mod list;
+mod map;
+mod reducing;
+mod ttl;
+mod value;
+
 use std::sync::Arc;
 
-use pelton_runtime_core::state::{
-    KeyedStateBackend, ListColumn, MapColumn, StateColumn, StateError, StateId, ValueColumn,
-};
+use pelton_runtime_core::state::{KeyedStateBackend, StateColumn, StateError, StateId, Ttl};
 
-use crate::record::Record;
+use crate::operator_state::OperatorStates;
 
-use super::aggregate_function::AggregateFunction;
-use super::context::KeyedContext;
-use super::state_codec::codec;
+pub use aggregating::AggregatingState;
+pub use list::ListState;
+pub use map::MapState;
+pub use reducing::ReducingState;
+pub use ttl::{StateTtlConfig, StateVisibility, UpdateType};
+pub use value::ValueState;
 
-/// A state that can be registered.
-pub trait KeyedState {
+/// A state that can be registered: of keys, or [of the operator](crate::operator_state).
+pub trait State {
     /// Registers the state and remembers its place.
     ///
     /// # Errors
     ///
-    /// When the name is taken.
-    fn register(&mut self, backend: &mut KeyedStateBackend) -> Result<(), StateError>;
+    /// When the name is taken, or the state is of keys where there are none.
+    fn register(&mut self, states: &mut States<'_>) -> Result<(), StateError>;
 }
 
-/// A state's name and place.
-struct Handle<C> {
+/// Where the states of one function are registered.
+pub struct States<'a> {
+    /// Absent for a function that sees no keys.
+    pub(crate) keyed: Option<&'a mut KeyedStateBackend>,
+    pub(crate) operator: &'a mut OperatorStates,
+}
+
+/// A state's name and place; `C` is its column, `E` the one whose content expires.
+struct Handle<C, E> {
     name: Arc<str>,
-    id: Option<StateId<C>>,
+    ttl: Option<StateTtlConfig>,
+    place: Option<Place<C, E>>,
 }
 
-impl<C: StateColumn> Handle<C> {
+/// Where a state is.
+enum Place<C, E> {
+    Lasting(StateId<C>),
+    Expiring(StateId<E>, Reading),
+}
+
+/// What reading a state that expires means.
+#[derive(Clone, Copy)]
+struct Reading {
+    /// It is a use.
+    touches: bool,
+    /// It sees what has expired, as long as it is there.
+    sees_expired: bool,
+}
+
+impl<C: StateColumn, E: StateColumn> Handle<C, E> {
     fn new(name: &str) -> Self {
-        Self { name: name.into(), id: None }
+        Self { name: name.into(), ttl: None, place: None }
     }
 
     fn register(
         &mut self,
-        backend: &mut KeyedStateBackend,
-        make: impl Fn() -> C + Send + 'static,
+        states: &mut States<'_>,
+        lasting: impl Fn() -> C + Send + 'static,
+        expiring: impl Fn(Ttl) -> E + Send + 'static,
     ) -> Result<(), StateError> {
-        self.id = Some(backend.register(&self.name, make)?);
+        let Some(backend) = &mut states.keyed else {
+            return Err(StateError::NoKeys { name: self.name.to_string() });
+        };
+        self.place = Some(match self.ttl {
+            None => Place::Lasting(backend.register(&self.name, lasting)?),
+            Some(config) => {
+                let ttl = config.ttl();
+                Place::Expiring(backend.register(&self.name, move || expiring(ttl))?, config.reading())
+            }
+        });
         Ok(())
     }
 
     #[inline]
-    fn column<'c, K: Record>(&self, ctx: &'c KeyedContext<'_, K>) -> Result<&'c C, StateError> {
-        Ok(ctx.table.column(self.id()?))
-    }
-
-    #[inline]
-    fn column_mut<'c, K: Record>(&self, ctx: &'c mut KeyedContext<'_, K>) -> Result<&'c mut C, StateError> {
-        Ok(ctx.table.column_mut(self.id()?))
-    }
-
-    #[inline]
-    fn id(&self) -> Result<StateId<C>, StateError> {
-        self.id.ok_or_else(|| StateError::NotRegistered { name: self.name.to_string() })
+    fn place(&self) -> Result<Place<C, E>, StateError> {
+        self.place.ok_or_else(|| StateError::NotRegistered { name: self.name.to_string() })
     }
 }
 
-impl<C> Clone for Handle<C> {
+impl<C, E> Clone for Place<C, E> {
     fn clone(&self) -> Self {
-        Self { name: self.name.clone(), id: self.id }
+        *self
     }
 }
 
-impl<C> std::fmt::Debug for Handle<C> {
+impl<C, E> Copy for Place<C, E> {}
+
+impl<C, E> Clone for Handle<C, E> {
+    fn clone(&self) -> Self {
+        Self { name: self.name.clone(), ttl: self.ttl, place: self.place }
+    }
+}
+
+impl<C, E> std::fmt::Debug for Handle<C, E> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.name)
-    }
-}
-
-/// One value per key.
-#[derive(Debug, Clone)]
-pub struct ValueState<V: Record>(Handle<ValueColumn<V>>);
-
-impl<V: Record> ValueState<V> {
-    /// The state of this name, to be registered in `open`.
-    pub fn new(name: &str) -> Self {
-        Self(Handle::new(name))
-    }
-
-    /// The key's value, if it has one.
-    ///
-    /// # Errors
-    ///
-    /// When the state is not registered or cannot be read.
-    #[inline]
-    pub fn value<'c, K: Record>(&self, ctx: &'c KeyedContext<'_, K>) -> Result<Option<&'c V>, StateError> {
-        Ok(self.0.column(ctx)?.get(ctx.slot))
-    }
-
-    /// Sets the key's value.
-    ///
-    /// # Errors
-    ///
-    /// When the state is not registered or cannot be written.
-    #[inline]
-    pub fn update<K: Record>(&self, ctx: &mut KeyedContext<'_, K>, value: V) -> Result<(), StateError> {
-        let slot = ctx.slot;
-        *self.0.column_mut(ctx)?.entry(slot) = Some(value);
-        Ok(())
-    }
-
-    /// Gives the key's value to `change`, which may set, alter or take it; answers what `change` does.
-    ///
-    /// # Errors
-    ///
-    /// When the state is not registered or cannot be read or written.
-    #[inline]
-    pub fn modify<K: Record, R>(
-        &self,
-        ctx: &mut KeyedContext<'_, K>,
-        change: impl FnOnce(&mut Option<V>) -> R,
-    ) -> Result<R, StateError> {
-        let slot = ctx.slot;
-        Ok(change(self.0.column_mut(ctx)?.entry(slot)))
-    }
-
-    /// Removes the key's value.
-    ///
-    /// # Errors
-    ///
-    /// When the state is not registered or cannot be written.
-    pub fn clear<K: Record>(&self, ctx: &mut KeyedContext<'_, K>) -> Result<(), StateError> {
-        self.modify(ctx, |value| *value = None)
-    }
-}
-
-impl<V: Record> KeyedState for ValueState<V> {
-    fn register(&mut self, backend: &mut KeyedStateBackend) -> Result<(), StateError> {
-        self.0.register(backend, || ValueColumn::new(codec()))
-    }
-}
-
-/// A list per key.
-#[derive(Debug, Clone)]
-pub struct ListState<V: Record>(Handle<ListColumn<V>>);
-
-impl<V: Record> ListState<V> {
-    /// The state of this name, to be registered in `open`.
-    pub fn new(name: &str) -> Self {
-        Self(Handle::new(name))
-    }
-
-    /// The key's list; empty when it has none.
-    ///
-    /// # Errors
-    ///
-    /// When the state is not registered or cannot be read.
-    #[inline]
-    pub fn get<'c, K: Record>(&self, ctx: &'c KeyedContext<'_, K>) -> Result<&'c [V], StateError> {
-        Ok(self.0.column(ctx)?.get(ctx.slot))
-    }
-
-    /// Appends to the key's list.
-    ///
-    /// # Errors
-    ///
-    /// When the state is not registered or cannot be written.
-    #[inline]
-    pub fn add<K: Record>(&self, ctx: &mut KeyedContext<'_, K>, value: V) -> Result<(), StateError> {
-        let slot = ctx.slot;
-        self.0.column_mut(ctx)?.entry(slot).push(value);
-        Ok(())
-    }
-
-    /// Replaces the key's list.
-    ///
-    /// # Errors
-    ///
-    /// When the state is not registered or cannot be written.
-    pub fn update<K: Record>(&self, ctx: &mut KeyedContext<'_, K>, values: Vec<V>) -> Result<(), StateError> {
-        let slot = ctx.slot;
-        *self.0.column_mut(ctx)?.entry(slot) = values;
-        Ok(())
-    }
-
-    /// Removes the key's list.
-    ///
-    /// # Errors
-    ///
-    /// When the state is not registered or cannot be written.
-    pub fn clear<K: Record>(&self, ctx: &mut KeyedContext<'_, K>) -> Result<(), StateError> {
-        self.update(ctx, Vec::new())
-    }
-}
-
-impl<V: Record> KeyedState for ListState<V> {
-    fn register(&mut self, backend: &mut KeyedStateBackend) -> Result<(), StateError> {
-        self.0.register(backend, || ListColumn::new(codec()))
-    }
-}
-
-/// A map per key.
-#[derive(Debug, Clone)]
-pub struct MapState<M: Record + Eq + Hash, V: Record>(Handle<MapColumn<M, V>>);
-
-impl<M: Record + Eq + Hash, V: Record> MapState<M, V> {
-    /// The state of this name, to be registered in `open`.
-    pub fn new(name: &str) -> Self {
-        Self(Handle::new(name))
-    }
-
-    /// The value under `map_key` in the key's map.
-    ///
-    /// # Errors
-    ///
-    /// When the state is not registered or cannot be read.
-    #[inline]
-    pub fn get<'c, K: Record>(&self, ctx: &'c KeyedContext<'_, K>, map_key: &M) -> Result<Option<&'c V>, StateError> {
-        Ok(self.0.column(ctx)?.get(ctx.slot).get(map_key))
-    }
-
-    /// Whether there is a value under `map_key`.
-    ///
-    /// # Errors
-    ///
-    /// When the state is not registered or cannot be read.
-    pub fn contains<K: Record>(&self, ctx: &KeyedContext<'_, K>, map_key: &M) -> Result<bool, StateError> {
-        Ok(self.get(ctx, map_key)?.is_some())
-    }
-
-    /// Sets the value under `map_key`.
-    ///
-    /// # Errors
-    ///
-    /// When the state is not registered or cannot be written.
-    #[inline]
-    pub fn put<K: Record>(&self, ctx: &mut KeyedContext<'_, K>, map_key: M, value: V) -> Result<(), StateError> {
-        let slot = ctx.slot;
-        self.0.column_mut(ctx)?.entry(slot).insert(map_key, value);
-        Ok(())
-    }
-
-    /// Removes the value under `map_key` and answers with it.
-    ///
-    /// # Errors
-    ///
-    /// When the state is not registered or cannot be written.
-    pub fn remove<K: Record>(&self, ctx: &mut KeyedContext<'_, K>, map_key: &M) -> Result<Option<V>, StateError> {
-        let slot = ctx.slot;
-        Ok(self.0.column_mut(ctx)?.entry(slot).remove(map_key))
-    }
-
-    /// The entries of the key's map, in no particular order.
-    ///
-    /// # Errors
-    ///
-    /// When the state is not registered or cannot be read.
-    pub fn entries<'c, K: Record>(
-        &self,
-        ctx: &'c KeyedContext<'_, K>,
-    ) -> Result<impl ExactSizeIterator<Item = (&'c M, &'c V)> + use<'c, K, M, V>, StateError> {
-        Ok(self.0.column(ctx)?.get(ctx.slot).iter())
-    }
-
-    /// Whether the key's map is empty.
-    ///
-    /// # Errors
-    ///
-    /// When the state is not registered or cannot be read.
-    pub fn is_empty<K: Record>(&self, ctx: &KeyedContext<'_, K>) -> Result<bool, StateError> {
-        Ok(self.0.column(ctx)?.get(ctx.slot).is_empty())
-    }
-
-    /// Removes the key's map.
-    ///
-    /// # Errors
-    ///
-    /// When the state is not registered or cannot be written.
-    pub fn clear<K: Record>(&self, ctx: &mut KeyedContext<'_, K>) -> Result<(), StateError> {
-        let slot = ctx.slot;
-        *self.0.column_mut(ctx)?.entry(slot) = Default::default();
-        Ok(())
-    }
-}
-
-impl<M: Record + Eq + Hash, V: Record> KeyedState for MapState<M, V> {
-    fn register(&mut self, backend: &mut KeyedStateBackend) -> Result<(), StateError> {
-        self.0.register(backend, || MapColumn::new(codec(), codec()))
-    }
-}
-
-/// Makes one value of two.
-type ReduceFunction<V> = Arc<dyn Fn(&V, &V) -> V + Send + Sync>;
-
-/// One value per key, into which further ones are reduced.
-#[derive(Clone)]
-pub struct ReducingState<V: Record> {
-    state: ValueState<V>,
-    reduce: ReduceFunction<V>,
-}
-
-impl<V: Record> ReducingState<V> {
-    /// The state of this name, to be registered in `open`.
-    pub fn new(name: &str, reduce: impl Fn(&V, &V) -> V + Send + Sync + 'static) -> Self {
-        Self { state: ValueState::new(name), reduce: Arc::new(reduce) }
-    }
-
-    /// What the key's values were reduced to, if there were any.
-    ///
-    /// # Errors
-    ///
-    /// When the state is not registered or cannot be read.
-    pub fn get<'c, K: Record>(&self, ctx: &'c KeyedContext<'_, K>) -> Result<Option<&'c V>, StateError> {
-        self.state.value(ctx)
-    }
-
-    /// Adds a value.
-    ///
-    /// # Errors
-    ///
-    /// When the state is not registered or cannot be written.
-    pub fn add<K: Record>(&self, ctx: &mut KeyedContext<'_, K>, value: V) -> Result<(), StateError> {
-        self.state.modify(ctx, |state| {
-            *state = Some(match state.take() {
-                Some(reduced) => (self.reduce)(&reduced, &value),
-                None => value,
-            });
-        })
-    }
-
-    /// Removes the key's value.
-    ///
-    /// # Errors
-    ///
-    /// When the state is not registered or cannot be written.
-    pub fn clear<K: Record>(&self, ctx: &mut KeyedContext<'_, K>) -> Result<(), StateError> {
-        self.state.clear(ctx)
-    }
-}
-
-impl<V: Record> std::fmt::Debug for ReducingState<V> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.state.0.fmt(f)
-    }
-}
-
-impl<V: Record> KeyedState for ReducingState<V> {
-    fn register(&mut self, backend: &mut KeyedStateBackend) -> Result<(), StateError> {
-        self.state.register(backend)
-    }
-}
-
-/// One accumulator per key, to which values are added.
-#[derive(Debug, Clone)]
-pub struct AggregatingState<A: AggregateFunction> {
-    state: ValueState<A::Accumulator>,
-    function: A,
-}
-
-impl<A: AggregateFunction> AggregatingState<A> {
-    /// The state of this name, to be registered in `open`.
-    pub fn new(name: &str, function: A) -> Self {
-        Self { state: ValueState::new(name), function }
-    }
-
-    /// The result of the key's values, if there were any.
-    ///
-    /// # Errors
-    ///
-    /// When the state is not registered or cannot be read.
-    pub fn get<K: Record>(&self, ctx: &KeyedContext<'_, K>) -> Result<Option<A::Out>, StateError> {
-        Ok(self.state.value(ctx)?.map(|accumulator| self.function.get_result(accumulator)))
-    }
-
-    /// Adds a value.
-    ///
-    /// # Errors
-    ///
-    /// When the state is not registered or cannot be written.
-    pub fn add<K: Record>(&self, ctx: &mut KeyedContext<'_, K>, value: &A::In) -> Result<(), StateError> {
-        self.state.modify(ctx, |state| {
-            let accumulator = state.get_or_insert_with(|| self.function.create_accumulator());
-            self.function.add(value, accumulator);
-        })
-    }
-
-    /// Removes the key's accumulator.
-    ///
-    /// # Errors
-    ///
-    /// When the state is not registered or cannot be written.
-    pub fn clear<K: Record>(&self, ctx: &mut KeyedContext<'_, K>) -> Result<(), StateError> {
-        self.state.clear(ctx)
-    }
-}
-
-impl<A: AggregateFunction> KeyedState for AggregatingState<A> {
-    fn register(&mut self, backend: &mut KeyedStateBackend) -> Result<(), StateError> {
-        self.state.register(backend)
     }
 }

@@ -3,6 +3,8 @@
 mod process;
 mod restarts;
 mod rolling;
+mod triggers;
+mod ttl;
 mod windows;
 
 use std::sync::Arc;
@@ -12,21 +14,47 @@ use pelton_runtime_core::operator::harness::OperatorHarness;
 use pelton_runtime_core::operator::{Operator, OperatorFactory, OperatorResult, OperatorRuntime};
 use pelton_runtime_core::time::{EpochMillis, MIN_WATERMARK};
 
+use crate::keyed::AggregateFunction;
 use crate::record::{Record, RecordBuilder, RecordReader};
 
 #[derive(Debug, Clone, PartialEq, Record)]
-struct Trip {
-    driver: String,
-    city: i32,
-    fare: i64,
+pub(crate) struct Trip {
+    pub(crate) driver: String,
+    pub(crate) city: i32,
+    pub(crate) fare: i64,
 }
 
-fn trip(driver: &str, city: i32, fare: i64) -> Trip {
+pub(crate) fn trip(driver: &str, city: i32, fare: i64) -> Trip {
     Trip { driver: driver.to_owned(), city, fare }
 }
 
+/// The mean of fares.
+#[derive(Clone)]
+struct MeanFare;
+
+impl AggregateFunction for MeanFare {
+    type In = Trip;
+    type Accumulator = (i64, i64);
+    type Out = f64;
+
+    fn create_accumulator(&self) -> (i64, i64) {
+        (0, 0)
+    }
+    fn add(&self, value: &Trip, accumulator: &mut (i64, i64)) {
+        accumulator.0 += value.fare;
+        accumulator.1 += 1;
+    }
+    fn get_result(&self, accumulator: &(i64, i64)) -> f64 {
+        accumulator.0 as f64 / accumulator.1 as f64
+    }
+    fn merge(&self, into: &mut (i64, i64), other: &(i64, i64)) {
+        into.0 += other.0;
+        into.1 += other.1;
+    }
+}
+
 /// A batch of records with event times.
-fn stamped<T: Record>(rows: &[(T, EpochMillis)]) -> StreamBatch {
+pub(crate) fn stamped<T: Record>(rows: &[(T, EpochMillis)]) -> StreamBatch {
     let mut builder = RecordBuilder::<T>::new();
     rows.iter().for_each(|(record, _)| builder.append(record));
     let times: Vec<EpochMillis> = rows.iter().map(|(_, time)| *time).collect();
@@ -34,7 +62,7 @@ fn stamped<T: Record>(rows: &[(T, EpochMillis)]) -> StreamBatch {
 }
 
 /// The records of a port with their event times; `MIN_WATERMARK` for none.
-fn taken<U: Record>(harness: &mut OperatorHarness, port: u32) -> Vec<(U, EpochMillis)> {
+pub(crate) fn taken<U: Record>(harness: &mut OperatorHarness, port: u32) -> Vec<(U, EpochMillis)> {
     let mut all = Vec::new();
     for batch in harness.take_batches(port) {
         let reader = RecordReader::<U>::open(batch.records()).unwrap();
@@ -45,12 +73,20 @@ fn taken<U: Record>(harness: &mut OperatorHarness, port: u32) -> Vec<(U, EpochMi
 }
 
 /// The only instance of what a program's graph holds for `name`.
-fn harness_of(build: impl FnOnce(crate::stream::DataStream<Trip>), name: &str) -> OperatorHarness {
+pub(crate) fn harness_of(build: impl FnOnce(crate::stream::DataStream<Trip>), name: &str) -> OperatorHarness {
     OperatorHarness::open(factory_of(build, name).as_ref()).unwrap()
 }
 
-/// The operators of a program's only vertices, by name: what the graph holds for `name`.
-fn factory_of(build: impl FnOnce(crate::stream::DataStream<Trip>), name: &str) -> Arc<dyn OperatorFactory> {
+/// What a program's graph holds for `name`.
+pub(crate) fn factory_of(build: impl FnOnce(crate::stream::DataStream<Trip>), name: &str) -> Arc<dyn OperatorFactory> {
+    factories_of(build, name).swap_remove(0)
+}
+
+/// All that a program's graph holds for `name`, in the order in which it was described.
+pub(crate) fn factories_of(
+    build: impl FnOnce(crate::stream::DataStream<Trip>),
+    name: &str,
+) -> Vec<Arc<dyn OperatorFactory>> {
     use pelton_runtime_core::graph::program::OperatorCode;
 
     let env = crate::environment::StreamExecutionEnvironment::with_configuration(Default::default());
@@ -60,9 +96,13 @@ fn factory_of(build: impl FnOnce(crate::stream::DataStream<Trip>), name: &str) -
     build(crate::stream::DataStream::from_source(&env, "trips", no_source));
     let program = env.program("test").unwrap();
     let nodes = program.graph.vertices.iter().flat_map(|vertex| &vertex.operators);
-    let id = nodes.filter(|node| node.name == name).map(|node| node.id).next().expect("the operator is in the graph");
-    match &program.code[&id] {
-        OperatorCode::Operator(factory) => factory.clone(),
-        _ => panic!("`{name}` is no operator"),
-    }
+    let factories: Vec<_> = nodes
+        .filter(|node| node.name == name)
+        .map(|node| match &program.code[&node.id] {
+            OperatorCode::Operator(factory) => factory.clone(),
+            _ => panic!("`{name}` is no operator"),
+        })
+        .collect();
+    assert!(!factories.is_empty(), "the operator is in the graph");
+    factories
 }

@@ -14,11 +14,15 @@ use crate::stream::{Collector, DataStream, OutputTag, SideOutputs};
 
 use super::KeyedStream;
 use super::aggregate_function::AggregateFunction;
+use super::evictors::Evictor;
+use super::operators::triggered::Windowing;
 use super::operators::window::{
     Accumulate, Aggregate, AllRows, Collect, EmitReduced, EmitResult, EmitWindow, EmitWith, Reduce, Reduced, ResultOf,
     WindowFunctions,
 };
 use super::rolling::{greatest_by, in_place, least_by};
+use super::triggered_windows::{AllElements, Evicted, TriggeredStream, Windows};
+use super::triggers::{AssignersTrigger, Trigger};
 use super::windows::millis;
 
 /// A keyed stream cut into windows. Results carry their window's last millisecond as event time.
@@ -47,9 +51,18 @@ pub struct WindowedStream<T: Record, K: Record> {
 
 impl<T: Record, K: Record> KeyedStream<T, K> {
     /// Cuts the records of every key into windows, such as
-    /// [`TumblingEventTimeWindows::of`](super::TumblingEventTimeWindows::of).
-    pub fn window(self, assigner: WindowAssigner) -> WindowedStream<T, K> {
-        WindowedStream { keyed: self, assigner, allowed_lateness_ms: 0, late: None, key_type: PhantomData }
+    /// [`TumblingEventTimeWindows::of`](super::TumblingEventTimeWindows::of), or keeps them all in one window
+    /// ([`GlobalWindows`](super::GlobalWindows)).
+    pub fn window<W: Windows>(self, windows: W) -> W::Windowed<T, K> {
+        windows.windowed(self)
+    }
+}
+
+impl Windows for WindowAssigner {
+    type Windowed<T: Record, K: Record> = WindowedStream<T, K>;
+
+    fn windowed<T: Record, K: Record>(self, keyed: KeyedStream<T, K>) -> WindowedStream<T, K> {
+        WindowedStream { keyed, assigner: self, allowed_lateness_ms: 0, late: None, key_type: PhantomData }
     }
 }
 
@@ -65,6 +78,25 @@ impl<T: Record, K: Record> WindowedStream<T, K> {
     #[must_use]
     pub fn side_output_late_data(self, tag: &OutputTag<T>) -> Self {
         Self { late: Some(tag.clone()), ..self }
+    }
+
+    /// Fires windows when `trigger` says so, and not merely at their end. Such windows are computed record by record;
+    /// where the end will do, windows without a trigger are many times faster.
+    ///
+    /// # Panics
+    ///
+    /// When the windows are sessions, and the trigger does not work for windows that merge.
+    #[track_caller]
+    pub fn trigger<R: Trigger<T>>(self, trigger: R) -> TriggeredStream<T, K, R, AllElements> {
+        let windowing = Windowing::Time(self.assigner);
+        TriggeredStream::new(self.keyed, windowing, self.allowed_lateness_ms, self.late, trigger)
+    }
+
+    /// Takes elements out of windows when they fire, at their end. All elements are kept for that, whatever is computed
+    /// of them.
+    pub fn evictor<V: Evictor<T>>(self, evictor: V) -> TriggeredStream<T, K, AssignersTrigger, Evicted<V>> {
+        let domain = self.assigner.domain();
+        self.trigger(AssignersTrigger(domain)).evictor(evictor)
     }
 
     /// Reduces the records of each key and window into one.

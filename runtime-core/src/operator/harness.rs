@@ -24,7 +24,8 @@ use crate::operator::{
     Finish, INITIAL_WATERMARK, InputIndex, Operator, OperatorContext, OperatorError, OperatorFactory, OperatorResult,
     OperatorRuntime, OutputPort, TaskWaker,
 };
-use crate::time::{EpochMillis, Moment};
+use crate::task::checkpointing::FINAL_SNAPSHOT;
+use crate::time::{EpochMillis, MAX_WATERMARK, Moment};
 
 pub use parallel::ParallelHarness;
 
@@ -140,6 +141,25 @@ impl OperatorHarness {
         self.now = now;
     }
 
+    /// Whether work off the thread has come to something.
+    pub fn has_results(&self) -> bool {
+        self.operator.has_results()
+    }
+
+    /// Whether the operator can take more.
+    pub fn is_ready(&self) -> bool {
+        self.operator.is_ready()
+    }
+
+    /// Lets the operator emit what work off the thread has come to.
+    ///
+    /// # Errors
+    ///
+    /// What the operator answers.
+    pub fn take_results(&mut self) -> OperatorResult {
+        self.call(|operator, cx| operator.take_results(cx))
+    }
+
     /// Ends one input.
     ///
     /// # Errors
@@ -158,6 +178,35 @@ impl OperatorHarness {
         self.call(|operator, cx| operator.finish(cx))
     }
 
+    /// Ends the operator of one input as a task does, and then a new instance that gets the last state of the first, as
+    /// when a job goes on from a checkpoint after its end: answers with the batches that the second emits. They must be
+    /// none, as what they hold has arrived before.
+    ///
+    /// # Errors
+    ///
+    /// What the operator answers; also when it needs the background to finish.
+    pub fn finish_again(mut self, factory: &dyn OperatorFactory) -> OperatorResult<Vec<StreamBatch>> {
+        self.end()?;
+        let last = self.last_state()?;
+        let mut again = Self::open_in(factory, self.runtime.clone())?;
+        again.restore(&[last])?;
+        again.end()?;
+        let batch = |(_, element)| match element {
+            StreamElement::Batch(batch) => Some(batch),
+            _ => None,
+        };
+        Ok(again.take_output().into_iter().filter_map(batch).collect())
+    }
+
+    fn end(&mut self) -> OperatorResult {
+        self.watermark(MAX_WATERMARK)?;
+        self.end_input(0)?;
+        match self.finish()? {
+            Finish::Done => Ok(()),
+            Finish::Pending => Err(OperatorError::data("the operator is not ready to finish")),
+        }
+    }
+
     /// Takes a checkpoint: lets the operator prepare, and answers with its state. What it emitted before is output.
     ///
     /// # Errors
@@ -165,6 +214,15 @@ impl OperatorHarness {
     /// What the operator answers; also when it needs the background to finish its state, which a harness has not.
     pub fn checkpoint(&mut self, checkpoint: CheckpointId) -> OperatorResult<OperatorSnapshot> {
         self.call(|operator, cx| operator.prepare_checkpoint(cx))?;
+        self.state(checkpoint)
+    }
+
+    /// The state of an operator that has finished: nothing is prepared before it.
+    fn last_state(&mut self) -> OperatorResult<OperatorSnapshot> {
+        self.state(FINAL_SNAPSHOT)
+    }
+
+    fn state(&mut self, checkpoint: CheckpointId) -> OperatorResult<OperatorSnapshot> {
         let mut snapshot = self.operator.snapshot(checkpoint)?;
         match self.operator.poll_snapshot(checkpoint)? {
             Poll::Ready(rest) => {

@@ -32,6 +32,7 @@ use self::cold_part::ColdPart;
 use self::table_cache::TableCache;
 use super::{KeyBatch, KeyIndex, NO_SLOT, Rows, Slot, StateColumn, StateError};
 use crate::operator::OperatorRuntime;
+use crate::time::EpochMillis;
 use crate::window::TimeWindow;
 
 /// What a table belongs to.
@@ -373,6 +374,25 @@ impl NamespaceTable {
         (&self.index, column.downcast_mut().expect("a state's id is used with the backend that made it"))
     }
 
+    /// Whether what any column holds expires.
+    pub fn expires(&self) -> bool {
+        self.columns.iter().any(|column| column.expires())
+    }
+
+    /// Drops what has expired at `now` in `count` slots from `first` on, and forgets the keys that are left without
+    /// state. Answers with the slot to go on from, which is 0 after the last.
+    pub fn expire(&mut self, first: Slot, count: u32, now: EpochMillis) -> Slot {
+        let end = self.index.slot_count() as Slot;
+        let range = first.min(end)..first.saturating_add(count).min(end);
+        let next = if range.end == end { 0 } else { range.end };
+        let mut emptied = Vec::new();
+        for column in &mut self.columns {
+            column.expire(range.clone(), now, &mut emptied);
+        }
+        self.free_empty(&mut emptied);
+        next
+    }
+
     /// Forgets the keys of those `slots` in which every column is empty, and leaves these slots in `slots`.
     pub fn free_empty(&mut self, slots: &mut Vec<Slot>) {
         for column in &self.columns {
@@ -419,8 +439,8 @@ impl NamespaceTable {
 mod tests {
     use arrow::array::{ArrayRef, Int64Array};
 
-    use super::super::ValueColumn;
     use super::super::column::tests::{booleans, numbers};
+    use super::super::{ExpiringValues, Ttl, ValueColumn};
     use super::*;
 
     fn keys(values: std::ops::Range<i64>) -> KeyBatch {
@@ -436,6 +456,28 @@ mod tests {
         backend.register("count", || ValueColumn::new(numbers())).unwrap();
         let error = backend.register("count", || ValueColumn::new(booleans())).unwrap_err();
         assert_eq!(error.to_string(), "state `count` is registered twice in one operator");
+    }
+
+    #[test]
+    fn keys_whose_state_has_expired_are_freed_a_part_at_a_time() {
+        let mut backend = KeyedStateBackend::new();
+        let count = backend.register("count", || ExpiringValues::new(Ttl { millis: 10 }, numbers())).unwrap();
+        let flag = backend.register("flag", || ValueColumn::new(booleans())).unwrap();
+        let batch = keys(0..10);
+        let table = backend.table(Namespace::Void, batch.types());
+        let mut slots = Vec::new();
+        table.slots(&batch, Rows::All(10), &mut slots).unwrap();
+        for slot in &slots {
+            *table.column_mut(count).entry(*slot, i64::from(*slot)) = Some(1);
+        }
+        *table.column_mut(flag).entry(1) = Some(true);
+        assert!(table.expires());
+        let mut next = 0;
+        for left in [8, 6, 6, 6] {
+            next = table.expire(next, 3, 14);
+            assert_eq!(table.index().len(), left);
+        }
+        assert_eq!((next, table.column(count).get(5), table.column(flag).get(1)), (0, Some(&1), Some(&true)));
     }
 
     #[test]

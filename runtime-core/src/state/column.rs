@@ -7,9 +7,10 @@
 
 use std::any::Any;
 use std::hash::Hash;
+use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, ListArray, StructArray};
+use arrow::array::{Array, ArrayRef, AsArray, ListArray, StructArray};
 use arrow::datatypes::{DataType, Field, FieldRef, Fields};
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
@@ -17,6 +18,8 @@ use hashbrown::HashMap;
 use super::Slot;
 use super::adapt::adapt;
 use super::codec::{ColumnError, LIST_ITEM, ValueCodec, list_items, offsets};
+use super::expiring::{lists_without_times, maps_without_times, without_times};
+use crate::time::EpochMillis;
 
 /// Values of one state, indexed by slot.
 pub trait StateColumn: Any + Send {
@@ -64,6 +67,14 @@ pub trait StateColumn: Any + Send {
 
     /// Adds to `bytes` what each of `slots` holds beside [`slot_bytes`](Self::slot_bytes).
     fn add_heap_bytes(&self, _slots: &[Slot], _bytes: &mut [usize]) {}
+
+    /// Whether what the column holds expires.
+    fn expires(&self) -> bool {
+        false
+    }
+
+    /// Drops what has expired at `now` in a range of slots, and appends the slots that something was dropped of.
+    fn expire(&mut self, _slots: Range<Slot>, _now: EpochMillis, _emptied: &mut Vec<Slot>) {}
 }
 
 /// At most one value per slot.
@@ -109,7 +120,7 @@ impl<V: Send + 'static> StateColumn for ValueColumn<V> {
     }
 
     fn restore(&mut self, slots: &[Slot], values: &ArrayRef) -> Result<(), ColumnError> {
-        for (slot, value) in slots.iter().zip(self.codec.decode(values)?) {
+        for (slot, value) in slots.iter().zip(self.codec.decode(&without_times(values))?) {
             self.values[*slot as usize] = value;
         }
         Ok(())
@@ -177,7 +188,7 @@ impl<V: Send + 'static> StateColumn for ListColumn<V> {
     }
 
     fn restore(&mut self, slots: &[Slot], values: &ArrayRef) -> Result<(), ColumnError> {
-        for (slot, list) in slots.iter().zip(self.codec.decode_lists(values)?) {
+        for (slot, list) in slots.iter().zip(self.codec.decode_lists(&lists_without_times(values)?)?) {
             self.lists[*slot as usize] = list.unwrap_or_default();
         }
         Ok(())
@@ -206,6 +217,9 @@ impl<V: Send + 'static> StateColumn for ListColumn<V> {
 /// A map's hasher, the same in every run so that simulations replay.
 pub type StateMap<K, V> = HashMap<K, V, FixedState>;
 
+/// The lengths of maps, and the keys and values of all their entries.
+type DecodedMaps<K, V> = (Vec<usize>, Vec<K>, Vec<V>);
+
 /// A map per slot. An empty one takes no memory beyond its header.
 #[derive(Debug)]
 pub struct MapColumn<K, V> {
@@ -221,13 +235,30 @@ impl<K, V> MapColumn<K, V> {
     }
 
     /// The fields of an entry.
-    fn entry_fields(&self) -> Fields {
+    pub(super) fn entry_fields(keys: &ValueCodec<K>, values: &ValueCodec<V>) -> Fields {
         let field = |name, of: &DataType| Field::new(name, of.clone(), true);
-        Fields::from(vec![field("key", self.keys.data_type()), field("value", self.values.data_type())])
+        Fields::from(vec![field("key", keys.data_type()), field("value", values.data_type())])
     }
 
-    fn list_item(&self) -> FieldRef {
-        Arc::new(Field::new(LIST_ITEM, DataType::Struct(self.entry_fields()), false))
+    fn list_item(keys: &ValueCodec<K>, values: &ValueCodec<V>) -> FieldRef {
+        Arc::new(Field::new(LIST_ITEM, DataType::Struct(Self::entry_fields(keys, values)), false))
+    }
+
+    /// The lengths of a column's maps, and the keys and values of all their entries.
+    pub(super) fn decode(
+        maps: &ArrayRef,
+        keys: &ValueCodec<K>,
+        values: &ValueCodec<V>,
+    ) -> Result<DecodedMaps<K, V>, ColumnError> {
+        let partial = || ColumnError::Corrupt { what: "a map has an entry without a key or a value" };
+        let maps = adapt(maps, &DataType::List(Self::list_item(keys, values)))?;
+        let maps = maps.as_list::<i32>();
+        let items = list_items(maps);
+        let entries = items.as_struct();
+        let keys = keys.decode(entries.column(0))?.into_iter().collect::<Option<_>>().ok_or_else(partial)?;
+        let values = values.decode(entries.column(1))?.into_iter().collect::<Option<_>>().ok_or_else(partial)?;
+        let lengths = (0..maps.len()).map(|row| maps.value_length(row) as usize).collect();
+        Ok((lengths, keys, values))
     }
 
     /// The slot's map.
@@ -259,27 +290,17 @@ impl<K: Eq + Hash + Send + 'static, V: Send + 'static> StateColumn for MapColumn
         let keys: Vec<Option<&K>> = maps().flat_map(|map| map.keys()).map(Some).collect();
         let values: Vec<Option<&V>> = maps().flat_map(|map| map.values()).map(Some).collect();
         let columns = vec![self.keys.encode(&keys)?, self.values.encode(&values)?];
-        let entries = StructArray::try_new(self.entry_fields(), columns, None)?;
+        let entries = StructArray::try_new(Self::entry_fields(&self.keys, &self.values), columns, None)?;
         let offsets = offsets(maps().map(|map| map.len()))?;
-        Ok(Some(Arc::new(ListArray::try_new(self.list_item(), offsets, Arc::new(entries), None)?)))
+        let item = Self::list_item(&self.keys, &self.values);
+        Ok(Some(Arc::new(ListArray::try_new(item, offsets, Arc::new(entries), None)?)))
     }
 
     fn restore(&mut self, slots: &[Slot], values: &ArrayRef) -> Result<(), ColumnError> {
-        let maps = adapt(values, &DataType::List(self.list_item()))?;
-        let maps = maps.as_list::<i32>();
-        let items = list_items(maps);
-        let entries = items.as_struct();
-        let keys = self.keys.decode(entries.column(0))?;
-        let values = self.values.decode(entries.column(1))?;
+        let (lengths, keys, values) = Self::decode(&maps_without_times(values)?, &self.keys, &self.values)?;
         let mut entries = keys.into_iter().zip(values);
-        for (row, slot) in slots.iter().enumerate() {
-            let map = &mut self.maps[*slot as usize];
-            for (key, value) in entries.by_ref().take(maps.value_length(row) as usize) {
-                let (Some(key), Some(value)) = (key, value) else {
-                    return Err(ColumnError::Corrupt { what: "a map has an entry without a key or a value" });
-                };
-                map.insert(key, value);
-            }
+        for (slot, length) in slots.iter().zip(lengths) {
+            self.maps[*slot as usize].extend(entries.by_ref().take(length));
         }
         Ok(())
     }
@@ -307,7 +328,7 @@ impl<K: Eq + Hash + Send + 'static, V: Send + 'static> StateColumn for MapColumn
 
 #[cfg(test)]
 pub(super) mod tests {
-    use arrow::array::{Array, BooleanArray, Int64Array};
+    use arrow::array::{BooleanArray, Int64Array};
     use arrow::datatypes::Int64Type;
 
     use super::*;

@@ -54,6 +54,7 @@ enum Call {
     Watermark(EpochMillis),
     Idle,
     ProcessingTime,
+    TakeResults,
     EndInput(InputIndex),
 }
 
@@ -240,6 +241,23 @@ impl Chain {
         self.route(0, crate::operator::MAIN_OUTPUT, element, now, outputs)
     }
 
+    /// Lets operators emit what work off the thread has come to, as far as those behind them can take it. Those before them
+    /// need not: of two that wait for room, one would wait for the other.
+    pub(super) fn take_results(&mut self, now: Now, outputs: &mut Outputs) -> Result<(), TaskError> {
+        for index in 0..self.nodes.len() {
+            let has_results = self.nodes[index].operator.as_ref().is_some_and(|operator| operator.has_results());
+            if has_results && !self.nodes[index].finished && self.readers_are_ready(index) {
+                self.call(index, Call::TakeResults, now, outputs)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether all operators behind the one at `index` can take more; operators are in topological order.
+    fn readers_are_ready(&self, index: usize) -> bool {
+        self.nodes[index + 1..].iter().all(|node| node.operator.as_ref().is_none_or(|operator| operator.is_ready()))
+    }
+
     /// Calls every operator whose wall-clock time has come.
     pub(super) fn fire_timers(&mut self, now: Now, outputs: &mut Outputs) -> Result<(), TaskError> {
         if self.next_timer.is_none_or(|timer| timer > now.wall) {
@@ -311,6 +329,7 @@ impl Chain {
             Call::Watermark(watermark) => operator.watermark(watermark, &mut cx),
             Call::Idle => operator.idle(&mut cx),
             Call::ProcessingTime => operator.processing_time(now.wall, &mut cx),
+            Call::TakeResults => operator.take_results(&mut cx),
             Call::EndInput(input) => operator.end_input(input, &mut cx),
         };
         self.settle(index, result, emitted, now, outputs)

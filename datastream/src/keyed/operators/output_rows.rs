@@ -11,20 +11,20 @@ use crate::stream::Collector;
 const TARGET_BATCH_BYTES: usize = 4 << 20;
 
 /// Collects rows and emits them in batches. Invariant: one time per row; `MIN_WATERMARK` where a row has none.
-pub(super) struct OutputRows<U: Record> {
+pub(crate) struct OutputRows<U: Record> {
     builder: RecordBuilder<U>,
     times: Vec<EpochMillis>,
     any_time: bool,
 }
 
 impl<U: Record> OutputRows<U> {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { builder: RecordBuilder::new(), times: Vec::new(), any_time: false }
     }
 
     /// Lets `write` collect rows, which all get `time`.
     #[inline]
-    pub(super) fn write<R>(&mut self, time: Option<EpochMillis>, write: impl FnOnce(&mut Collector<'_, U>) -> R) -> R {
+    pub(crate) fn write<R>(&mut self, time: Option<EpochMillis>, write: impl FnOnce(&mut Collector<'_, U>) -> R) -> R {
         let result = write(&mut Collector::columns(&mut self.builder));
         if self.builder.len() > self.times.len() {
             self.any_time |= time.is_some();
@@ -35,7 +35,7 @@ impl<U: Record> OutputRows<U> {
 
     /// Emits what was collected when it makes a good batch.
     #[inline]
-    pub(super) fn emit_if_full(&mut self, cx: &mut OperatorContext<'_>) -> OperatorResult {
+    pub(crate) fn emit_if_full(&mut self, cx: &mut OperatorContext<'_>) -> OperatorResult {
         if self.builder.len() >= TARGET_BATCH_ROWS || self.builder.byte_len() >= TARGET_BATCH_BYTES {
             self.emit(cx)?;
         }
@@ -43,7 +43,7 @@ impl<U: Record> OutputRows<U> {
     }
 
     /// Emits what was collected.
-    pub(super) fn emit(&mut self, cx: &mut OperatorContext<'_>) -> OperatorResult {
+    pub(crate) fn emit(&mut self, cx: &mut OperatorContext<'_>) -> OperatorResult {
         if self.builder.is_empty() {
             return Ok(());
         }

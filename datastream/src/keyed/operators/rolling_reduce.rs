@@ -8,15 +8,15 @@ use pelton_runtime_core::operator::{InputIndex, Operator, OperatorContext, Opera
 use pelton_runtime_core::state::{KeyBatch, KeyedStateBackend, Namespace, Rows, Slot, StateId, ValueColumn};
 
 use crate::keyed::key_selector::KeyLayout;
-use crate::keyed::state_codec::codec;
 use crate::record::{Record, RecordBuilder, RecordReader};
+use crate::state_codec::codec;
 use crate::stream::only_inserts;
 
 /// Name of the table in a checkpoint.
 const TABLE: &str = "rolling-reduce";
 
 /// State: per key the record so far. A key is never forgotten, as in Flink.
-pub(in crate::keyed) struct RollingReduce<T: Record, F> {
+pub(crate) struct RollingReduce<T: Record, F> {
     reduce: Arc<F>,
     key: KeyLayout,
     backend: KeyedStateBackend,
@@ -29,7 +29,7 @@ pub(in crate::keyed) struct RollingReduce<T: Record, F> {
 }
 
 impl<T: Record, F: Fn(&T, &T) -> T + Send + Sync + 'static> RollingReduce<T, F> {
-    pub(in crate::keyed) fn new(reduce: Arc<F>, key: KeyLayout) -> Self {
+    pub(crate) fn new(reduce: Arc<F>, key: KeyLayout) -> Self {
         Self {
             reduce,
             key,

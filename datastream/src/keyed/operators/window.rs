@@ -15,14 +15,14 @@ use pelton_runtime_core::window::{GroupAggregate, TimeWindow, Windows};
 
 use crate::keyed::aggregate_function::AggregateFunction;
 use crate::keyed::key_selector::KeyLayout;
-use crate::keyed::state_codec::{codec, list_codec, optional_codec};
 use crate::record::{Record, RecordReader};
+use crate::state_codec::{codec, list_codec, optional_codec};
 use crate::stream::{Collector, only_inserts};
 
 use super::output_rows::OutputRows;
 
 /// What is kept of the rows of a key and window.
-pub(in crate::keyed) trait Accumulate<T>: Clone + Send + Sync + 'static {
+pub trait Accumulate<T>: Clone + Send + Sync + 'static {
     type Accumulator: Send + 'static;
     /// See [`GroupAggregate::SHARES_PANES`].
     const SHARES_PANES: bool;
@@ -34,14 +34,14 @@ pub(in crate::keyed) trait Accumulate<T>: Clone + Send + Sync + 'static {
 }
 
 /// What is made of it when the window fires.
-pub(in crate::keyed) trait EmitWindow<K, A, U: Record>: Clone + Send + Sync + 'static {
+pub(crate) trait EmitWindow<K, A, U: Record>: Clone + Send + Sync + 'static {
     /// Whether the key must be read.
     const NEEDS_KEY: bool;
     fn emit(&self, key: Option<&K>, window: &TimeWindow, accumulator: &A, out: &mut Collector<'_, U>);
 }
 
 /// An aggregation of windows by functions.
-pub(in crate::keyed) struct WindowFunctions<T: Record, K: Record, U: Record, A, E> {
+pub(crate) struct WindowFunctions<T: Record, K: Record, U: Record, A, E> {
     accumulate: A,
     emit: E,
     key: KeyLayout,
@@ -54,7 +54,7 @@ pub(in crate::keyed) struct WindowFunctions<T: Record, K: Record, U: Record, A, 
 impl<T: Record, K: Record, U: Record, A: Accumulate<T>, E: EmitWindow<K, A::Accumulator, U>>
     WindowFunctions<T, K, U, A, E>
 {
-    pub(in crate::keyed) fn new(key: KeyLayout, accumulate: A, emit: E) -> Self {
+    pub(crate) fn new(key: KeyLayout, accumulate: A, emit: E) -> Self {
         Self {
             accumulate,
             emit,
@@ -76,7 +76,7 @@ impl<T: Record, K: Record, U: Record, A: Accumulate<T>, E: EmitWindow<K, A::Accu
 }
 
 /// Accumulators by group.
-pub(in crate::keyed) struct Accumulators<A> {
+pub(crate) struct Accumulators<A> {
     values: Vec<A>,
     create: Box<dyn Fn() -> A + Send>,
     codec: ValueCodec<A>,
@@ -223,7 +223,7 @@ impl<T: Record, K: Record, U: Record, A: Accumulate<T>, E: EmitWindow<K, A::Accu
 }
 
 /// Keeps one record: all of them, reduced in the order of arrival.
-pub(in crate::keyed) struct Reduce<F>(pub(in crate::keyed) Arc<F>);
+pub(crate) struct Reduce<F>(pub(in crate::keyed) Arc<F>);
 
 impl<F> Clone for Reduce<F> {
     fn clone(&self) -> Self {
@@ -261,7 +261,7 @@ impl<T: Record, F: Fn(&T, &T) -> T + Send + Sync + 'static> Accumulate<T> for Re
 
 /// Keeps what an [`AggregateFunction`] keeps.
 #[derive(Clone)]
-pub(in crate::keyed) struct Aggregate<A>(pub(in crate::keyed) A);
+pub(crate) struct Aggregate<A>(pub(in crate::keyed) A);
 
 impl<A: AggregateFunction> Accumulate<A::In> for Aggregate<A> {
     type Accumulator = A::Accumulator;
@@ -287,7 +287,7 @@ impl<A: AggregateFunction> Accumulate<A::In> for Aggregate<A> {
 
 /// Keeps every record.
 #[derive(Clone)]
-pub(in crate::keyed) struct Collect;
+pub(crate) struct Collect;
 
 impl<T: Record> Accumulate<T> for Collect {
     type Accumulator = Vec<T>;
@@ -314,7 +314,7 @@ impl<T: Record> Accumulate<T> for Collect {
 
 /// Emits the reduced record.
 #[derive(Clone)]
-pub(in crate::keyed) struct EmitReduced;
+pub(crate) struct EmitReduced;
 
 impl<K, T: Record> EmitWindow<K, Option<T>, T> for EmitReduced {
     const NEEDS_KEY: bool = false;
@@ -328,7 +328,7 @@ impl<K, T: Record> EmitWindow<K, Option<T>, T> for EmitReduced {
 
 /// Emits an aggregate function's result.
 #[derive(Clone)]
-pub(in crate::keyed) struct EmitResult<A>(pub(in crate::keyed) A);
+pub(crate) struct EmitResult<A>(pub(in crate::keyed) A);
 
 impl<K, A: AggregateFunction> EmitWindow<K, A::Accumulator, A::Out> for EmitResult<A> {
     const NEEDS_KEY: bool = false;
@@ -345,9 +345,9 @@ impl<K, A: AggregateFunction> EmitWindow<K, A::Accumulator, A::Out> for EmitResu
 }
 
 /// Gives key, window and what `view` makes of the accumulator to a function of the user.
-pub(in crate::keyed) struct EmitWith<V, F> {
-    pub(in crate::keyed) view: V,
-    pub(in crate::keyed) function: Arc<F>,
+pub(crate) struct EmitWith<V, F> {
+    pub(crate) view: V,
+    pub(crate) function: Arc<F>,
 }
 
 impl<V: Clone, F> Clone for EmitWith<V, F> {
@@ -358,7 +358,7 @@ impl<V: Clone, F> Clone for EmitWith<V, F> {
 
 /// Shows all rows.
 #[derive(Clone)]
-pub(in crate::keyed) struct AllRows;
+pub(crate) struct AllRows;
 
 impl<K, T, U, F> EmitWindow<K, Vec<T>, U> for EmitWith<AllRows, F>
 where
@@ -378,7 +378,7 @@ where
 
 /// Shows the reduced record.
 #[derive(Clone)]
-pub(in crate::keyed) struct Reduced;
+pub(crate) struct Reduced;
 
 impl<K, T, U, F> EmitWindow<K, Option<T>, U> for EmitWith<Reduced, F>
 where
@@ -398,7 +398,7 @@ where
 
 /// Shows an aggregate function's result.
 #[derive(Clone)]
-pub(in crate::keyed) struct ResultOf<A>(pub(in crate::keyed) A);
+pub(crate) struct ResultOf<A>(pub(in crate::keyed) A);
 
 impl<K, U, A, F> EmitWindow<K, A::Accumulator, U> for EmitWith<ResultOf<A>, F>
 where

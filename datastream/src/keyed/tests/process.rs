@@ -4,7 +4,8 @@ use pelton_runtime_core::operator::OperatorContext;
 use pelton_runtime_core::time::MAX_WATERMARK;
 
 use super::*;
-use crate::keyed::operators::keyed_process::KeyedProcessOperator;
+use crate::keyed::operators::functions::One;
+use crate::keyed::operators::keyed::KeyedOperator;
 use crate::keyed::{
     AggregateFunction, AggregatingState, FunctionResult, KeyedContext, KeyedProcessFunction, ListState, MapState,
     OpenContext, ProcessContext, ProcessFunction, ReducingState, TimeDomain, ValueState,
@@ -80,7 +81,7 @@ fn endless_new_keys_with_ending_state_leave_nothing_behind() {
         shape: crate::keyed::key_selector::KeyShape::Whole,
     };
     let sides = crate::stream::SideOutputs::default();
-    let mut operator = KeyedProcessOperator::new(SumForAWhile::new(), layout, sides.writer());
+    let mut operator = KeyedOperator::new(One::new(SumForAWhile::new()), vec![layout], sides.writer());
     let runtime = OperatorHarness::runtime();
     let (mut outputs, mut wake_at) = (Vec::new(), None);
     operator.open(&mut OperatorContext::new(&runtime, 0, MIN_WATERMARK, &mut outputs, &mut wake_at)).unwrap();
@@ -211,7 +212,7 @@ fn states_that_are_not_registered_or_registered_twice_are_errors_that_name_them(
         move |_: &OperatorRuntime| -> OperatorResult<Box<dyn Operator>> {
             let function = Careless { states: states.clone(), register };
             let sides = crate::stream::SideOutputs::default().writer();
-            Ok(Box::new(KeyedProcessOperator::new(function, layout(), sides)))
+            Ok(Box::new(KeyedOperator::new(One::new(function), vec![layout()], sides)))
         }
     };
     let twice = OperatorHarness::open(&factory(vec![ValueState::new("a"), ValueState::new("a")], true));

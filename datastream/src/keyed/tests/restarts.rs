@@ -13,9 +13,9 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::keyed::{
-    AggregateFunction, AggregatingState, EventTimeSessionWindows, FunctionResult, KeyedContext, KeyedProcessFunction,
-    KeyedState, ListState, MapState, OpenContext, ReducingState, SlidingEventTimeWindows, TimeDomain,
-    TumblingEventTimeWindows, ValueState, WindowAssigner,
+    AggregatingState, EventTimeSessionWindows, FunctionResult, KeyedContext, KeyedProcessFunction, ListState, MapState,
+    OpenContext, ReducingState, SlidingEventTimeWindows, State, StateTtlConfig, TimeDomain, TumblingEventTimeWindows,
+    ValueState, WindowAssigner,
 };
 use crate::stream::{Collector, DataStream};
 
@@ -91,30 +91,15 @@ struct Everything {
     cities: MapState<i32, (i64, Option<String>)>,
     greatest: ReducingState<i64>,
     mean: AggregatingState<MeanFare>,
+    lately: Lately,
 }
 
+/// States that expire.
 #[derive(Clone)]
-struct MeanFare;
-
-impl AggregateFunction for MeanFare {
-    type In = Trip;
-    type Accumulator = (i64, i64);
-    type Out = f64;
-
-    fn create_accumulator(&self) -> (i64, i64) {
-        (0, 0)
-    }
-    fn add(&self, value: &Trip, accumulator: &mut (i64, i64)) {
-        accumulator.0 += value.fare;
-        accumulator.1 += 1;
-    }
-    fn get_result(&self, accumulator: &(i64, i64)) -> f64 {
-        accumulator.0 as f64 / accumulator.1 as f64
-    }
-    fn merge(&self, into: &mut (i64, i64), other: &(i64, i64)) {
-        into.0 += other.0;
-        into.1 += other.1;
-    }
+struct Lately {
+    last: ValueState<i64>,
+    fares: ListState<i64>,
+    cities: MapState<i32, i64>,
 }
 
 impl Everything {
@@ -125,6 +110,11 @@ impl Everything {
             cities: MapState::new("cities"),
             greatest: ReducingState::new("greatest", |a: &i64, b: &i64| *a.max(b)),
             mean: AggregatingState::new("mean", MeanFare),
+            lately: Lately {
+                last: ValueState::new("lately-last").with_ttl(ttl()),
+                fares: ListState::new("lately-fares").with_ttl(ttl()),
+                cities: MapState::new("lately-cities").with_ttl(ttl()),
+            },
         }
     }
 
@@ -133,7 +123,20 @@ impl Everything {
         let mut cities: Vec<_> = self.cities.entries(ctx)?.map(|(city, value)| (*city, value.clone())).collect();
         cities.sort();
         let (last, greatest, mean) = (self.last.value(ctx)?, self.greatest.get(ctx)?, self.mean.get(ctx)?);
-        Ok(format!("{} {last:?} {fares:?} {cities:?} {greatest:?} {mean:?}", ctx.current_key()))
+        let lately = self.lately.told(ctx)?;
+        Ok(format!("{} {last:?} {fares:?} {cities:?} {greatest:?} {mean:?} {lately}", ctx.current_key()))
+    }
+}
+
+fn ttl() -> StateTtlConfig {
+    StateTtlConfig::new(Duration::from_millis(60))
+}
+
+impl Lately {
+    fn told(&self, ctx: &KeyedContext<'_, String>) -> FunctionResult<String> {
+        let mut cities: Vec<_> = self.cities.entries(ctx)?.map(|(city, value)| (*city, *value)).collect();
+        cities.sort_unstable();
+        Ok(format!("{:?} {:?} {cities:?}", self.last.value(ctx)?, self.fares.get(ctx)?))
     }
 }
 
@@ -147,7 +150,10 @@ impl KeyedProcessFunction for Everything {
         ctx.register(&mut self.fares)?;
         ctx.register(&mut self.cities)?;
         ctx.register(&mut self.greatest)?;
-        ctx.register(&mut self.mean)
+        ctx.register(&mut self.mean)?;
+        ctx.register(&mut self.lately.last)?;
+        ctx.register(&mut self.lately.fares)?;
+        ctx.register(&mut self.lately.cities)
     }
 
     fn process_element(
@@ -162,6 +168,9 @@ impl KeyedProcessFunction for Everything {
         self.cities.put(ctx, value.city, (value.fare, named))?;
         self.greatest.add(ctx, value.fare)?;
         self.mean.add(ctx, value)?;
+        self.lately.last.update(ctx, value.fare)?;
+        self.lately.fares.add(ctx, value.fare)?;
+        self.lately.cities.put(ctx, value.city, value.fare)?;
         let at = ctx.timestamp().unwrap_or(0);
         let mut timers = ctx.timer_service();
         match value.fare % 5 {
@@ -266,7 +275,7 @@ fn timers_of_processing_time_wake_the_task_after_a_restart() {
 #[derive(Clone)]
 struct Keeps<S>(S);
 
-impl<S: KeyedState + Keep + Clone + Send + Sync + 'static> KeyedProcessFunction for Keeps<S> {
+impl<S: State + Keep + Clone + Send + Sync + 'static> KeyedProcessFunction for Keeps<S> {
     type Key = String;
     type In = Trip;
     type Out = String;

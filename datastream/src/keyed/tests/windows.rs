@@ -5,34 +5,8 @@ use std::time::Duration;
 use pelton_runtime_core::time::MAX_WATERMARK;
 
 use super::*;
-use crate::keyed::{
-    AggregateFunction, EventTimeSessionWindows, SlidingEventTimeWindows, TumblingEventTimeWindows, WindowedStream,
-};
+use crate::keyed::{EventTimeSessionWindows, SlidingEventTimeWindows, TumblingEventTimeWindows, WindowedStream};
 use crate::stream::{Collector, DataStream, OutputTag};
-
-#[derive(Clone)]
-struct MeanFare;
-
-impl AggregateFunction for MeanFare {
-    type In = Trip;
-    type Accumulator = (i64, i64);
-    type Out = f64;
-
-    fn create_accumulator(&self) -> (i64, i64) {
-        (0, 0)
-    }
-    fn add(&self, value: &Trip, accumulator: &mut (i64, i64)) {
-        accumulator.0 += value.fare;
-        accumulator.1 += 1;
-    }
-    fn get_result(&self, accumulator: &(i64, i64)) -> f64 {
-        accumulator.0 as f64 / accumulator.1 as f64
-    }
-    fn merge(&self, into: &mut (i64, i64), other: &(i64, i64)) {
-        into.0 += other.0;
-        into.1 += other.1;
-    }
-}
 
 fn tumbling(trips: DataStream<Trip>) -> WindowedStream<Trip, String> {
     trips.key_by(Trip::driver).window(TumblingEventTimeWindows::of(Duration::from_millis(10)))

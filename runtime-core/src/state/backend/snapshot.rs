@@ -68,7 +68,7 @@ impl KeyedStateBackend {
     }
 
     /// Everything on the heap as a table of this name; none when there are no keys.
-    fn snapshot(&mut self, name: &str, max_parallelism: u32) -> Result<Option<KeyedTable>, StateError> {
+    pub fn snapshot(&mut self, name: &str, max_parallelism: u32) -> Result<Option<KeyedTable>, StateError> {
         let with_windows = self.tables.keys().any(|namespace| *namespace != Namespace::Void);
         let states: Vec<&str> = self.states.iter().map(|(state, _)| state.as_str()).collect();
         let mut parts = Vec::new();

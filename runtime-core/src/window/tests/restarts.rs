@@ -7,7 +7,7 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 
 use super::*;
 use crate::checkpoint::snapshot::{KeyedTable, OperatorSnapshot};
-use crate::operator::harness::ParallelHarness;
+use crate::operator::harness::{OperatorHarness, ParallelHarness};
 use crate::operator::{OperatorFactory, OperatorResult};
 use crate::state::cold::MemoryColdStores;
 
@@ -230,6 +230,25 @@ fn harness(factory: &Arc<dyn OperatorFactory>) -> ParallelHarness {
 
 fn row(key: i64, value: i64, time: EpochMillis) -> (Option<i64>, Option<i64>, EpochMillis) {
     (Some(key), Some(value), time)
+}
+
+#[test]
+fn what_has_finished_emits_nothing_when_it_is_finished_again() {
+    let rolling: Arc<dyn OperatorFactory> = Arc::new(|_: &OperatorRuntime| -> OperatorResult<Box<dyn Operator>> {
+        Ok(Box::new(RollingAggregates::new(KeyColumns::new(["key"]), every_function())?))
+    });
+    let windows = [
+        tumbling(10),
+        WindowAssigner::sliding(10, 5, 0, TimeDomain::EventTime).unwrap(),
+        WindowAssigner::session(10, TimeDomain::EventTime).unwrap(),
+    ];
+    for factory in windows.map(|assigner| windowed(assigner, 30, every_function())).into_iter().chain([rolling]) {
+        let mut harness = OperatorHarness::open(&*factory).unwrap();
+        harness.process(input(&[row(1, 5, 7), row(2, 6, 17)])).unwrap();
+        harness.watermark(12).unwrap();
+        let again = harness.finish_again(&*factory).unwrap();
+        assert!(again.is_empty(), "{:?}", lines(&again));
+    }
 }
 
 #[test]

@@ -5,21 +5,21 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, NullBufferBuilder, StructArray};
-use arrow::datatypes::{DataType, Field, Fields};
+use arrow::array::{Array, ArrayRef, AsArray, NullBufferBuilder, RecordBatch, StructArray};
+use arrow::datatypes::{DataType, Field, Fields, Schema};
 use pelton_runtime_core::state::codec::heap_bytes_of;
 use pelton_runtime_core::state::{ColumnError, ValueCodec};
 
 use crate::record::{ColumnBuilder, ColumnPath, ColumnReader, Record, RecordError, VALUE_COLUMN};
 
 /// The codec of records.
-pub(super) fn codec<V: Record>() -> ValueCodec<V> {
+pub(crate) fn codec<V: Record>() -> ValueCodec<V> {
     let data_type = if V::NULLABLE { DataType::Struct(wrapped::<V>()) } else { V::data_type() };
     ValueCodec::new(data_type, encode::<V>, decode::<V>).with_heap_bytes(V::heap_bytes)
 }
 
 /// The codec of what may be there or not, where it makes no difference whether nothing or `None` was kept.
-pub(super) fn optional_codec<V: Record>() -> ValueCodec<Option<V>> {
+pub(crate) fn optional_codec<V: Record>() -> ValueCodec<Option<V>> {
     ValueCodec::new(
         codec::<V>().data_type().clone(),
         |values| {
@@ -32,7 +32,7 @@ pub(super) fn optional_codec<V: Record>() -> ValueCodec<Option<V>> {
 }
 
 /// The codec of lists of records.
-pub(super) fn list_codec<V: Record>() -> ValueCodec<Vec<V>> {
+pub(crate) fn list_codec<V: Record>() -> ValueCodec<Vec<V>> {
     ValueCodec::new(
         codec::<V>().list_type(),
         |values| {
@@ -42,6 +42,18 @@ pub(super) fn list_codec<V: Record>() -> ValueCodec<Vec<V>> {
         |column| codec::<V>().decode_lists(column),
     )
     .with_heap_bytes(|list| list.capacity() * size_of::<V>() + heap_bytes_of(list.iter(), V::heap_bytes))
+}
+
+/// Columns as rows, of which each may hold NULL.
+pub(crate) fn rows_of<const N: usize>(columns: [(&str, ArrayRef); N]) -> Result<RecordBatch, ColumnError> {
+    let fields = columns.iter().map(|(name, column)| Field::new(*name, column.data_type().clone(), true));
+    let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+    Ok(RecordBatch::try_new(schema, columns.into_iter().map(|(_, column)| column).collect())?)
+}
+
+/// A column of rows that [`rows_of`] made.
+pub(crate) fn column_of<'r>(rows: &'r RecordBatch, name: &str) -> Result<&'r ArrayRef, ColumnError> {
+    rows.column_by_name(name).ok_or(ColumnError::Corrupt { what: "a column is missing" })
 }
 
 fn wrapped<V: Record>() -> Fields {

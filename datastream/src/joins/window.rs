@@ -1,0 +1,189 @@
+//! Joins and co-groups of windows.
+
+use std::time::Duration;
+
+use crate::keyed::key_selector::KeySelector;
+use crate::keyed::{KeyedStream, WindowAssigner, WindowedStream};
+use crate::record::Record;
+use crate::stream::{Collector, DataStream};
+
+use super::tagged::{Tagged, united};
+
+/// Two streams to be joined. See the [module](super).
+#[must_use = "streams without keys and windows are not joined"]
+#[derive(Debug)]
+pub struct JoinedStreams<A: Record, B: Record> {
+    left: DataStream<A>,
+    right: DataStream<B>,
+}
+
+/// Two streams to be joined, the first of which has its key.
+#[must_use = "streams without keys and windows are not joined"]
+#[derive(Debug)]
+pub struct WhereJoined<A: Record, B: Record, K: Record> {
+    left: KeyedStream<A, K>,
+    right: DataStream<B>,
+}
+
+/// Two streams to be grouped together. See the [module](super).
+#[must_use = "streams without keys and windows are not grouped"]
+#[derive(Debug)]
+pub struct CoGroupedStreams<A: Record, B: Record>(JoinedStreams<A, B>);
+
+/// Two streams to be grouped together, the first of which has its key.
+#[must_use = "streams without keys and windows are not grouped"]
+#[derive(Debug)]
+pub struct WhereCoGrouped<A: Record, B: Record, K: Record>(WhereJoined<A, B, K>);
+
+impl<A: Record> DataStream<A> {
+    /// Joins this stream with another: every pair of records of equal keys in one window.
+    ///
+    /// ```no_run
+    /// # use std::time::Duration;
+    /// # use pelton::record::Record;
+    /// # use pelton::stream::DataStream;
+    /// use pelton::keyed::TumblingEventTimeWindows;
+    ///
+    /// # #[derive(Clone, Record)]
+    /// # struct Order { id: i64, item: String }
+    /// # #[derive(Clone, Record)]
+    /// # struct Payment { order: i64, amount: f64 }
+    /// # fn paid(orders: DataStream<Order>, payments: DataStream<Payment>) -> DataStream<(String, f64)> {
+    /// orders
+    ///     .join(payments)
+    ///     .where_key(Order::id)
+    ///     .equal_to(Payment::order)
+    ///     .window(TumblingEventTimeWindows::of(Duration::from_secs(60)))
+    ///     .apply(|order, payment| (order.item.clone(), payment.amount))
+    /// # }
+    /// ```
+    pub fn join<B: Record>(self, other: DataStream<B>) -> JoinedStreams<A, B> {
+        JoinedStreams { left: self, right: other }
+    }
+
+    /// Groups the records of this stream and another: those of equal keys in one window, of both sides.
+    pub fn co_group<B: Record>(self, other: DataStream<B>) -> CoGroupedStreams<A, B> {
+        CoGroupedStreams(JoinedStreams { left: self, right: other })
+    }
+}
+
+impl<A: Record, B: Record> JoinedStreams<A, B> {
+    /// The key of the first stream.
+    #[track_caller]
+    pub fn where_key<Form, S: KeySelector<A, Form>>(self, key: S) -> WhereJoined<A, B, S::Key> {
+        WhereJoined { left: self.left.key_by(key), right: self.right }
+    }
+}
+
+impl<A: Record, B: Record, K: Record> WhereJoined<A, B, K> {
+    /// The key of the second stream.
+    ///
+    /// # Panics
+    ///
+    /// When the keys lie in columns differently.
+    #[track_caller]
+    pub fn equal_to<Form, S: KeySelector<B, Form, Key = K>>(self, key: S) -> JoinedByKey<A, B, K> {
+        JoinedByKey { both: united(self.left, self.right.key_by(key)) }
+    }
+}
+
+impl<A: Record, B: Record> CoGroupedStreams<A, B> {
+    /// The key of the first stream.
+    #[track_caller]
+    pub fn where_key<Form, S: KeySelector<A, Form>>(self, key: S) -> WhereCoGrouped<A, B, S::Key> {
+        WhereCoGrouped(self.0.where_key(key))
+    }
+}
+
+impl<A: Record, B: Record, K: Record> WhereCoGrouped<A, B, K> {
+    /// The key of the second stream.
+    ///
+    /// # Panics
+    ///
+    /// When the keys lie in columns differently.
+    #[track_caller]
+    pub fn equal_to<Form, S: KeySelector<B, Form, Key = K>>(self, key: S) -> CoGroupedByKey<A, B, K> {
+        CoGroupedByKey(self.0.equal_to(key))
+    }
+}
+
+/// Two streams to be joined by a key.
+#[must_use = "streams without windows are not joined"]
+#[derive(Debug)]
+pub struct JoinedByKey<A: Record, B: Record, K: Record> {
+    both: KeyedStream<Tagged<A, B>, K>,
+}
+
+/// Two streams to be grouped together by a key.
+#[must_use = "streams without windows are not grouped"]
+#[derive(Debug)]
+pub struct CoGroupedByKey<A: Record, B: Record, K: Record>(JoinedByKey<A, B, K>);
+
+impl<A: Record, B: Record, K: Record> JoinedByKey<A, B, K> {
+    /// The windows in which pairs are found.
+    pub fn window(self, assigner: WindowAssigner) -> JoinedWindows<A, B, K> {
+        JoinedWindows { windows: self.both.window(assigner) }
+    }
+}
+
+impl<A: Record, B: Record, K: Record> CoGroupedByKey<A, B, K> {
+    /// The windows in which records are grouped.
+    pub fn window(self, assigner: WindowAssigner) -> CoGroupedWindows<A, B, K> {
+        CoGroupedWindows(self.0.window(assigner))
+    }
+}
+
+/// Two streams to be joined by key and window.
+#[must_use = "streams without a function are not joined"]
+#[derive(Debug)]
+pub struct JoinedWindows<A: Record, B: Record, K: Record> {
+    windows: WindowedStream<Tagged<A, B>, K>,
+}
+
+/// Two streams to be grouped together by key and window.
+#[must_use = "streams without a function are not grouped"]
+#[derive(Debug)]
+pub struct CoGroupedWindows<A: Record, B: Record, K: Record>(JoinedWindows<A, B, K>);
+
+impl<A: Record, B: Record, K: Record> JoinedWindows<A, B, K> {
+    /// How long after its end a window of event time takes late records; each makes it fire again, with all pairs.
+    pub fn allowed_lateness(self, lateness: Duration) -> Self {
+        Self { windows: self.windows.allowed_lateness(lateness) }
+    }
+
+    /// A result of every pair, which carries the window's last millisecond as event time.
+    pub fn apply<U: Record>(self, function: impl Fn(&A, &B) -> U + Send + Sync + 'static) -> DataStream<U> {
+        self.apply_with(move |left, right, out| out.collect(function(left, right)))
+    }
+
+    /// Any number of results of every pair.
+    pub fn apply_with<U: Record>(
+        self,
+        function: impl Fn(&A, &B, &mut Collector<'_, U>) + Send + Sync + 'static,
+    ) -> DataStream<U> {
+        CoGroupedWindows(self).apply(move |left, right, out| {
+            for one in left {
+                right.iter().for_each(|other| function(one, other, out));
+            }
+        })
+    }
+}
+
+impl<A: Record, B: Record, K: Record> CoGroupedWindows<A, B, K> {
+    /// How long after its end a window of event time takes late records; each makes it fire again.
+    pub fn allowed_lateness(self, lateness: Duration) -> Self {
+        Self(self.0.allowed_lateness(lateness))
+    }
+
+    /// Any number of results of the records of both sides, one of which may have none. They are in the order of arrival.
+    pub fn apply<U: Record>(
+        self,
+        function: impl Fn(&[&A], &[&B], &mut Collector<'_, U>) + Send + Sync + 'static,
+    ) -> DataStream<U> {
+        self.0.windows.process(move |_key, _window, rows, out| {
+            let left: Vec<&A> = rows.iter().filter_map(|(left, _)| left.as_ref()).collect();
+            let right: Vec<&B> = rows.iter().filter_map(|(_, right)| right.as_ref()).collect();
+            function(&left, &right, out);
+        })
+    }
+}

@@ -1,0 +1,18 @@
+//! Windows that fire when a trigger says so, with or without an evictor.
+//!
+//! ```text
+//!  key's slot ──► open windows, each: contents · the trigger's state · its timers
+//!  timers: (time, window, slot) of both clocks        ends: (last moment, slot, window)
+//! ```
+//!
+//! What other windows do for many keys at once is done here element by element: a trigger is asked about each. A window
+//! is there as long as it has contents, a trigger's state or a timer; those of time are dropped at their end plus the
+//! allowed lateness, of which the trigger is told first. After a restart watermarks begin anew, and what is late is
+//! judged by them.
+
+mod contents;
+mod entries;
+mod operator;
+
+pub(crate) use contents::{Contents, Evicting, Incremental};
+pub(crate) use operator::{TriggeredSettings, TriggeredWindows, Windowing};

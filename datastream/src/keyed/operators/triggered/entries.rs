@@ -1,0 +1,127 @@
+//! The open windows of every key, as a column of state.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array, ListArray, StructArray};
+use arrow::datatypes::{DataType, Field, Fields, Int64Type};
+use arrow::error::ArrowError;
+use pelton_runtime_core::state::codec::LIST_ITEM;
+use pelton_runtime_core::state::{ColumnError, Slot, StateColumn, ValueCodec};
+use pelton_runtime_core::time::EpochMillis;
+use pelton_runtime_core::window::TimeWindow;
+
+use crate::state_codec::list_codec;
+
+/// An open window of one key.
+pub(super) struct Entry<H, S> {
+    pub(super) window: TimeWindow,
+    pub(super) contents: Option<H>,
+    /// What the trigger remembers.
+    pub(super) trigger: Option<S>,
+    /// The trigger's timers of both clocks.
+    pub(super) event_times: Vec<EpochMillis>,
+    pub(super) processing_times: Vec<EpochMillis>,
+}
+
+impl<H, S> Entry<H, S> {
+    pub(super) fn new(window: TimeWindow) -> Self {
+        Self { window, contents: None, trigger: None, event_times: Vec::new(), processing_times: Vec::new() }
+    }
+
+    /// Whether nothing is lost when it is forgotten.
+    pub(super) fn is_empty(&self) -> bool {
+        self.contents.is_none()
+            && self.trigger.is_none()
+            && self.event_times.is_empty()
+            && self.processing_times.is_empty()
+    }
+}
+
+/// The open windows of every key.
+pub(super) struct Entries<H, S> {
+    of_keys: Vec<Vec<Entry<H, S>>>,
+    contents: ValueCodec<H>,
+    trigger: ValueCodec<S>,
+}
+
+impl<H, S> Entries<H, S> {
+    pub(super) fn new(contents: ValueCodec<H>, trigger: ValueCodec<S>) -> Self {
+        Self { of_keys: Vec::new(), contents, trigger }
+    }
+
+    pub(super) fn get(&self, slot: Slot) -> &[Entry<H, S>] {
+        &self.of_keys[slot as usize]
+    }
+
+    pub(super) fn entry(&mut self, slot: Slot) -> &mut Vec<Entry<H, S>> {
+        &mut self.of_keys[slot as usize]
+    }
+}
+
+const NO_WINDOWS: ColumnError = ColumnError::Corrupt { what: "there are no windows in it" };
+
+impl<H: Send + 'static, S: Send + 'static> StateColumn for Entries<H, S> {
+    fn grow(&mut self, slots: usize) {
+        if slots > self.of_keys.len() {
+            self.of_keys.resize_with(slots, Vec::new);
+        }
+    }
+
+    fn is_empty(&self, slot: Slot) -> bool {
+        self.of_keys[slot as usize].is_empty()
+    }
+
+    fn snapshot(&mut self, slots: &[Slot]) -> Result<Option<ArrayRef>, ColumnError> {
+        let entries = || slots.iter().flat_map(|slot| &self.of_keys[*slot as usize]);
+        let bound = |pick: fn(&TimeWindow) -> i64| -> ArrayRef {
+            Arc::new(Int64Array::from_iter_values(entries().map(|entry| pick(&entry.window))))
+        };
+        let (starts, ends) = (bound(|window| window.start), bound(|window| window.end));
+        let contents = self.contents.encode(&entries().map(|entry| entry.contents.as_ref()).collect::<Vec<_>>())?;
+        let trigger = self.trigger.encode(&entries().map(|entry| entry.trigger.as_ref()).collect::<Vec<_>>())?;
+        let times = list_codec::<i64>();
+        let event = times.encode(&entries().map(|entry| Some(&entry.event_times)).collect::<Vec<_>>())?;
+        let wall = times.encode(&entries().map(|entry| Some(&entry.processing_times)).collect::<Vec<_>>())?;
+        let names = ["start", "end", "contents", "trigger", "event-times", "processing-times"];
+        let columns = vec![starts, ends, contents, trigger, event, wall];
+        let fields = names.iter().zip(&columns);
+        let fields: Fields = fields.map(|(name, column)| Field::new(*name, column.data_type().clone(), true)).collect();
+        let entries = StructArray::try_new(fields.clone(), columns, None)?;
+        let lengths = slots.iter().map(|slot| self.of_keys[*slot as usize].len());
+        let item = Arc::new(Field::new(LIST_ITEM, DataType::Struct(fields), true));
+        let offsets = arrow::buffer::OffsetBuffer::from_lengths(lengths);
+        Ok(Some(Arc::new(ListArray::try_new(item, offsets, Arc::new(entries), None)?)))
+    }
+
+    fn restore(&mut self, slots: &[Slot], values: &ArrayRef) -> Result<(), ColumnError> {
+        let lists = values.as_list_opt::<i32>().ok_or(NO_WINDOWS)?;
+        let (first, last) = (lists.value_offsets()[0] as usize, lists.value_offsets()[lists.len()] as usize);
+        let items = lists.values().slice(first, last - first);
+        let entries = items.as_struct_opt().ok_or(NO_WINDOWS)?;
+        let column = |name| entries.column_by_name(name).ok_or(NO_WINDOWS);
+        let bound = |name| column(name)?.as_primitive_opt::<Int64Type>().ok_or(NO_WINDOWS);
+        let (starts, ends) = (bound("start")?, bound("end")?);
+        let contents = self.contents.decode(column("contents")?)?;
+        let trigger = self.trigger.decode(column("trigger")?)?;
+        let times = list_codec::<i64>();
+        let event = times.decode(column("event-times")?)?;
+        let wall = times.decode(column("processing-times")?)?;
+        let mut rows = contents.into_iter().zip(trigger).zip(event).zip(wall).enumerate();
+        for (row, slot) in slots.iter().enumerate() {
+            let count = lists.value_length(row) as usize;
+            for (row, (((contents, trigger), event), wall)) in rows.by_ref().take(count) {
+                self.of_keys[*slot as usize].push(Entry {
+                    window: TimeWindow::new(starts.value(row), ends.value(row)),
+                    contents,
+                    trigger,
+                    event_times: event.unwrap_or_default(),
+                    processing_times: wall.unwrap_or_default(),
+                });
+            }
+        }
+        if rows.next().is_some() {
+            return Err(ArrowError::InvalidArgumentError("windows without a key".to_owned()).into());
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,486 @@
+//! The operator of windows with triggers.
+
+use std::collections::BTreeSet;
+
+use arrow::array::{ArrayRef, UInt32Array};
+use pelton_runtime_core::checkpoint::snapshot::{OperatorSnapshot, RestoredState};
+use pelton_runtime_core::element::{CheckpointId, StreamBatch};
+use pelton_runtime_core::metrics::{Counter, NUM_LATE_RECORDS_DROPPED};
+use pelton_runtime_core::operator::{
+    InputIndex, Operator, OperatorContext, OperatorError, OperatorResult, OutputPort, refuse_state,
+};
+use pelton_runtime_core::state::{KeyBatch, KeyedStateBackend, Namespace, Rows, Slot, StateId, TimerQueue};
+use pelton_runtime_core::time::{EpochMillis, MIN_WATERMARK};
+use pelton_runtime_core::window::{TimeDomain, TimeWindow, WindowAssigner, window_start};
+
+use crate::keyed::evictors::EvictorContext;
+use crate::keyed::key_selector::KeyLayout;
+use crate::keyed::operators::output_rows::OutputRows;
+use crate::keyed::operators::window::EmitWindow;
+use crate::keyed::triggers::{TimerChange, Trigger, TriggerContext};
+use crate::record::{Record, RecordReader};
+use crate::state_codec::codec;
+use crate::stream::only_inserts;
+
+use super::contents::Contents;
+use super::entries::{Entries, Entry};
+
+/// Name of the table in a checkpoint, and of the state in it.
+const TABLE: &str = "triggered-windows";
+const STATE: &str = "windows";
+
+/// How elements get their windows.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Windowing {
+    /// By time.
+    Time(WindowAssigner),
+    /// There is one window per key, without end.
+    Global,
+}
+
+/// The window without end.
+const GLOBAL: TimeWindow = TimeWindow::new(EpochMillis::MIN, EpochMillis::MAX);
+
+/// What such an operator does.
+#[derive(Clone)]
+pub(crate) struct TriggeredSettings {
+    pub(crate) key: KeyLayout,
+    pub(crate) windowing: Windowing,
+    pub(crate) allowed_lateness_ms: i64,
+    pub(crate) late_output: Option<OutputPort>,
+}
+
+/// What a trigger asks and what a window holds, by their types.
+type EntriesOf<T, C, R> = Entries<<C as Contents<T>>::Held, <R as Trigger<T>>::State>;
+
+/// Windows that fire when a trigger says so. See the [module](super).
+pub(crate) struct TriggeredWindows<T: Record, K: Record, U: Record, C: Contents<T>, E, R: Trigger<T>> {
+    settings: TriggeredSettings,
+    contents: C,
+    emit: E,
+    trigger: R,
+    backend: KeyedStateBackend,
+    state: Option<StateId<EntriesOf<T, C, R>>>,
+    max_parallelism: u32,
+    event_timers: TimerQueue<TimeWindow>,
+    processing_timers: TimerQueue<TimeWindow>,
+    /// When windows are dropped, in their own clock.
+    ends: BTreeSet<(EpochMillis, TimeWindow, Slot)>,
+    keys: KeyBatch,
+    slots: Vec<Slot>,
+    assigned: Vec<TimeWindow>,
+    changes: Vec<TimerChange>,
+    late: Vec<u32>,
+    late_dropped: Option<Counter>,
+    record: T,
+    key: K,
+    output: OutputRows<U>,
+}
+
+/// What happened to a window.
+enum Occasion<'a, T> {
+    Element(&'a T, EpochMillis),
+    EventTime(EpochMillis),
+    ProcessingTime(EpochMillis),
+}
+
+impl<T, K, U, C, E, R> TriggeredWindows<T, K, U, C, E, R>
+where
+    T: Record,
+    K: Record,
+    U: Record,
+    C: Contents<T>,
+    E: EmitWindow<K, C::Shown, U>,
+    R: Trigger<T>,
+{
+    pub(crate) fn new(settings: TriggeredSettings, contents: C, emit: E, trigger: R) -> Self {
+        Self {
+            settings,
+            contents,
+            emit,
+            trigger,
+            backend: KeyedStateBackend::new(),
+            state: None,
+            max_parallelism: 1,
+            event_timers: TimerQueue::default(),
+            processing_timers: TimerQueue::default(),
+            ends: BTreeSet::new(),
+            keys: KeyBatch::default(),
+            slots: Vec::new(),
+            assigned: Vec::new(),
+            changes: Vec::new(),
+            late: Vec::new(),
+            late_dropped: None,
+            record: T::scratch(),
+            key: K::scratch(),
+            output: OutputRows::new(),
+        }
+    }
+
+    /// The clock that the windows are of; none for the window without end.
+    fn domain(&self) -> Option<TimeDomain> {
+        match self.settings.windowing {
+            Windowing::Time(assigner) => Some(assigner.domain()),
+            Windowing::Global => None,
+        }
+    }
+
+    /// When a window is dropped.
+    fn end_of(&self, window: &TimeWindow) -> Option<EpochMillis> {
+        match self.domain()? {
+            TimeDomain::EventTime => Some(window.max_timestamp().saturating_add(self.settings.allowed_lateness_ms)),
+            TimeDomain::ProcessingTime => Some(window.max_timestamp()),
+        }
+    }
+
+    /// The windows of an element, before sessions merge.
+    fn assign(&mut self, time: EpochMillis) {
+        self.assigned.clear();
+        match self.settings.windowing {
+            Windowing::Global => self.assigned.push(GLOBAL),
+            Windowing::Time(WindowAssigner::Session { gap_ms, .. }) => {
+                self.assigned.push(TimeWindow::new(time, time.saturating_add(gap_ms)));
+            }
+            Windowing::Time(WindowAssigner::Aligned { size_ms, slide_ms, offset_ms, .. }) => {
+                let mut start = window_start(time, offset_ms, slide_ms);
+                while start.saturating_add(size_ms) > time {
+                    self.assigned.push(TimeWindow::new(start, start.saturating_add(size_ms)));
+                    match start.checked_sub(slide_ms) {
+                        Some(earlier) => start = earlier,
+                        None => break,
+                    }
+                }
+            }
+        }
+    }
+
+    /// Tells the trigger what happened to a window of the key in `self.key`, and does what it says.
+    fn tell(
+        &mut self,
+        slot: Slot,
+        window: TimeWindow,
+        event: &Occasion<'_, T>,
+        cx: &mut OperatorContext<'_>,
+    ) -> OperatorResult {
+        let (Some(state), Some(table)) = (self.state, self.backend.existing_mut(Namespace::Void)) else {
+            return Ok(());
+        };
+        let entries = table.column_mut(state).entry(slot);
+        let position = match (entries.iter().position(|entry| entry.window == window), event) {
+            (Some(position), _) => position,
+            (None, Occasion::Element(..)) => {
+                entries.push(Entry::new(window));
+                entries.len() - 1
+            }
+            (None, _) => return Ok(()),
+        };
+        let entry = &mut entries[position];
+        let mut ctx = TriggerContext {
+            watermark: cx.current_watermark(),
+            processing_time: cx.processing_time(),
+            changes: &mut self.changes,
+        };
+        let result = match event {
+            Occasion::Element(element, time) => {
+                self.contents.add(&mut entry.contents, *time, element);
+                self.trigger.on_element(element, *time, &window, &mut entry.trigger, &mut ctx)
+            }
+            Occasion::EventTime(time) => self.trigger.on_event_time(*time, &window, &mut entry.trigger, &mut ctx),
+            Occasion::ProcessingTime(time) => {
+                self.trigger.on_processing_time(*time, &window, &mut entry.trigger, &mut ctx)
+            }
+        };
+        if result.fires() {
+            let times = EvictorContext { watermark: cx.current_watermark(), processing_time: cx.processing_time() };
+            let (emit, output, key) = (&self.emit, &mut self.output, E::NEEDS_KEY.then_some(&self.key));
+            self.contents.fire(&mut entry.contents, &window, &times, |shown| {
+                output.write(Some(window.max_timestamp()), |out| emit.emit(key, &window, shown, out));
+            });
+        }
+        if result.purges() {
+            entry.contents = None;
+        }
+        for change in self.changes.drain(..) {
+            let (queue, own) = match change.domain {
+                TimeDomain::EventTime => (&mut self.event_timers, &mut entry.event_times),
+                TimeDomain::ProcessingTime => (&mut self.processing_timers, &mut entry.processing_times),
+            };
+            if change.register && queue.register(change.time, window, slot) {
+                own.push(change.time);
+            } else if !change.register && queue.delete(change.time, window, slot) {
+                own.retain(|time| *time != change.time);
+            }
+        }
+        if entry.is_empty() {
+            entries.swap_remove(position);
+        } else if let (Occasion::Element(..), Some(end)) = (event, self.end_of(&window)) {
+            self.ends.insert((end, window, slot));
+        }
+        self.output.emit_if_full(cx)
+    }
+
+    /// Makes one session of `own` and those of the key that it touches, and answers with it.
+    fn merge(&mut self, slot: Slot, own: TimeWindow, cx: &OperatorContext<'_>) -> TimeWindow {
+        let (Some(state), Some(table)) = (self.state, self.backend.existing_mut(Namespace::Void)) else { return own };
+        let entries = table.column_mut(state).entry(slot);
+        let touched: Vec<usize> = (0..entries.len()).filter(|index| entries[*index].window.intersects(&own)).collect();
+        let merged = touched.iter().fold(own, |window, index| window.cover(&entries[*index].window));
+        if touched.is_empty() || (touched.len() == 1 && entries[touched[0]].window == merged) {
+            return merged;
+        }
+        let mut parts: Vec<_> = touched.iter().rev().map(|index| entries.remove(*index)).collect();
+        parts.reverse();
+        let mut whole = Entry::new(merged);
+        let mut states = Vec::new();
+        for part in parts {
+            let queues =
+                [(&mut self.event_timers, part.event_times), (&mut self.processing_timers, part.processing_times)];
+            for (queue, times) in queues {
+                for time in times {
+                    queue.delete(time, part.window, slot);
+                }
+            }
+            if let Some(held) = part.contents {
+                self.contents.merge(&mut whole.contents, held);
+            }
+            states.extend(part.trigger);
+        }
+        let mut states = states.into_iter();
+        whole.trigger = states.next();
+        let mut ctx = TriggerContext {
+            watermark: cx.current_watermark(),
+            processing_time: cx.processing_time(),
+            changes: &mut self.changes,
+        };
+        self.trigger.on_merge(&merged, &mut whole.trigger, states.collect(), &mut ctx);
+        for change in self.changes.drain(..).filter(|change| change.register) {
+            let (queue, own) = match change.domain {
+                TimeDomain::EventTime => (&mut self.event_timers, &mut whole.event_times),
+                TimeDomain::ProcessingTime => (&mut self.processing_timers, &mut whole.processing_times),
+            };
+            if queue.register(change.time, merged, slot) {
+                own.push(change.time);
+            }
+        }
+        entries.push(whole);
+        merged
+    }
+
+    /// Fires timers and drops windows whose time has come, in its order; timers before the end at the same time.
+    fn advance(&mut self, domain: TimeDomain, to: EpochMillis, cx: &mut OperatorContext<'_>) -> OperatorResult {
+        let mut touched = Vec::new();
+        let ends_here = self.domain() == Some(domain);
+        loop {
+            let queue = match domain {
+                TimeDomain::EventTime => &mut self.event_timers,
+                TimeDomain::ProcessingTime => &mut self.processing_timers,
+            };
+            let timer = queue.first().filter(|(time, ..)| *time <= to);
+            let end = self.ends.first().copied().filter(|(time, ..)| ends_here && *time <= to);
+            match (timer, end) {
+                (Some((time, window, slot)), end) if end.is_none_or(|(end, ..)| time <= end) => {
+                    queue.pop_due(time);
+                    self.forget_timer(domain, time, window, slot);
+                    self.read_key(slot)?;
+                    let event = match domain {
+                        TimeDomain::EventTime => Occasion::EventTime(time),
+                        TimeDomain::ProcessingTime => Occasion::ProcessingTime(time),
+                    };
+                    self.tell(slot, window, &event, cx)?;
+                    touched.push(slot);
+                }
+                (_, Some(end)) => {
+                    self.ends.remove(&end);
+                    let (_, window, slot) = end;
+                    // One that was purged is gone, and its key perhaps with it.
+                    if self.drop_window(window, slot) {
+                        touched.push(slot);
+                    }
+                }
+                _ => break,
+            }
+        }
+        if let Some(table) = self.backend.existing_mut(Namespace::Void) {
+            table.free_empty(&mut touched);
+        }
+        self.output.emit(cx)
+    }
+
+    fn forget_timer(&mut self, domain: TimeDomain, time: EpochMillis, window: TimeWindow, slot: Slot) {
+        let (Some(state), Some(table)) = (self.state, self.backend.existing_mut(Namespace::Void)) else { return };
+        let entries = table.column_mut(state).entry(slot);
+        if let Some(entry) = entries.iter_mut().find(|entry| entry.window == window) {
+            let own = match domain {
+                TimeDomain::EventTime => &mut entry.event_times,
+                TimeDomain::ProcessingTime => &mut entry.processing_times,
+            };
+            own.retain(|other| *other != time);
+        }
+    }
+
+    /// Answers whether there was such a window.
+    fn drop_window(&mut self, window: TimeWindow, slot: Slot) -> bool {
+        let (Some(state), Some(table)) = (self.state, self.backend.existing_mut(Namespace::Void)) else { return false };
+        let entries = table.column_mut(state).entry(slot);
+        let Some(position) = entries.iter().position(|entry| entry.window == window) else { return false };
+        let entry = entries.swap_remove(position);
+        for time in entry.event_times {
+            self.event_timers.delete(time, window, slot);
+        }
+        for time in entry.processing_times {
+            self.processing_timers.delete(time, window, slot);
+        }
+        true
+    }
+
+    /// Reads the key of a slot, where functions ask for it.
+    fn read_key(&mut self, slot: Slot) -> OperatorResult {
+        if let (true, Some(table)) = (E::NEEDS_KEY, self.backend.existing(Namespace::Void)) {
+            let columns: Vec<ArrayRef> = table.index().columns(&[slot])?;
+            let reader: RecordReader<K> = self.settings.key.reader(&columns, 1)?;
+            reader.read_into(0, &mut self.key);
+        }
+        Ok(())
+    }
+
+    fn arm(&self, cx: &mut OperatorContext<'_>) {
+        let end =
+            self.ends.first().map(|(time, ..)| *time).filter(|_| self.domain() == Some(TimeDomain::ProcessingTime));
+        if let Some(time) = self.processing_timers.next().into_iter().chain(end).min() {
+            cx.wake_at(time);
+        }
+    }
+
+    /// The time by which an element finds its windows.
+    fn time_of(&self, batch: &StreamBatch, row: usize, cx: &OperatorContext<'_>) -> OperatorResult<EpochMillis> {
+        let stamped = batch.timestamps().map(|times| times[row]).filter(|time| *time != MIN_WATERMARK);
+        match (self.domain(), stamped) {
+            (Some(TimeDomain::ProcessingTime), _) => Ok(cx.processing_time()),
+            (_, Some(time)) => Ok(time),
+            (None, None) => Ok(EpochMillis::MIN),
+            (Some(TimeDomain::EventTime), None) => Err(OperatorError::data(
+                "Record has no timestamp, but the window is one of event time; call \
+                 `assign_timestamps_and_watermarks` before it, or use a window of processing time",
+            )),
+        }
+    }
+
+    fn pass_late(&mut self, batch: &StreamBatch, cx: &mut OperatorContext<'_>) -> OperatorResult {
+        if self.late.is_empty() {
+            return Ok(());
+        }
+        match (self.settings.late_output, &self.late_dropped) {
+            (Some(port), _) => {
+                cx.emit_to(port, batch.take(&UInt32Array::from_iter_values(self.late.iter().copied()))?);
+            }
+            (None, Some(dropped)) => dropped.add(self.late.len() as u64),
+            (None, None) => {}
+        }
+        self.late.clear();
+        Ok(())
+    }
+}
+
+impl<T, K, U, C, E, R> Operator for TriggeredWindows<T, K, U, C, E, R>
+where
+    T: Record,
+    K: Record,
+    U: Record,
+    C: Contents<T>,
+    E: EmitWindow<K, C::Shown, U>,
+    R: Trigger<T>,
+{
+    fn open(&mut self, cx: &mut OperatorContext<'_>) -> OperatorResult {
+        self.late_dropped = Some(cx.runtime().metrics.counter(NUM_LATE_RECORDS_DROPPED));
+        self.max_parallelism = cx.runtime().max_parallelism;
+        self.state = Some(self.backend.register(STATE, || Entries::new(C::codec(), codec()))?);
+        Ok(())
+    }
+
+    fn process(&mut self, _input: InputIndex, batch: StreamBatch, cx: &mut OperatorContext<'_>) -> OperatorResult {
+        only_inserts(&batch)?;
+        let (rows, columns) = (batch.num_rows(), self.settings.key.columns.of(&batch)?);
+        self.keys.read(&columns, rows)?;
+        let table = self.backend.table(Namespace::Void, self.keys.types());
+        let mut slots = std::mem::take(&mut self.slots);
+        table.slots(&self.keys, Rows::All(rows), &mut slots)?;
+        let keys: Option<RecordReader<K>> =
+            if E::NEEDS_KEY { Some(self.settings.key.reader(&columns, rows)?) } else { None };
+        let reader = RecordReader::<T>::open(batch.records())?;
+        let mut record = std::mem::replace(&mut self.record, T::scratch());
+        let by_event_time = self.domain() == Some(TimeDomain::EventTime);
+        let sessions = matches!(self.settings.windowing, Windowing::Time(WindowAssigner::Session { .. }));
+        for (row, slot) in slots.iter().enumerate() {
+            let time = self.time_of(&batch, row, cx)?;
+            reader.read_into(row, &mut record);
+            if let Some(keys) = &keys {
+                keys.read_into(row, &mut self.key);
+            }
+            self.assign(time);
+            let mut taken = false;
+            for index in 0..self.assigned.len() {
+                let window = match self.assigned[index] {
+                    own if sessions => self.merge(*slot, own, cx),
+                    own => own,
+                };
+                let over = |end: EpochMillis| by_event_time && end <= cx.current_watermark();
+                if self.end_of(&window).is_some_and(over) {
+                    continue;
+                }
+                taken = true;
+                self.tell(*slot, window, &Occasion::Element(&record, time), cx)?;
+            }
+            if !taken {
+                self.late.push(row as u32);
+            }
+        }
+        self.record = record;
+        if let Some(table) = self.backend.existing_mut(Namespace::Void) {
+            table.free_empty(&mut slots);
+        }
+        self.slots = slots;
+        self.output.emit(cx)?;
+        self.pass_late(&batch, cx)?;
+        self.arm(cx);
+        Ok(())
+    }
+
+    fn watermark(&mut self, watermark: EpochMillis, cx: &mut OperatorContext<'_>) -> OperatorResult {
+        self.advance(TimeDomain::EventTime, watermark, cx)?;
+        self.arm(cx);
+        cx.emit_watermark(watermark);
+        Ok(())
+    }
+
+    fn processing_time(&mut self, now: EpochMillis, cx: &mut OperatorContext<'_>) -> OperatorResult {
+        self.advance(TimeDomain::ProcessingTime, now, cx)?;
+        self.arm(cx);
+        Ok(())
+    }
+
+    fn snapshot(&mut self, _checkpoint: CheckpointId) -> OperatorResult<OperatorSnapshot> {
+        let table = self.backend.snapshot(TABLE, self.max_parallelism)?;
+        Ok(OperatorSnapshot { keyed: table.into_iter().collect(), ..OperatorSnapshot::default() })
+    }
+
+    fn restore(&mut self, mut state: RestoredState, cx: &mut OperatorContext<'_>) -> OperatorResult {
+        self.backend.restore(&state.take_keyed(TABLE))?;
+        refuse_state(&state)?;
+        let (Some(state), Some(table)) = (self.state, self.backend.existing(Namespace::Void)) else { return Ok(()) };
+        let mut ends = Vec::new();
+        for slot in table.index().by_key_group(self.max_parallelism).0 {
+            for entry in table.column(state).get(slot) {
+                for time in &entry.event_times {
+                    self.event_timers.register(*time, entry.window, slot);
+                }
+                for time in &entry.processing_times {
+                    self.processing_timers.register(*time, entry.window, slot);
+                }
+                ends.extend(self.end_of(&entry.window).map(|end| (end, entry.window, slot)));
+            }
+        }
+        self.ends.extend(ends);
+        self.arm(cx);
+        Ok(())
+    }
+}

@@ -1,0 +1,279 @@
+//! Windows with a trigger, an evictor or both, and the window without end.
+
+use std::sync::Arc;
+
+use pelton_runtime_core::operator::{Operator, OperatorResult, OperatorRuntime};
+use pelton_runtime_core::window::{TimeWindow, WindowAssigner};
+
+use crate::record::{Column, Record};
+use crate::stream::{Collector, DataStream, OutputTag, SideOutputs};
+
+use super::KeyedStream;
+use super::aggregate_function::AggregateFunction;
+use super::evictors::{CountEvictor, Evictor};
+use super::operators::triggered::{Contents, Evicting, Incremental, TriggeredSettings, TriggeredWindows, Windowing};
+use super::operators::window::{
+    Accumulate, Aggregate, AllRows, Collect, EmitReduced, EmitResult, EmitWindow, EmitWith, Reduce, Reduced, ResultOf,
+};
+use super::rolling::{greatest_by, least_by};
+use super::triggers::{CountTrigger, PurgingTrigger, Trigger};
+
+/// One window per key, without end. It fires only when its trigger says so.
+#[derive(Debug, Clone, Copy)]
+pub struct GlobalWindows;
+
+impl GlobalWindows {
+    /// The assigner of the window without end.
+    pub fn create() -> Self {
+        Self
+    }
+}
+
+/// How a keyed stream is cut: by a [`WindowAssigner`], or not at all ([`GlobalWindows`]).
+pub trait Windows {
+    /// What the stream becomes.
+    type Windowed<T: Record, K: Record>;
+
+    /// Cuts a stream.
+    fn windowed<T: Record, K: Record>(self, keyed: KeyedStream<T, K>) -> Self::Windowed<T, K>;
+}
+
+impl Windows for GlobalWindows {
+    type Windowed<T: Record, K: Record> = GlobalWindowedStream<T, K>;
+
+    fn windowed<T: Record, K: Record>(self, keyed: KeyedStream<T, K>) -> GlobalWindowedStream<T, K> {
+        GlobalWindowedStream { keyed }
+    }
+}
+
+/// A keyed stream with one window per key, which needs a trigger.
+#[must_use = "a window without end fires only when a trigger says so"]
+#[derive(Debug)]
+pub struct GlobalWindowedStream<T: Record, K: Record> {
+    keyed: KeyedStream<T, K>,
+}
+
+impl<T: Record, K: Record> GlobalWindowedStream<T, K> {
+    /// Fires the windows when `trigger` says so.
+    pub fn trigger<R: Trigger<T>>(self, trigger: R) -> TriggeredStream<T, K, R, AllElements> {
+        TriggeredStream::new(self.keyed, Windowing::Global, 0, None, trigger)
+    }
+}
+
+impl<T: Record> DataStream<T> {
+    /// Cuts all records of the stream into windows, whatever they are about. One subtask computes them all; functions see
+    /// the key 0.
+    ///
+    /// ```no_run
+    /// # use std::time::Duration;
+    /// # use pelton::stream::DataStream;
+    /// use pelton::keyed::TumblingEventTimeWindows;
+    ///
+    /// # fn total(amounts: DataStream<i64>) -> DataStream<i64> {
+    /// amounts.window_all(TumblingEventTimeWindows::of(Duration::from_secs(60))).reduce(|a, b| a + b)
+    /// # }
+    /// ```
+    pub fn window_all<W: Windows>(self, windows: W) -> W::Windowed<T, i32> {
+        self.key_by(|_: &T| 0i32).window(windows)
+    }
+
+    /// Windows of `size` records of the stream, one after the other.
+    ///
+    /// # Panics
+    ///
+    /// When the size is 0.
+    #[track_caller]
+    pub fn count_window_all(self, size: u32) -> TriggeredStream<T, i32, PurgingTrigger<CountTrigger>, AllElements> {
+        self.key_by(|_: &T| 0i32).count_window(size)
+    }
+}
+
+impl<T: Record, K: Record> KeyedStream<T, K> {
+    /// Windows of `size` elements of a key, one after the other.
+    ///
+    /// ```no_run
+    /// # use pelton::stream::DataStream;
+    /// # use pelton::record::field;
+    /// # fn sums(words: DataStream<(String, i64)>) -> DataStream<(String, i64)> {
+    /// words.key_by(field::<0, _>()).count_window(3).reduce(|a, b| (a.0.clone(), a.1 + b.1))
+    /// # }
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// When the size is 0.
+    #[track_caller]
+    pub fn count_window(self, size: u32) -> TriggeredStream<T, K, PurgingTrigger<CountTrigger>, AllElements> {
+        self.window(GlobalWindows).trigger(PurgingTrigger::of(CountTrigger::of(size.into())))
+    }
+
+    /// The last `size` elements of a key, at every `slide`th.
+    ///
+    /// # Panics
+    ///
+    /// When the slide is 0.
+    #[track_caller]
+    pub fn sliding_count_window(
+        self,
+        size: u32,
+        slide: u32,
+    ) -> TriggeredStream<T, K, CountTrigger, Evicted<CountEvictor>> {
+        let windows = self.window(GlobalWindows).trigger(CountTrigger::of(slide.into()));
+        windows.evictor(CountEvictor::of(size as usize))
+    }
+}
+
+/// Windows without an evictor show all their elements.
+#[derive(Debug, Clone, Copy)]
+pub struct AllElements;
+
+/// Windows with an evictor show those that it leaves.
+#[derive(Debug, Clone, Copy)]
+pub struct Evicted<V>(V);
+
+/// A keyed stream cut into windows that fire when a trigger says so. Results carry their window's last millisecond as
+/// event time; those of windows without end the end of time.
+pub struct TriggeredStream<T: Record, K: Record, R, V> {
+    keyed: KeyedStream<T, K>,
+    windowing: Windowing,
+    allowed_lateness_ms: i64,
+    late: Option<OutputTag<T>>,
+    trigger: R,
+    held: V,
+}
+
+impl<T: Record, K: Record, R: Trigger<T>> TriggeredStream<T, K, R, AllElements> {
+    /// # Panics
+    ///
+    /// When windows merge and the trigger cannot.
+    #[track_caller]
+    pub(super) fn new(
+        keyed: KeyedStream<T, K>,
+        windowing: Windowing,
+        allowed_lateness_ms: i64,
+        late: Option<OutputTag<T>>,
+        trigger: R,
+    ) -> Self {
+        assert!(
+            R::CAN_MERGE || !matches!(windowing, Windowing::Time(WindowAssigner::Session { .. })),
+            "`{}` cannot be the trigger of session windows, which merge: what it remembers of two windows does not make \
+             up what it would remember of one",
+            std::any::type_name::<R>()
+        );
+        Self { keyed, windowing, allowed_lateness_ms, late, trigger, held: AllElements }
+    }
+
+    /// Takes elements out of windows when they fire. All elements are kept for that, whatever is computed of them.
+    pub fn evictor<V: Evictor<T>>(self, evictor: V) -> TriggeredStream<T, K, R, Evicted<V>> {
+        TriggeredStream {
+            keyed: self.keyed,
+            windowing: self.windowing,
+            allowed_lateness_ms: self.allowed_lateness_ms,
+            late: self.late,
+            trigger: self.trigger,
+            held: Evicted(evictor),
+        }
+    }
+}
+
+/// What a window holds, with an evictor or without.
+pub trait Holds<T: Record>: Clone + Send + Sync + 'static {
+    #[doc(hidden)]
+    type Contents<A: Accumulate<T>>: Contents<T, Shown = A::Accumulator>;
+
+    #[doc(hidden)]
+    fn contents<A: Accumulate<T>>(self, accumulate: A) -> Self::Contents<A>;
+}
+
+impl<T: Record> Holds<T> for AllElements {
+    type Contents<A: Accumulate<T>> = Incremental<A>;
+
+    fn contents<A: Accumulate<T>>(self, accumulate: A) -> Incremental<A> {
+        Incremental(accumulate)
+    }
+}
+
+impl<T: Record, V: Evictor<T>> Holds<T> for Evicted<V> {
+    type Contents<A: Accumulate<T>> = Evicting<A, V>;
+
+    fn contents<A: Accumulate<T>>(self, accumulate: A) -> Evicting<A, V> {
+        Evicting { accumulate, evictor: self.0 }
+    }
+}
+
+impl<T: Record, K: Record, R: Trigger<T>, V: Holds<T>> TriggeredStream<T, K, R, V> {
+    /// Reduces the elements of each key and window into one.
+    pub fn reduce(self, reduce: impl Fn(&T, &T) -> T + Send + Sync + 'static) -> DataStream<T> {
+        self.functions(Reduce(Arc::new(reduce)), EmitReduced)
+    }
+
+    /// Reduces the elements of each key and window into one, and gives it to a function with key and window.
+    pub fn reduce_with<U: Record>(
+        self,
+        reduce: impl Fn(&T, &T) -> T + Send + Sync + 'static,
+        function: impl Fn(&K, &TimeWindow, &T, &mut Collector<'_, U>) + Send + Sync + 'static,
+    ) -> DataStream<U> {
+        self.functions(Reduce(Arc::new(reduce)), EmitWith { view: Reduced, function: Arc::new(function) })
+    }
+
+    /// Aggregates the elements of each key and window.
+    pub fn aggregate<A: AggregateFunction<In = T>>(self, function: A) -> DataStream<A::Out> {
+        self.functions(Aggregate(function.clone()), EmitResult(function))
+    }
+
+    /// Aggregates the elements of each key and window, and gives the result to a function with key and window.
+    pub fn aggregate_with<A: AggregateFunction<In = T>, U: Record>(
+        self,
+        aggregate: A,
+        function: impl Fn(&K, &TimeWindow, &A::Out, &mut Collector<'_, U>) + Send + Sync + 'static,
+    ) -> DataStream<U> {
+        let emit = EmitWith { view: ResultOf(aggregate.clone()), function: Arc::new(function) };
+        self.functions(Aggregate(aggregate), emit)
+    }
+
+    /// Gives all elements of each key and window to a function.
+    pub fn process<U: Record>(
+        self,
+        function: impl Fn(&K, &TimeWindow, &[T], &mut Collector<'_, U>) + Send + Sync + 'static,
+    ) -> DataStream<U> {
+        self.functions(Collect, EmitWith { view: AllRows, function: Arc::new(function) })
+    }
+
+    /// The element with the least value of a column; the first of several.
+    pub fn min_by<F: Record + PartialOrd>(self, column: Column<T, F>) -> DataStream<T> {
+        self.reduce(least_by(column))
+    }
+
+    /// The element with the greatest value of a column; the first of several.
+    pub fn max_by<F: Record + PartialOrd>(self, column: Column<T, F>) -> DataStream<T> {
+        self.reduce(greatest_by(column))
+    }
+
+    fn functions<U: Record, A: Accumulate<T>, E: EmitWindow<K, A::Accumulator, U>>(
+        self,
+        accumulate: A,
+        emit: E,
+    ) -> DataStream<U> {
+        let side_outputs = SideOutputs::default();
+        let (sides, key, late) = (side_outputs.clone(), self.keyed.key.clone(), self.late);
+        let (windowing, allowed_lateness_ms) = (self.windowing, self.allowed_lateness_ms);
+        let (contents, trigger) = (self.held.contents(accumulate), self.trigger);
+        let factory = move |_: &OperatorRuntime| -> OperatorResult<Box<dyn Operator>> {
+            let late_output = late.as_ref().and_then(|tag| sides.port_of(tag.id()));
+            let settings = TriggeredSettings { key: key.clone(), windowing, allowed_lateness_ms, late_output };
+            Ok(Box::new(TriggeredWindows::<T, K, U, _, E, R>::new(
+                settings,
+                contents.clone(),
+                emit.clone(),
+                trigger.clone(),
+            )))
+        };
+        self.keyed.keyed("Window", Arc::new(factory)).with_side_outputs(side_outputs)
+    }
+}
+
+impl<T: Record, K: Record, R, V> std::fmt::Debug for TriggeredStream<T, K, R, V> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TriggeredStream").field("keyed", &self.keyed).field("windowing", &self.windowing).finish()
+    }
+}
