@@ -23,6 +23,7 @@ use std::task::Poll;
 
 use parking_lot::Mutex;
 
+use super::feedback::Feedback;
 use super::recording::{Begun, Recording};
 use crate::element::{BarrierMode, CheckpointBarrier, CheckpointId, StreamElement};
 use crate::operator::TaskWaker;
@@ -32,6 +33,9 @@ pub type ChannelIndex = usize;
 
 /// Called with the number of bytes that the reader took from a channel.
 pub type OnConsumed = Arc<dyn Fn(usize) + Send + Sync>;
+
+/// Called with what the reader of a channel tells its writer.
+pub type OnFeedback = Arc<dyn Fn(Feedback) + Send + Sync>;
 
 /// The reading end: all channels of one input gate.
 pub struct InputQueue {
@@ -88,6 +92,11 @@ struct Channel {
     /// Wakes the writer, when it waits for room.
     writer: Option<TaskWaker>,
     on_consumed: Option<OnConsumed>,
+    /// What the writer has not heard yet.
+    feedback: Option<Feedback>,
+    /// Wakes the writer, when it listens.
+    listener: Option<TaskWaker>,
+    on_feedback: Option<OnFeedback>,
 }
 
 impl InputQueue {
@@ -190,6 +199,24 @@ impl InputQueue {
             on_consumed(bytes);
         }
         Some((channel, element))
+    }
+
+    /// Tells the writer of `channel`; what it has not heard of before is replaced.
+    pub fn send_feedback(&self, channel: ChannelIndex, feedback: Feedback) {
+        let (on_feedback, listener) = {
+            let mut state = self.shared.state.lock();
+            let channel = &mut state.channels[channel];
+            if channel.on_feedback.is_none() {
+                channel.feedback = Some(feedback);
+            }
+            (channel.on_feedback.clone(), channel.listener.take())
+        };
+        if let Some(on_feedback) = on_feedback {
+            on_feedback(feedback);
+        }
+        if let Some(listener) = listener {
+            listener.wake();
+        }
     }
 
     /// Keeps what `channel` holds, until it is unblocked.
@@ -311,6 +338,31 @@ impl ChannelWriter {
         let mut state = self.shared.state.lock();
         if !state.closed {
             state.channels[self.channel].on_consumed = Some(on_consumed);
+        }
+    }
+
+    /// What the reader has said since the last question. `writer` is woken when it says more.
+    pub fn take_feedback(&self, writer: &TaskWaker) -> Option<Feedback> {
+        let mut state = self.shared.state.lock();
+        let channel = &mut state.channels[self.channel];
+        let feedback = channel.feedback.take();
+        channel.listener = Some(writer.clone());
+        feedback
+    }
+
+    /// Calls `on_feedback` with everything that the reader says from now on, and with what nobody has heard yet.
+    pub fn on_feedback(&self, on_feedback: OnFeedback) {
+        let unheard = {
+            let mut state = self.shared.state.lock();
+            if state.closed {
+                return;
+            }
+            let channel = &mut state.channels[self.channel];
+            channel.on_feedback = Some(Arc::clone(&on_feedback));
+            channel.feedback.take()
+        };
+        if let Some(feedback) = unheard {
+            on_feedback(feedback);
         }
     }
 
@@ -447,6 +499,27 @@ mod tests {
         writer.push(StreamElement::Idle);
         writer.push(StreamElement::Idle);
         assert_eq!(woken.load(Ordering::SeqCst), 1);
+    }
+
+    #[test]
+    fn a_writer_hears_the_newest_word_of_its_reader_once_and_is_woken_for_it() {
+        let (waker, woken) = counting_waker();
+        let queue = InputQueue::new(2, 64, TaskWaker::noop());
+        let writer = queue.writer(1);
+        assert_eq!(writer.take_feedback(&waker), None);
+        let word = |requested| Feedback { requested, ..Feedback::default() };
+        queue.send_feedback(1, word(1));
+        queue.send_feedback(1, word(2));
+        assert_eq!(woken.load(Ordering::SeqCst), 1);
+        assert_eq!(writer.take_feedback(&waker), Some(word(2)));
+        assert_eq!(writer.take_feedback(&waker), None);
+        // One that is elsewhere hears what was said before it came.
+        queue.send_feedback(0, word(3));
+        let heard = Arc::new(Mutex::new(Vec::new()));
+        let hears = Arc::clone(&heard);
+        queue.writer(0).on_feedback(Arc::new(move |feedback| hears.lock().push(feedback.requested)));
+        queue.send_feedback(0, word(4));
+        assert_eq!(*heard.lock(), [3, 4]);
     }
 
     #[test]
