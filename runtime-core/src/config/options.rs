@@ -18,6 +18,8 @@ pub mod memory;
 pub mod pipeline;
 pub mod rest;
 pub mod restart_strategy;
+pub mod s3;
+pub mod sink;
 pub mod slot;
 pub mod state_recovery;
 pub mod task;
@@ -25,7 +27,7 @@ pub mod taskmanager;
 pub mod web;
 
 /// All areas, in the order of the documentation page.
-pub static SECTIONS: [&Section; 18] = [
+pub static SECTIONS: [&Section; 20] = [
     &jobmanager::SECTION,
     &taskmanager::SECTION,
     &memory::SECTION,
@@ -44,6 +46,8 @@ pub static SECTIONS: [&Section; 18] = [
     &checkpointing::SECTION,
     &state_recovery::SECTION,
     &restart_strategy::SECTION,
+    &sink::SECTION,
+    &s3::SECTION,
 ];
 
 /// All options, in the order of the documentation page.
