@@ -694,7 +694,7 @@ impl StreamTask {
             );
             return Err(self.chain.error(0, OperatorError::data(message)));
         }
-        let recording = overtakes.then(|| Recording { since: started });
+        let recording = overtakes.then_some(Recording { since: started });
         let mut in_flight = InFlight { channels: self.half_done() };
         if let (TaskInput::Gate { queue, .. }, true) = (&self.input, overtakes) {
             // One recording at a time: an older one that is not complete is of a checkpoint that was given up.
