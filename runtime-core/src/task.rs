@@ -43,9 +43,9 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use crate::checkpoint::in_flight::{InFlight, InFlightChannel, InFlightElement};
+use crate::checkpoint::in_flight::{InFlight, InFlightChannel};
 use crate::checkpoint::snapshot::{OperatorSnapshot, RestoredState};
-use crate::element::{BarrierMode, CheckpointBarrier, CheckpointId, StreamElement, Wakeup};
+use crate::element::{BarrierMode, CheckpointBarrier, CheckpointId, StreamBatch, StreamElement, Wakeup};
 use crate::exchange::input_queue::InputQueue;
 use crate::failure::{Classify, FailureClass};
 use crate::id::OperatorId;
@@ -492,22 +492,13 @@ impl StreamTask {
         Ok(Step::Ran)
     }
 
-    fn on_replayed(&mut self, place: Place, element: InFlightElement, now: Now) -> Result<Step, TaskError> {
-        match (place, element) {
-            (Place::Channel(channel), InFlightElement::Batch(batch)) => {
-                self.on_element(channel, StreamElement::Batch(batch), now)
-            }
-            (Place::Channel(channel), InFlightElement::Watermark(watermark)) => {
-                self.on_element(channel, StreamElement::Watermark(watermark), now)
-            }
-            (Place::Source | Place::Edge { .. }, InFlightElement::Batch(batch)) => {
-                self.portions_of = place;
-                self.portions.put(place.input(self.input.channels()), batch);
-                self.run_portion(now)
-            }
-            // Of no channel any more, it says nothing.
-            (Place::Source | Place::Edge { .. }, InFlightElement::Watermark(_)) => Ok(Step::Ran),
+    fn on_replayed(&mut self, place: Place, batch: StreamBatch, now: Now) -> Result<Step, TaskError> {
+        if let Place::Channel(channel) = place {
+            return self.on_element(channel, StreamElement::Batch(batch), now);
         }
+        self.portions_of = place;
+        self.portions.put(place.input(self.input.channels()), batch);
+        self.run_portion(now)
     }
 
     fn on_element(&mut self, channel: usize, element: StreamElement, now: Now) -> Result<Step, TaskError> {
@@ -705,7 +696,7 @@ impl StreamTask {
             }
             queue.record(checkpoint);
         }
-        in_flight.channels.retain(|channel| !channel.elements.is_empty());
+        in_flight.channels.retain(|channel| !channel.batches.is_empty());
         let snapshot = TaskSnapshot {
             checkpoint,
             operators: Vec::new(),
@@ -722,10 +713,10 @@ impl StreamTask {
     /// What was taken from a channel, or from the source, and is not processed yet.
     fn half_done(&self) -> Vec<InFlightChannel> {
         let gate = self.input.channels();
-        let rest = self.portions.rest().map(|batch| InFlightChannel {
-            origin: self.portions_of.origin(gate),
-            elements: vec![InFlightElement::Batch(batch.clone())],
-        });
+        let rest = self
+            .portions
+            .rest()
+            .map(|batch| InFlightChannel { origin: self.portions_of.origin(gate), batches: vec![batch.clone()] });
         rest.into_iter().chain(self.replay.rest(gate)).collect()
     }
 

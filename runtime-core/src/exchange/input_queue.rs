@@ -25,7 +25,7 @@ use parking_lot::Mutex;
 
 use super::feedback::Feedback;
 use super::recording::{Begun, Recording};
-use crate::element::{BarrierMode, CheckpointBarrier, CheckpointId, StreamElement};
+use crate::element::{BarrierMode, CheckpointBarrier, CheckpointId, StreamBatch, StreamElement};
 use crate::operator::TaskWaker;
 
 /// Index of a channel in its queue.
@@ -146,10 +146,10 @@ impl InputQueue {
     }
 
     /// What was in flight, by channel; batches and watermarks only. Empty when nothing of this checkpoint is recorded.
-    pub fn recorded(&self, checkpoint: CheckpointId) -> Poll<Vec<Vec<StreamElement>>> {
+    pub fn recorded(&self, checkpoint: CheckpointId) -> Poll<Vec<Vec<StreamBatch>>> {
         let mut state = self.shared.state.lock();
         match state.recording.take_if(|recording| recording.checkpoint == checkpoint && recording.is_complete()) {
-            Some(recording) => Poll::Ready(recording.into_elements()),
+            Some(recording) => Poll::Ready(recording.into_batches()),
             None if state.recording.as_ref().is_some_and(|recording| recording.checkpoint == checkpoint) => {
                 Poll::Pending
             }
@@ -388,6 +388,8 @@ impl std::fmt::Debug for ChannelWriter {
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
+    use arrow::array::{ArrayRef, Int64Array, RecordBatch};
+
     use super::*;
 
     fn counting_waker() -> (TaskWaker, Arc<AtomicUsize>) {
@@ -445,6 +447,11 @@ mod tests {
         assert_eq!(woken.load(Ordering::SeqCst), 1);
     }
 
+    fn numbers(values: &[i64]) -> RecordBatch {
+        let column: ArrayRef = Arc::new(Int64Array::from(values.to_vec()));
+        RecordBatch::try_from_iter([("n", column)]).unwrap()
+    }
+
     fn barrier(checkpoint: u64, mode: BarrierMode) -> StreamElement {
         StreamElement::Barrier(CheckpointBarrier { checkpoint: CheckpointId(checkpoint), triggered_at: 0, mode })
     }
@@ -455,7 +462,10 @@ mod tests {
         let queue = InputQueue::new(4, 1000, waker);
         (0..4).for_each(|channel| queue.let_overtake(channel));
         let writers: Vec<_> = (0..4).map(|channel| queue.writer(channel)).collect();
-        let push = |channel: usize, time| writers[channel].push(StreamElement::Watermark(time));
+        let push = |channel: usize, number: i64| {
+            writers[channel].push(StreamElement::Watermark(number));
+            writers[channel].push(StreamElement::Batch(StreamBatch::new(numbers(&[number]))));
+        };
         // The barrier is taken from channel 0, queued in 1, missing in 2, and 3 ends.
         writers[0].push(barrier(5, BarrierMode::Aligned));
         assert!(!queue.has_announced());
@@ -476,14 +486,12 @@ mod tests {
         writers[2].push(barrier(5, BarrierMode::Unaligned));
         push(2, 31);
         let Poll::Ready(recorded) = queue.recorded(CheckpointId(5)) else { panic!("every barrier is there") };
-        let times = |elements: &Vec<StreamElement>| -> Vec<i64> {
-            let time = |element: &StreamElement| match element {
-                StreamElement::Watermark(time) => *time,
-                other => panic!("unexpected {other:?}"),
-            };
-            elements.iter().map(time).collect()
-        };
-        assert_eq!(recorded.iter().map(times).collect::<Vec<_>>(), [vec![], vec![2], vec![3, 30], vec![4, 40]]);
+        let expected: [&[i64]; 4] = [&[], &[2], &[3, 30], &[4, 40]];
+        for (batches, expected) in recorded.iter().zip(expected) {
+            let found: Vec<_> = batches.iter().map(|batch| batch.records().clone()).collect();
+            assert_eq!(found, expected.iter().map(|number| numbers(&[*number])).collect::<Vec<_>>());
+        }
+        assert_eq!(recorded.len(), 4);
         assert!(matches!(queue.recorded(CheckpointId(5)), Poll::Ready(nothing) if nothing.is_empty()));
     }
 
