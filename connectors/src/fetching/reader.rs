@@ -126,7 +126,8 @@ impl<S: FetchSource> SplitReader for FetchReader<S> {
     }
 
     fn unread(&self) -> u64 {
-        self.left.len() as u64
+        // The splits of a source that goes on looking may never end, so they do not keep others away.
+        if self.source.discovery_interval().is_some() { 0 } else { self.left.len() as u64 }
     }
 
     fn poll(&mut self, _now: EpochMillis) -> OperatorResult<SplitPoll> {
