@@ -200,7 +200,7 @@ impl Running {
         (self.enumerator.snapshot(id).unwrap(), readers)
     }
 
-    fn to_the_end(mut self) -> Vec<Vec<i64>> {
+    fn run_to_the_end(mut self) -> Vec<Vec<i64>> {
         for reader in 0..self.readers.len() {
             while self.read(reader) {}
         }
@@ -224,7 +224,7 @@ fn a_fast_reader_gets_more_splits_than_a_slow_one() {
     assert!(running.read(1));
     while running.read(0) {}
     assert_eq!(running.brought[0].len(), 8 * 3, "the slow one has the two that it asked for");
-    assert_eq!(sorted(running.to_the_end()), everything());
+    assert_eq!(sorted(running.run_to_the_end()), everything());
 }
 
 #[test]
@@ -239,7 +239,7 @@ fn every_record_comes_once_through_restarts_at_any_parallelism() {
             let brought = first.brought.clone();
             // What comes after the checkpoint is lost with the attempt.
             first.read_each();
-            let second = Running::start(after, Some(&checkpoint)).to_the_end();
+            let second = Running::start(after, Some(&checkpoint)).run_to_the_end();
             assert_eq!(sorted(brought.into_iter().chain(second)), everything(), "{before} to {after} after {records}");
         }
     }
