@@ -8,7 +8,7 @@ use super::*;
 use crate::testing::{SplitCheckpoint, SplitJob, strings_of};
 
 fn start(source: &FileSource, parallelism: u32, restored: Option<&SplitCheckpoint>) -> SplitJob {
-    SplitJob::start(Arc::new(source.clone()), parallelism, restored, |batch| strings_of(&[batch.clone()]))
+    SplitJob::start(Arc::new(source.clone()), parallelism, restored, |batch| strings_of(std::slice::from_ref(batch)))
 }
 
 fn write(folder: &Path, file: &str, lines: std::ops::Range<usize>) {
