@@ -51,7 +51,7 @@ impl Committer<PendingPart> for FileCommitter {
         let directory = changed.as_ref().unwrap_or(&self.directory);
         let published = match (directory.place(), &part.form) {
             (Place::Local(directory), PartForm::Closed) => rename(part, directory),
-            (Place::Local(directory), PartForm::Open) => cut(part, directory),
+            (Place::Local(directory), PartForm::Open) => cut(part, directory, self.env.random_u64()),
             (Place::Remote { store, path }, PartForm::Upload { id, pieces }) => match directory.multipart() {
                 Some(uploads) => {
                     complete(part, store, uploads, object_path(path, &part.name), id.clone(), pieces, &self.env)
@@ -87,8 +87,8 @@ fn rename(part: &PendingPart, directory: &Path) -> Result<(), Trouble> {
 }
 
 /// Publishes as much of a part as the checkpoint covers. It is copied, as an attempt that was given up may still write to
-/// the file.
-fn cut(part: &PendingPart, directory: &Path) -> Result<(), Trouble> {
+/// the file; to a name of its own, as that attempt may be publishing too.
+fn cut(part: &PendingPart, directory: &Path, copy: u64) -> Result<(), Trouble> {
     let (hidden, visible) = (directory.join(hidden(&part.name)), directory.join(&part.name));
     if !visible.try_exists()? {
         let whole = match File::open(&hidden) {
@@ -101,7 +101,7 @@ fn cut(part: &PendingPart, directory: &Path) -> Result<(), Trouble> {
             return Err(Trouble::Lasting(other_length(part, found)));
         }
         let mut name = hidden.clone().into_os_string();
-        name.push(CUT);
+        name.push(format!(".{copy:016x}{CUT}"));
         let beginning = PathBuf::from(name);
         let mut copy = File::create(&beginning)?;
         io::copy(&mut whole.take(part.bytes), &mut copy)?;

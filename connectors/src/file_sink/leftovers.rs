@@ -14,7 +14,7 @@ use super::part::object_path;
 use super::resumable;
 use crate::wait::wait_for;
 
-/// What a part ends with that was being cut when its publisher died.
+/// What a copy ends with, behind a number of its own, that was being made when its publisher died.
 pub(super) const CUT: &str = ".cut";
 
 /// Removes them from `directory` and the buckets in it, except the parts with the names of `keep`, which are still to be
@@ -84,7 +84,9 @@ pub(super) fn abort(directory: &Location, writer: &WriterId, keep: &BTreeSet<&st
 }
 
 fn is_leftover(file: &str, bucket: &str, writer: &WriterId, keep: &BTreeSet<&str>) -> bool {
-    let hidden = file.strip_suffix(CUT).unwrap_or(file);
+    let copied = file.strip_suffix(CUT).and_then(|copy| copy.rsplit_once('.')).map(|(hidden, _)| hidden);
+    let hidden = copied.unwrap_or(file);
     let Some(name) = hidden.strip_prefix('.').and_then(|file| file.strip_suffix(IN_PROGRESS)) else { return false };
-    writer.follows(name) == Some(true) && !keep.contains(format!("{bucket}{name}").as_str())
+    // A copy that somebody still makes is made again.
+    writer.follows(name) == Some(true) && (copied.is_some() || !keep.contains(format!("{bucket}{name}").as_str()))
 }

@@ -79,9 +79,10 @@ fn make_directory(directory: &Path) -> Result<(), WriteError> {
         }
     }
     make(directory).map_err(|source| {
-        let expected = match directory.is_file() {
-            true => "it is a file, expected a directory".to_owned(),
-            false => format!("the directory cannot be made: {source}"),
+        let expected = match directory.ancestors().find(|above| above.is_file()) {
+            Some(file) if file == directory => "it is a file, expected a directory".to_owned(),
+            Some(file) => format!("`{}` is a file, expected a directory", display(file)),
+            None => format!("the directory cannot be made: {source}"),
         };
         WriteError { path: display(directory), source: io::Error::new(source.kind(), expected) }
     })
