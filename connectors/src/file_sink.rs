@@ -4,7 +4,7 @@
 //!  task ─► queue ─► thread: bucket of each row ─► encode ─► .part-….inprogress ─► committable ─► part-…
 //! ```
 //!
-//! A two-phase sink (see [`committing`](crate::committing)): a part that is finished is a committable, and publishing it
+//! A two-phase sink (see [`committing`]): a part that is finished is a committable, and publishing it
 //! is the commit. Parts are called `<prefix>-<uid>-<n><suffix>`, in the directory or in a subdirectory that a
 //! [`BucketAssigner`] chooses for every row; the uid says which attempt of which subtask of which sink of which job wrote
 //! it. A part is invisible until it is published: locally its name starts with a dot and ends with `.inprogress` until
