@@ -101,10 +101,11 @@ impl Cluster {
     pub fn kill_task_manager_of(&mut self, worker: u32) -> Result<()> {
         let parent = stat(worker, 1).context("the worker has ended")?;
         let index = self.task_managers.iter().position(|child| u64::from(child.id()) == parent);
-        let mut killed = self.task_managers.swap_remove(index.context("the worker is nobody's")?);
-        killed.kill()?;
+        let index = index.context("the worker is nobody's")?;
+        let mut killed = self.task_managers.swap_remove(index);
+        let told = killed.kill();
         killed.wait()?;
-        Ok(())
+        Ok(told?)
     }
 
     /// The answer of a REST path.

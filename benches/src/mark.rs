@@ -127,7 +127,7 @@ impl Operator for Marking {
         let columns = [("count", column(count)), ("sum", column(sum)), ("highest", column(highest))];
         let rows = RecordBatch::try_from_iter(columns)?;
         let table = OperatorTable { name: TABLE.to_owned(), redistribution: Redistribution::Union, rows };
-        Ok(OperatorSnapshot { keyed: Vec::new(), operator: vec![table] })
+        Ok(OperatorSnapshot { operator: vec![table], ..OperatorSnapshot::default() })
     }
 
     fn restore(&mut self, mut state: RestoredState, _: &mut OperatorContext<'_>) -> OperatorResult {

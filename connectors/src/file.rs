@@ -5,7 +5,11 @@
 //! ```
 //!
 //! Each reader has one thread that lists, reads, decompresses and decodes, and a queue bounded in bytes between that
-//! thread and its task. All readers of a source list for themselves; files must not change while they are read.
+//! thread and its task. Files must not change while they are read.
+//!
+//! All readers of a source list for themselves and take their share, unless the source hands out splits on request
+//! ([`FileSource::splits_on_request`]) or watches for new files ([`FileSource::monitor_continuously`]): then an enumerator
+//! lists, and readers ask it (`enumerator`, `split_reader`).
 //!
 //! A checkpoint holds the splits that are left and where the one that was begun stands. Whoever restarts from it lists
 //! nothing: all readers get the splits of all and take theirs, so that a job goes on at any parallelism with the files
@@ -14,6 +18,7 @@
 mod bad_rows;
 mod compression;
 mod csv;
+mod enumerator;
 mod error;
 mod input;
 mod json;
@@ -23,6 +28,7 @@ mod parquet;
 mod positions;
 mod source;
 mod split;
+mod split_reader;
 mod text;
 
 pub use bad_rows::{NUM_RECORDS_IN_ERRORS, OnBadRow};

@@ -1,30 +1,27 @@
 //! Writes records to files in a directory, here or in an object store.
 //!
 //! ```text
-//!  task ─► queue, bounded in bytes ─► thread: encode ─► .part-….inprogress ─► rename ─► part-…
+//!  task ─► queue ─► thread: bucket of each row ─► encode ─► .part-….inprogress ─► committable ─► part-…
 //! ```
 //!
-//! Each subtask writes part files `<prefix>-<uid>-<subtask>-<n><suffix>`; the uid says which attempt of which sink of
-//! which job wrote it. A part is invisible until it is published: locally its name starts with a dot and ends
-//! with `.inprogress` until then, in an object store it is a multipart upload. A part is finished when
+//! A two-phase sink (see [`committing`]): a part that is finished is a committable, and publishing it
+//! is the commit. Parts are called `<prefix>-<uid>-<n><suffix>`, in the directory or in a subdirectory that a
+//! [`BucketAssigner`] chooses for every row; the uid says which attempt of which subtask of which sink of which job wrote
+//! it. A part is invisible until it is published: locally its name starts with a dot and ends with `.inprogress` until
+//! then, in an object store it is a multipart upload. A part is finished when
 //! - it has reached the size of the [`RollingPolicy`],
 //! - it has been open for the rollover interval, or had no record for the inactivity interval,
-//! - a checkpoint's barrier comes,
+//! - a checkpoint's barrier comes, unless the policy keeps parts open over checkpoints,
+//! - there are too many open ones,
 //! - the input has ended.
 //!
-//! With checkpoints a finished part is *pending*: durable, invisible, and listed in the checkpoint's state. It is
-//! published when a checkpoint that lists it has completed, and again by whoever restores that checkpoint, which does
-//! nothing where it has its name already. A sink whose input has ended waits for the checkpoint that publishes its last
-//! parts. So what is visible is exactly once what completed checkpoints cover, whatever crashes when.
-//!
-//! ```text
-//!  write ─► close ─► snapshot lists it ─► checkpoint completes ─► publish        a crash ...
-//!     └── removed ──┴── removed ──────────┴── published at restore ──┴── known to be published
-//! ```
+//! What is visible is exactly once what completed checkpoints cover, whatever crashes when. A part that is kept open over
+//! a checkpoint is listed by it with its length of that moment; after a restart that much of it is published, and a new
+//! part goes on.
 //!
 //! After a restart, open parts that earlier attempts of the same job left are removed; those of other sinks and jobs,
-//! and finished ones, are never touched. Uploads that a crash left open in an object store are invisible; the store's
-//! rule for incomplete uploads removes them.
+//! and finished ones, are never touched. In S3 the same holds for uploads; in other object stores, those that a crash left
+//! open are invisible and stay until the store's rule for incomplete uploads removes them.
 //!
 //! Without checkpoints a finished part is published at once. A job that fails or is cancelled abandons its open parts
 //! and removes them where it still can; finished parts stay. So after a failure the directory holds whole parts of a part
@@ -33,8 +30,12 @@
 //! Flush policy: a batch is handed to the operating system when it is encoded (Parquet: when a row group is full);
 //! a finished part is synced to its disk before it is listed or gets its name.
 
+mod bucket;
+mod committer;
+mod date_time;
 mod encoder;
-mod operator;
+mod leftovers;
+mod names;
 mod part;
 mod pending;
 mod resumable;
@@ -43,11 +44,20 @@ mod writer;
 
 use std::sync::Arc;
 
+use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
-use pelton_filesystem::location::Location;
+use pelton_filesystem::location::{Location, Place};
+use pelton_runtime_core::failure::error_chain;
 use pelton_runtime_core::operator::{Operator, OperatorError, OperatorFactory, OperatorResult, OperatorRuntime};
 
+pub use bucket::{BucketAssigner, Buckets, ColumnBuckets};
+pub use date_time::{DateTimeBuckets, InvalidPattern};
 pub use rolling::RollingPolicy;
+
+use self::committer::FileCommitter;
+use self::pending::PendingPart;
+use self::writer::{FileWriter, Settings};
+use crate::committing::{self, Committer, CommittingSink, SinkWriter};
 
 /// How records become bytes.
 #[derive(Debug, Clone)]
@@ -93,13 +103,15 @@ pub struct FileSink {
     rolling: RollingPolicy,
     prefix: String,
     suffix: String,
+    buckets: Option<Arc<dyn BucketAssigner>>,
 }
 
 impl FileSink {
     /// Writes to `directory`: a path, or a URL of an object store. It is made when it is missing.
     pub fn new(directory: impl Into<String>, format: FileSinkFormat) -> Self {
         let suffix = format.suffix().to_owned();
-        Self { directory: directory.into(), format, rolling: RollingPolicy::default(), prefix: "part".into(), suffix }
+        let rolling = RollingPolicy::default();
+        Self { directory: directory.into(), format, rolling, prefix: "part".into(), suffix, buckets: None }
     }
 
     /// Lines of text.
@@ -111,6 +123,13 @@ impl FileSink {
     #[must_use]
     pub fn rolling(mut self, policy: RollingPolicy) -> Self {
         self.rolling = policy;
+        self
+    }
+
+    /// Which subdirectory a row goes to. Without this all parts are in the directory itself.
+    #[must_use]
+    pub fn bucket_assigner(mut self, buckets: impl BucketAssigner) -> Self {
+        self.buckets = Some(Arc::new(buckets));
         self
     }
 
@@ -164,41 +183,60 @@ impl OperatorFactory for FileSink {
     fn create(&self, runtime: &OperatorRuntime) -> OperatorResult<Box<dyn Operator>> {
         self.validate()?;
         let directory = Location::parse(&self.directory, &runtime.configuration)
-            .map_err(|error| OperatorError::data(pelton_runtime_core::failure::error_chain(&error)))?;
-        let publish = match runtime.checkpointing {
-            true => part::Publish::WithCheckpoint,
-            false => part::Publish::AtOnce,
-        };
-        self.operator_in(directory, publish, runtime)
+            .map_err(|error| OperatorError::data(error_chain(&error)))?;
+        self.operator_in(directory, runtime)
     }
 }
 
 impl FileSink {
-    fn operator_in(
-        &self,
-        directory: Location,
-        publish: part::Publish,
-        runtime: &OperatorRuntime,
-    ) -> OperatorResult<Box<dyn Operator>> {
-        let is_local = matches!(directory.place(), pelton_filesystem::location::Place::Local(_));
-        if publish == part::Publish::WithCheckpoint && !is_local && directory.multipart().is_none() {
+    fn operator_in(&self, directory: Location, runtime: &OperatorRuntime) -> OperatorResult<Box<dyn Operator>> {
+        if matches!(directory.place(), Place::Remote { .. }) && directory.multipart().is_none() {
             return Err(OperatorError::data(format!(
-                "the file sink cannot write to `{directory}` with checkpoints: its object store cannot complete an \
-                 upload by its id"
+                "the file sink cannot write to `{directory}`: its object store cannot complete an upload by its id"
             )));
         }
-        let settings = writer::Settings {
-            parts: part::PartNames {
-                publish,
-                directory,
-                writer: pending::WriterId::new(&self.prefix, runtime),
-                suffix: self.suffix.clone(),
+        committing::create(&Arc::new(Placed { sink: self.clone(), directory }), runtime)
+    }
+}
+
+/// A file sink and where it writes.
+struct Placed {
+    sink: FileSink,
+    directory: Location,
+}
+
+impl CommittingSink for Placed {
+    type Committable = PendingPart;
+
+    fn writer(&self, runtime: &OperatorRuntime) -> OperatorResult<Box<dyn SinkWriter<PendingPart>>> {
+        let FileSink { format, rolling, prefix, suffix, buckets, .. } = self.sink.clone();
+        Ok(Box::new(FileWriter::new(Settings {
+            parts: part::Target {
+                directory: self.directory.clone(),
+                writer: names::WriterId::new(&prefix, runtime),
+                suffix,
+                env: runtime.env.clone(),
             },
-            format: self.format.clone(),
-            rolling: self.rolling.clone(),
+            format,
+            rolling,
+            buckets,
+        })))
+    }
+
+    fn committer(&self, runtime: &OperatorRuntime) -> OperatorResult<Box<dyn Committer<PendingPart>>> {
+        Ok(Box::new(FileCommitter {
+            directory: self.directory.clone(),
+            configuration: Arc::clone(&runtime.configuration),
             env: runtime.env.clone(),
-        };
-        Ok(Box::new(operator::FileSinkOperator::new(Arc::new(settings))))
+        }))
+    }
+
+    fn encode(&self, parts: &[PendingPart]) -> OperatorResult<RecordBatch> {
+        pending::encode(parts)
+    }
+
+    fn decode(&self, rows: &RecordBatch) -> OperatorResult<Vec<PendingPart>> {
+        pending::decode(rows)
     }
 }
 

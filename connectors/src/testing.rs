@@ -12,6 +12,7 @@ use pelton_runtime_core::element::{CheckpointId, StreamElement};
 use pelton_runtime_core::env::Env;
 use pelton_runtime_core::id::{JobId, OperatorId};
 use pelton_runtime_core::operator::{OperatorContext, OperatorResult, OperatorRuntime, OutputPort, TaskWaker};
+use pelton_runtime_core::source::splits::{EnumeratorFactory, SplitReaderFactory, SplitSource};
 use pelton_runtime_core::source::{SourceFactory, SourcePoll, SourceReader};
 use pelton_runtime_core::time::EpochMillis;
 
@@ -179,6 +180,98 @@ pub fn check_restarts<T: Ord>(
     }
     found.sort();
     found
+}
+
+/// The enumerator and the readers of one source, which take turns.
+pub struct SplitJob {
+    enumerator: Box<dyn SourceReader>,
+    readers: Vec<Box<dyn SourceReader>>,
+    no_more: bool,
+    /// How often each value came.
+    pub values: BTreeMap<String, usize>,
+    values_of: fn(&RecordBatch) -> Vec<String>,
+}
+
+/// What the enumerator and what the readers saved.
+pub type SplitCheckpoint = (OperatorSnapshot, Vec<OperatorSnapshot>);
+
+impl SplitJob {
+    pub fn start(
+        source: Arc<dyn SplitSource>,
+        parallelism: u32,
+        restored: Option<&SplitCheckpoint>,
+        values_of: fn(&RecordBatch) -> Vec<String>,
+    ) -> Self {
+        let assign = |states: &[OperatorSnapshot], runtime: &OperatorRuntime| {
+            RestoredState::assign(states, runtime.key_groups(), runtime.subtask, runtime.parallelism)
+        };
+        let task = |factory: &dyn SourceFactory, runtime: OperatorRuntime, states: Option<&[OperatorSnapshot]>| {
+            let runtime = OperatorRuntime { waker: TaskWaker::noop(), ..runtime };
+            let mut reader = factory.create(&runtime).expect("valid");
+            if let Some(states) = states {
+                reader.restore(assign(states, &runtime)).expect("its own");
+            }
+            reader.open(&runtime).expect("opened");
+            reader
+        };
+        let states = restored.map(|(state, _)| std::slice::from_ref(state));
+        let mut enumerator = task(&EnumeratorFactory(Arc::clone(&source)), place(0, 1), states);
+        enumerator.connected(parallelism);
+        let states = restored.map(|(_, states)| states.as_slice());
+        let readers = SplitReaderFactory(source);
+        let readers = (0..parallelism).map(|subtask| task(&readers, place(subtask, parallelism), states)).collect();
+        Self { enumerator, readers, no_more: false, values: BTreeMap::new(), values_of }
+    }
+
+    /// A turn of everybody. Whether all readers have ended.
+    pub fn turn(&mut self) -> OperatorResult<bool> {
+        for (subtask, reader) in (0..).zip(&mut self.readers) {
+            if let Some(feedback) = reader.take_feedback() {
+                self.enumerator.feedback(subtask, feedback);
+            }
+        }
+        if !self.no_more {
+            match self.enumerator.poll(0)? {
+                SourcePoll::Batch(split) => {
+                    self.readers.iter_mut().try_for_each(|reader| reader.add_splits(&split))?;
+                }
+                SourcePoll::End => {
+                    self.readers.iter_mut().for_each(|reader| reader.no_more_splits());
+                    self.no_more = true;
+                }
+                _ => std::thread::yield_now(),
+            }
+        }
+        let mut ended = true;
+        for reader in &mut self.readers {
+            match reader.poll(0)? {
+                SourcePoll::Batch(batch) => {
+                    for value in (self.values_of)(batch.records()) {
+                        *self.values.entry(value).or_default() += 1;
+                    }
+                    ended = false;
+                }
+                SourcePoll::End => {}
+                _ => ended = false,
+            }
+        }
+        Ok(ended)
+    }
+
+    pub fn until(&mut self, done: impl Fn(&Self) -> bool) {
+        let env = place(0, 1).env;
+        let start = env.moment();
+        while !done(self) {
+            assert!(env.moment().since(start) < DEADLINE, "{} values", self.values.len());
+            self.turn().expect("readable");
+        }
+    }
+
+    pub fn checkpoint(&mut self) -> SplitCheckpoint {
+        let id = CheckpointId(1);
+        let readers = self.readers.iter_mut().map(|reader| reader.snapshot(id).expect("a position")).collect();
+        (self.enumerator.snapshot(id).expect("what is left"), readers)
+    }
 }
 
 /// The first column's strings; nulls as `null`.

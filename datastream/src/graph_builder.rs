@@ -202,13 +202,15 @@ impl StreamGraph {
     /// What every node gets, from itself, its inputs and the defaults.
     fn resolve(&self, defaults: &GraphDefaults) -> Vec<Resolved> {
         let mut resolved: Vec<Resolved> = Vec::with_capacity(self.nodes.len());
-        for node in &self.nodes {
+        for (index, node) in self.nodes.iter().enumerate() {
             let parallelism = node.parallelism.unwrap_or(defaults.parallelism);
             let max_parallelism = node
                 .max_parallelism
                 .or(defaults.max_parallelism)
                 .unwrap_or_else(|| default_max_parallelism(parallelism));
-            let slot_sharing_group = node.slot_sharing_group.clone().unwrap_or_else(|| {
+            let own_group = node.slot_sharing_group.clone();
+            let group = own_group.or_else(|| self.reader_of(index)?.slot_sharing_group.clone());
+            let slot_sharing_group = group.unwrap_or_else(|| {
                 let mut groups = node.inputs.iter().map(|input| &resolved[input.node.0].slot_sharing_group);
                 match groups.next() {
                     Some(first) if groups.all(|group| group == first) => first.clone(),
@@ -220,11 +222,22 @@ impl StreamGraph {
         resolved
     }
 
+    /// The source that reads the splits of a node which enumerates them.
+    fn reader_of(&self, enumerator: usize) -> Option<&StreamNode> {
+        let reads = |node: &&StreamNode| {
+            node.role == OperatorRole::Source && node.inputs.iter().any(|input| input.node.0 == enumerator)
+        };
+        self.nodes.iter().skip(enumerator + 1).find(reads)
+    }
+
     fn operator_ids(&self) -> Vec<OperatorId> {
         let mut ids: Vec<OperatorId> = Vec::with_capacity(self.nodes.len());
         let mut siblings: BTreeMap<[u8; 16], u32> = BTreeMap::new();
-        for node in &self.nodes {
-            let id = match &node.uid {
+        for (index, node) in self.nodes.iter().enumerate() {
+            // Who enumerates splits has its state under the name of their reader.
+            let of_reader = self.reader_of(index).and_then(|reader| reader.uid.as_ref());
+            let of_reader = of_reader.map(|uid| format!("{uid} (enumerator)"));
+            let id = match node.uid.as_ref().or(of_reader.as_ref()) {
                 Some(uid) => digest(|hasher| {
                     hasher.update(b"uid");
                     hasher.update(uid);
@@ -405,6 +418,30 @@ mod tests {
         all.sort_unstable();
         all.dedup();
         assert_eq!(all.len(), 4, "equal siblings have ids of their own");
+    }
+
+    #[test]
+    fn who_enumerates_splits_follows_their_reader() {
+        let ids = |uid: &str, more: bool| {
+            let mut graph = StreamGraph::default();
+            if more {
+                node(&mut graph, "Source: Others", vec![]);
+            }
+            let enumerator = node(&mut graph, "Source: Files (enumerator)", vec![]);
+            let splits = NodeInput { partitioner: Some(Partitioner::Broadcast), ..from(enumerator) };
+            let code = code();
+            let reader = graph.add(StreamNode::new("Source: Files", OperatorRole::Source, vec![splits], code));
+            graph.node_mut(reader).uid = Some(uid.to_owned());
+            graph.node_mut(reader).slot_sharing_group = Some("files".to_owned());
+            graph.node_mut(enumerator).parallelism = Some(1);
+            let program = graph.build("job", &DEFAULTS, BTreeMap::new()).unwrap();
+            let vertices = &program.graph.vertices[usize::from(more)..];
+            assert_eq!(vertices.iter().map(|vertex| vertex.parallelism).collect::<Vec<_>>(), [1, 2]);
+            assert!(vertices.iter().all(|vertex| vertex.slot_sharing_group == "files"));
+            graph.operator_ids()[enumerator.0]
+        };
+        assert_eq!(ids("a", false), ids("a", true), "its state is found by the uid of its reader");
+        assert_ne!(ids("a", false), ids("b", false));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 
 mod collect;
 mod file;
+mod two_phase;
 
 use std::sync::Arc;
 
@@ -15,7 +16,12 @@ use crate::stream::{DataStream, DataStreamSink};
 
 pub use collect::CollectIterator;
 pub use file::FileSink;
-pub use pelton_connectors::{FileSinkFormat, RollingPolicy};
+pub use pelton_connectors::file_sink::InvalidPattern;
+pub use pelton_connectors::{
+    BucketAssigner, Buckets, ColumnBuckets, CommitError, CommitPoint, Committer, DateTimeBuckets, FileSinkFormat,
+    RollingPolicy,
+};
+pub use two_phase::{SinkContext, TwoPhase, TwoPhaseSink, TwoPhaseWriter, two_phase};
 
 /// Takes records of type `T` out of the job.
 pub trait Sink<T: Record> {

@@ -6,12 +6,14 @@
 mod collection;
 mod file;
 mod generator;
+mod split;
 
 use std::sync::Arc;
 
 use pelton_connectors::{NumberSequence, SocketSource};
 use pelton_runtime_core::graph::program::OperatorCode;
 use pelton_runtime_core::source::SourceFactory;
+use pelton_runtime_core::source::splits;
 
 use crate::environment::StreamExecutionEnvironment;
 use crate::record::Record;
@@ -22,12 +24,18 @@ use self::collection::CollectionSource;
 
 pub use file::FileSource;
 pub use generator::DataGeneratorSource;
-pub use pelton_connectors::{CsvOptions, JsonOptions, OnBadRow, Retries, TextOptions};
+pub use pelton_connectors::{CsvOptions, JsonOptions, OnBadRow, Rest, Retries, TextOptions};
+pub use split::{InSplits, SourceContext, SourceSplit, SplitReader, SplitRecords, SplitSource, in_splits};
 
 /// Records of type `T` from somewhere.
 pub trait Source<T: Record> {
     /// What makes its readers. Their batches have the columns of `T`.
     fn into_factory(self) -> Arc<dyn SourceFactory>;
+
+    /// The same source with an enumerator that hands out its splits, for sources that have one.
+    fn split_source(&self) -> Option<Arc<dyn splits::SplitSource>> {
+        None
+    }
 
     /// The parallelism it has by itself; absent: the environment's.
     fn parallelism(&self) -> Option<u32> {
@@ -78,8 +86,11 @@ impl StreamExecutionEnvironment {
         name: &str,
     ) -> DataStream<T> {
         let parallelism = source.parallelism();
-        let code = OperatorCode::Source(source.into_factory());
-        let mut stream = DataStream::from_source(self, &format!("Source: {name}"), code);
+        let name = format!("Source: {name}");
+        let mut stream = match source.split_source() {
+            Some(splits) => DataStream::from_split_source(self, &name, splits),
+            None => DataStream::from_source(self, &name, OperatorCode::Source(source.into_factory())),
+        };
         if let Some(parallelism) = parallelism {
             stream = stream.set_parallelism(parallelism);
         }

@@ -31,9 +31,10 @@ use std::sync::Arc;
 use pelton_runtime_core::graph::program::OperatorCode;
 use pelton_runtime_core::graph::{OperatorRole, Partitioner};
 use pelton_runtime_core::operator::{InputIndex, MAIN_OUTPUT, OperatorFactory, OutputPort};
+use pelton_runtime_core::source::splits::{EnumeratorFactory, SplitReaderFactory, SplitSource};
 
 use crate::environment::StreamExecutionEnvironment;
-use crate::graph_builder::{NodeId, NodeInput, StreamNode};
+use crate::graph_builder::{ChainingStrategy, NodeId, NodeInput, StreamNode};
 use crate::record::Record;
 
 use self::fused::Fused;
@@ -71,6 +72,25 @@ impl<T: Record> DataStream<T> {
     /// A source, as a new operator of the graph.
     pub(crate) fn from_source(env: &StreamExecutionEnvironment, name: &str, code: OperatorCode) -> Self {
         let node = env.add_node(StreamNode::new(name, OperatorRole::Source, Vec::new(), code));
+        Self::from_node(env.clone(), node, MAIN_OUTPUT)
+    }
+
+    /// A source whose splits come from an enumerator, which is an operator of its own with one instance.
+    pub(crate) fn from_split_source(
+        env: &StreamExecutionEnvironment,
+        name: &str,
+        source: Arc<dyn SplitSource>,
+    ) -> Self {
+        let code = OperatorCode::Source(Arc::new(EnumeratorFactory(Arc::clone(&source))));
+        let mut enumerator = StreamNode::new(format!("{name} (enumerator)"), OperatorRole::Source, Vec::new(), code);
+        enumerator.parallelism = Some(1);
+        enumerator.chaining = ChainingStrategy::Never;
+        let enumerator = env.add_node(enumerator);
+        // Every reader sees all splits and takes its own.
+        let partitioner = Some(Partitioner::Broadcast);
+        let splits = NodeInput { node: enumerator, port: MAIN_OUTPUT, input: 0, partitioner };
+        let code = OperatorCode::Source(Arc::new(SplitReaderFactory(source)));
+        let node = env.add_node(StreamNode::new(name, OperatorRole::Source, vec![splits], code));
         Self::from_node(env.clone(), node, MAIN_OUTPUT)
     }
 

@@ -3,6 +3,7 @@
 //! Local files are read and written with plain system calls, because that is several times faster than going through
 //! an object store's streams; everything else goes through `object_store`.
 
+mod open_uploads;
 mod relative;
 mod store_options;
 
@@ -10,20 +11,34 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
+use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
+use object_store::azure::MicrosoftAzureBuilder;
+use object_store::gcp::GoogleCloudStorageBuilder;
 use object_store::multipart::MultipartStore;
 use object_store::path::Path as StorePath;
-use object_store::{ObjectStore, ObjectStoreScheme};
+use object_store::{BackoffConfig, ObjectStore, ObjectStoreScheme, RetryConfig};
 use pelton_runtime_core::config::options::execution::WORKING_DIRECTORY;
 use url::Url;
+
+pub use self::open_uploads::{ListUploadsError, OpenUpload, OpenUploads};
 
 /// A file or directory, here or in an object store.
 #[derive(Clone)]
 pub struct Location {
     text: String,
     place: Place,
+    uploads: Uploads,
+}
+
+/// What can be done about uploads in several requests, beyond making them.
+#[derive(Clone, Default)]
+struct Uploads {
     /// For stores whose uploads can be completed by their ids.
     multipart: Option<Arc<dyn MultipartStore>>,
+    /// For stores whose open uploads can be listed.
+    open: Option<Arc<OpenUploads>>,
 }
 
 /// How a location is reached.
@@ -122,31 +137,38 @@ impl Location {
         if text.is_empty() {
             return Err(LocationError::Empty);
         }
-        let (place, multipart) = match scheme_of(text) {
-            None if Path::new(text).is_absolute() => (Place::Local(PathBuf::from(text)), None),
+        let (place, uploads) = match scheme_of(text) {
+            None if Path::new(text).is_absolute() => (Place::Local(PathBuf::from(text)), Uploads::default()),
             None => {
                 let path = relative::resolve(text, configuration)?;
-                return Ok(Self { text: display(&path), place: Place::Local(path), multipart: None });
+                return Ok(Self { text: display(&path), place: Place::Local(path), uploads: Uploads::default() });
             }
             Some(scheme) => place_of_url(text, &scheme, configuration)?,
         };
-        Ok(Self { text: text.to_owned(), place, multipart })
+        Ok(Self { text: text.to_owned(), place, uploads })
     }
 
     /// A place in a store that is there already.
     pub fn remote(text: &str, store: Arc<dyn ObjectStore>, path: &str) -> Self {
-        Self { text: text.to_owned(), place: Place::Remote { store, path: StorePath::from(path) }, multipart: None }
+        let place = Place::Remote { store, path: StorePath::from(path) };
+        Self { text: text.to_owned(), place, uploads: Uploads::default() }
     }
 
     /// A place in a store that is there already, whose uploads can be completed by their ids.
     pub fn resumable<S: ObjectStore + MultipartStore>(text: &str, store: &Arc<S>, path: &str) -> Self {
         let multipart: Arc<dyn MultipartStore> = Arc::clone(store) as _;
-        Self { multipart: Some(multipart), ..Self::remote(text, Arc::clone(store) as _, path) }
+        let uploads = Uploads { multipart: Some(multipart), open: None };
+        Self { uploads, ..Self::remote(text, Arc::clone(store) as _, path) }
     }
 
     /// How to complete uploads of others; absent for local files and stores that cannot.
     pub fn multipart(&self) -> Option<&Arc<dyn MultipartStore>> {
-        self.multipart.as_ref()
+        self.uploads.multipart.as_ref()
+    }
+
+    /// How to find uploads that nobody will complete; absent for local files and stores that cannot list them.
+    pub fn open_uploads(&self) -> Option<&Arc<OpenUploads>> {
+        self.uploads.open.as_ref()
     }
 
     /// How the location is reached.
@@ -185,7 +207,7 @@ fn scheme_of(text: &str) -> Option<String> {
     (is_name && (rest.starts_with("//") || (scheme == "file" && rest.starts_with('/')))).then_some(scheme)
 }
 
-type PlaceAndUploads = (Place, Option<Arc<dyn MultipartStore>>);
+type PlaceAndUploads = (Place, Uploads);
 
 fn place_of_url(
     text: &str,
@@ -206,35 +228,71 @@ fn place_of_url(
     let url = Url::parse(&normalized).map_err(|source| LocationError::InvalidUrl { text: text.to_owned(), source })?;
     if scheme == "file" {
         let path = url.to_file_path().map_err(|()| LocationError::FileUrlWithHost { text: text.to_owned() })?;
-        return Ok((Place::Local(path), None));
+        return Ok((Place::Local(path), Uploads::default()));
     }
     let options = store_options::options(scheme, configuration)?;
     open_store(&url, options).map_err(|source| LocationError::Store { text: text.to_owned(), source })
 }
 
+/// Where S3 is unless somebody says otherwise.
+const DEFAULT_REGION: &str = "us-east-1";
+
+/// How long a request is tried again that failed for a passing reason: long enough for a server that restarts, short enough
+/// that a wrong address is known soon.
+const RETRY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The longest pause between two tries.
+const RETRY_PAUSE_MAX: Duration = Duration::from_secs(2);
+
+/// More than there is time for.
+const RETRIES_MAX: usize = 30;
+
+fn retries() -> RetryConfig {
+    let backoff = BackoffConfig { init_backoff: Duration::from_millis(100), max_backoff: RETRY_PAUSE_MAX, base: 2.0 };
+    RetryConfig { backoff, max_retries: RETRIES_MAX, retry_timeout: RETRY_TIMEOUT }
+}
+
 /// The store behind a URL, as [`object_store::parse_url_opts`] has it, without losing what else it can do.
 fn open_store(url: &Url, options: BTreeMap<String, String>) -> Result<PlaceAndUploads, object_store::Error> {
-    macro_rules! store {
-        ($builder:ty, $path:expr) => {{
-            let builder = options.into_iter().fold(
-                <$builder>::new().with_url(url.to_string()),
+    macro_rules! builder {
+        ($builder:ty) => {
+            options.into_iter().fold(
+                <$builder>::new().with_url(url.to_string()).with_retry(retries()),
                 |builder, (key, value)| match key.parse() {
                     Ok(key) => builder.with_config(key, value),
                     Err(_) => builder,
                 },
-            );
-            let store = Arc::new(builder.build()?);
-            (Place::Remote { store: Arc::clone(&store) as _, path: StorePath::parse($path)? }, Some(store as _))
+            )
+        };
+    }
+    macro_rules! place {
+        ($store:expr, $path:expr, $open:expr) => {{
+            let multipart: Arc<dyn MultipartStore> = Arc::clone(&$store) as _;
+            let uploads = Uploads { multipart: Some(multipart), open: $open };
+            (Place::Remote { store: $store, path: StorePath::parse($path)? }, uploads)
         }};
     }
     let (scheme, path) = ObjectStoreScheme::parse(url)?;
     Ok(match scheme {
-        ObjectStoreScheme::AmazonS3 => store!(object_store::aws::AmazonS3Builder, path),
-        ObjectStoreScheme::GoogleCloudStorage => store!(object_store::gcp::GoogleCloudStorageBuilder, path),
-        ObjectStoreScheme::MicrosoftAzure => store!(object_store::azure::MicrosoftAzureBuilder, path),
+        ObjectStoreScheme::AmazonS3 => {
+            let builder = builder!(AmazonS3Builder);
+            let region = builder.get_config_value(&AmazonS3ConfigKey::Region);
+            let store = Arc::new(builder.build()?);
+            let region = region.unwrap_or_else(|| DEFAULT_REGION.to_owned());
+            let open = Arc::new(OpenUploads::new(Arc::clone(&store), region)?);
+            place!(store, path, Some(open))
+        }
+        ObjectStoreScheme::GoogleCloudStorage => {
+            let store = Arc::new(builder!(GoogleCloudStorageBuilder).build()?);
+            place!(store, path, None)
+        }
+        ObjectStoreScheme::MicrosoftAzure => {
+            let store = Arc::new(builder!(MicrosoftAzureBuilder).build()?);
+            place!(store, path, None)
+        }
         _ => {
             let (store, path) = object_store::parse_url_opts(url, options)?;
-            (Place::Remote { store: Arc::from(store), path }, None)
+            (Place::Remote { store: Arc::from(store), path }, Uploads::default())
         }
     })
 }

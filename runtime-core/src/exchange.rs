@@ -25,6 +25,7 @@ pub mod client;
 mod credit;
 mod element_codec;
 pub mod error;
+pub mod feedback;
 mod fields;
 pub mod frame;
 mod frame_reader;
@@ -44,6 +45,8 @@ mod transmit;
 
 use crate::element::{CheckpointId, StreamElement};
 use crate::operator::TaskWaker;
+
+use self::feedback::Feedback;
 
 /// The writing end of one channel, inside a worker or between two.
 pub trait ElementWriter: Send {
@@ -65,6 +68,11 @@ pub trait ElementWriter: Send {
     fn is_delivered(&self, _writer: &TaskWaker) -> bool {
         true
     }
+
+    /// What the reader has said since the last question. `writer` is woken when it says more.
+    fn take_feedback(&self, _writer: &TaskWaker) -> Option<Feedback> {
+        None
+    }
 }
 
 impl ElementWriter for input_queue::ChannelWriter {
@@ -74,6 +82,10 @@ impl ElementWriter for input_queue::ChannelWriter {
 
     fn has_room(&self, writer: &TaskWaker) -> bool {
         Self::has_room(self, writer)
+    }
+
+    fn take_feedback(&self, writer: &TaskWaker) -> Option<Feedback> {
+        Self::take_feedback(self, writer)
     }
 }
 

@@ -270,9 +270,9 @@ impl JobGraph {
         for (index, vertex) in self.vertices.iter().enumerate() {
             let is_source = vertex.operators[0].role == OperatorRole::Source;
             let has_inputs = inputs.iter().any(|&(target, _)| target == index);
-            if is_source == has_inputs {
-                let what = if is_source { "is a source with inputs" } else { "is no source and has no inputs" };
-                return Err(malformed(format!("`{}` {what}", vertex.name)));
+            // A source's inputs are its splits.
+            if !is_source && !has_inputs {
+                return Err(malformed(format!("`{}` is no source and has no inputs", vertex.name)));
             }
         }
         Ok(())

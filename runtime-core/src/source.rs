@@ -4,11 +4,14 @@
 //! background through [`Env`](crate::env::Env) behind a bounded queue, and calls the
 //! [`TaskWaker`](crate::operator::TaskWaker) when there is something to poll.
 
+pub mod splits;
+
 use std::task::Poll;
 
 use crate::checkpoint::snapshot::{OperatorSnapshot, RestoredState};
 use crate::element::{CheckpointId, StreamBatch};
-use crate::operator::{OperatorResult, OperatorRuntime};
+use crate::exchange::feedback::Feedback;
+use crate::operator::{OperatorError, OperatorResult, OperatorRuntime};
 use crate::time::EpochMillis;
 
 /// What a source reader has to say.
@@ -63,6 +66,35 @@ pub trait SourceReader: Send {
 
     /// Called once at the end, also after a failure or a cancellation.
     fn close(&mut self) {}
+
+    /// Whether the readers of its output may say something, which [`feedback`](Self::feedback) then hears: an enumerator
+    /// of splits. Its output goes to all of them.
+    fn listens(&self) -> bool {
+        false
+    }
+
+    /// Called after [`open`](Self::open) of a source that listens: so many readers there are.
+    fn connected(&mut self, _readers: u32) {}
+
+    /// What one of the readers says.
+    fn feedback(&mut self, _reader: u32, _feedback: Feedback) {}
+
+    /// Rows from an enumerator, for a source that has one.
+    ///
+    /// # Errors
+    ///
+    /// When they are no splits of this source.
+    fn add_splits(&mut self, _splits: &StreamBatch) -> OperatorResult {
+        Err(OperatorError::data("a source without an enumerator was given splits"))
+    }
+
+    /// The enumerator has ended: no rows will come from it.
+    fn no_more_splits(&mut self) {}
+
+    /// What to tell the enumerator, when that has changed. Asked after each call.
+    fn take_feedback(&mut self) -> Option<Feedback> {
+        None
+    }
 }
 
 /// Whether a source ends by itself.
@@ -76,8 +108,9 @@ pub enum Boundedness {
 
 /// Makes the readers of one source: one per subtask.
 ///
-/// Readers share the input without talking to each other: every reader lists the splits in the same order and takes
-/// those whose index is its own modulo the parallelism.
+/// Readers of a source without enumerator share the input without talking to each other: every reader lists the splits in
+/// the same order and takes those whose index is its own modulo the parallelism. With an enumerator they ask it
+/// ([`splits`]).
 pub trait SourceFactory: Send + Sync {
     /// Whether the source ends by itself.
     fn boundedness(&self) -> Boundedness;

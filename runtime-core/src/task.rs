@@ -43,9 +43,9 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use crate::checkpoint::in_flight::{InFlight, InFlightChannel, InFlightElement};
+use crate::checkpoint::in_flight::{InFlight, InFlightChannel};
 use crate::checkpoint::snapshot::{OperatorSnapshot, RestoredState};
-use crate::element::{BarrierMode, CheckpointBarrier, CheckpointId, StreamElement, Wakeup};
+use crate::element::{BarrierMode, CheckpointBarrier, CheckpointId, StreamBatch, StreamElement, Wakeup};
 use crate::exchange::input_queue::InputQueue;
 use crate::failure::{Classify, FailureClass};
 use crate::id::OperatorId;
@@ -123,6 +123,13 @@ pub enum WaitsFor {
 pub enum TaskInput {
     /// A source at the head of the chain.
     Source(Box<dyn SourceReader>),
+    /// A source at the head of the chain that gets its splits from an enumerator.
+    Splits {
+        /// Who reads them.
+        reader: Box<dyn SourceReader>,
+        /// Where they come from.
+        queue: InputQueue,
+    },
     /// Other tasks.
     Gate {
         /// The queue.
@@ -133,9 +140,29 @@ pub enum TaskInput {
 }
 
 impl TaskInput {
+    /// The source at the head.
+    fn source(&mut self) -> Option<&mut dyn SourceReader> {
+        match self {
+            Self::Source(reader) | Self::Splits { reader, .. } => Some(&mut **reader),
+            Self::Gate { .. } => None,
+        }
+    }
+
+    fn is_source(&self) -> bool {
+        matches!(self, Self::Source(_) | Self::Splits { .. })
+    }
+
+    fn queue(&self) -> Option<&InputQueue> {
+        match self {
+            Self::Source(_) => None,
+            Self::Splits { queue, .. } | Self::Gate { queue, .. } => Some(queue),
+        }
+    }
+
+    /// What its channels are. Splits are no records: nothing overtakes them, and they have no event time.
     fn channels(&self) -> &[GateChannel] {
         match self {
-            Self::Source(_) => &[],
+            Self::Source(_) | Self::Splits { .. } => &[],
             Self::Gate { channels, .. } => channels,
         }
     }
@@ -187,7 +214,10 @@ impl StreamTask {
     pub fn new(input: TaskInput, chain: Chain, outputs: Outputs, metrics: TaskMetricGroup, waker: TaskWaker) -> Self {
         let channels = input.channels();
         let valve = Valve::new(&channels.iter().map(|channel| channel.input).collect::<Vec<_>>());
-        let alignment = Alignment::new(channels.iter().map(|channel| channel.overtaken).collect());
+        let alignment = Alignment::new(match &input {
+            TaskInput::Splits { queue, .. } => vec![false; queue.channels()],
+            _ => channels.iter().map(|channel| channel.overtaken).collect(),
+        });
         if let TaskInput::Gate { queue, channels } = &input {
             let overtaken = channels.iter().enumerate().filter(|(_, channel)| channel.overtaken);
             overtaken.for_each(|(channel, _)| queue.let_overtake(channel));
@@ -223,7 +253,7 @@ impl StreamTask {
     /// The same task in a job that counts records at least once: its channels do not wait for each other.
     #[must_use]
     pub fn counting_at_least_once(mut self) -> Self {
-        self.barriers = Barriers::Tracked(Tracking::new(self.input.channels().len()));
+        self.barriers = Barriers::Tracked(Tracking::new(self.input.queue().map_or(0, InputQueue::channels)));
         self
     }
 
@@ -260,7 +290,7 @@ impl StreamTask {
     /// The first error of an operator.
     pub fn open(&mut self, now: Now) -> Result<(), TaskError> {
         self.chain.open(now, &mut self.outputs)?;
-        if let TaskInput::Source(reader) = &mut self.input {
+        if let Some(reader) = self.input.source() {
             let restored = self.chain.take_restored_head();
             if self.source_ended {
                 return Ok(());
@@ -270,6 +300,9 @@ impl StreamTask {
             }
             let runtime = self.chain.head_runtime();
             reader.open(runtime).map_err(|source| self.chain.error(0, source))?;
+            if reader.listens() {
+                reader.connected(self.outputs.readers());
+            }
         }
         Ok(())
     }
@@ -317,6 +350,9 @@ impl StreamTask {
     }
 
     fn work(&mut self, now: Now) -> Result<Step, TaskError> {
+        if let Some((channel, element)) = self.next_of_splits() {
+            return self.on_splits(channel, element, now);
+        }
         if self.phase != Phase::Delivering && !self.outputs.has_room(&self.waker) {
             // What waits for company on other channels would wait as long as the full one is.
             self.outputs.flush();
@@ -332,7 +368,7 @@ impl StreamTask {
 
     /// Closes every operator; also after an error or a cancellation.
     pub fn close(&mut self) {
-        if let TaskInput::Source(reader) = &mut self.input {
+        if let Some(reader) = self.input.source() {
             reader.close();
         }
         self.chain.close();
@@ -359,9 +395,17 @@ impl StreamTask {
             return self.on_replayed(place, element, now);
         }
         let polled = match &mut self.input {
-            TaskInput::Source(_) if self.source_ended => return self.on_source(SourcePoll::End, now),
+            _ if self.source_ended => return self.on_source(SourcePoll::End, now),
             TaskInput::Source(reader) => {
+                if reader.listens() {
+                    self.outputs.take_feedback(&self.waker, |from, said| reader.feedback(from, said));
+                }
                 let polled = reader.poll(now.wall).map_err(|source| self.chain.error(0, source))?;
+                return self.on_source(polled, now);
+            }
+            TaskInput::Splits { reader, queue } => {
+                let polled = reader.poll(now.wall).map_err(|source| self.chain.error(0, source))?;
+                tell_enumerator(&mut **reader, queue);
                 return self.on_source(polled, now);
             }
             TaskInput::Gate { queue, .. } => queue.poll(),
@@ -377,7 +421,7 @@ impl StreamTask {
         let Some((input, batch)) = self.portions.next() else { return Ok(Step::Ran) };
         let rows = batch.num_rows();
         match &self.input {
-            TaskInput::Source(_) => {
+            TaskInput::Source(_) | TaskInput::Splits { .. } => {
                 self.chain.emit_from_head(StreamElement::Batch(batch), now, &mut self.outputs)?;
             }
             TaskInput::Gate { .. } => self.chain.process_head(input, batch, now, &mut self.outputs)?,
@@ -413,22 +457,48 @@ impl StreamTask {
         }
     }
 
-    fn on_replayed(&mut self, place: Place, element: InFlightElement, now: Now) -> Result<Step, TaskError> {
-        match (place, element) {
-            (Place::Channel(channel), InFlightElement::Batch(batch)) => {
-                self.on_element(channel, StreamElement::Batch(batch), now)
-            }
-            (Place::Channel(channel), InFlightElement::Watermark(watermark)) => {
-                self.on_element(channel, StreamElement::Watermark(watermark), now)
-            }
-            (Place::Source | Place::Edge { .. }, InFlightElement::Batch(batch)) => {
-                self.portions_of = place;
-                self.portions.put(place.input(self.input.channels()), batch);
-                self.run_portion(now)
-            }
-            // Of no channel any more, it says nothing.
-            (Place::Source | Place::Edge { .. }, InFlightElement::Watermark(_)) => Ok(Step::Ran),
+    /// What an enumerator has sent. It needs no room downstream, so its barriers do not wait for that.
+    fn next_of_splits(&self) -> Option<(usize, StreamElement)> {
+        match &self.input {
+            TaskInput::Splits { queue, .. } if self.is_between_batches() => queue.poll(),
+            _ => None,
         }
+    }
+
+    fn is_between_batches(&self) -> bool {
+        self.phase == Phase::Running && !self.source_ended && self.portions.is_empty() && self.replay.is_empty()
+    }
+
+    /// What an enumerator sends: splits, barriers, and its end. It has no event time.
+    fn on_splits(&mut self, channel: usize, element: StreamElement, now: Now) -> Result<Step, TaskError> {
+        let TaskInput::Splits { reader, queue } = &mut self.input else { return Ok(Step::Ran) };
+        match element {
+            StreamElement::Batch(splits) => {
+                reader.add_splits(&splits).map_err(|source| self.chain.error(0, source))?;
+                tell_enumerator(&mut **reader, queue);
+            }
+            StreamElement::EndOfInput => {
+                reader.no_more_splits();
+                let decision = self.barriers.ended(channel);
+                self.on_alignment(decision, now)?;
+            }
+            StreamElement::Barrier(barrier) => {
+                self.note_begun(barrier.checkpoint);
+                let decision = self.barriers.barrier(channel, barrier, now.moment);
+                self.on_alignment(decision, now)?;
+            }
+            StreamElement::Watermark(_) | StreamElement::Idle | StreamElement::LatencyMarker(_) => {}
+        }
+        Ok(Step::Ran)
+    }
+
+    fn on_replayed(&mut self, place: Place, batch: StreamBatch, now: Now) -> Result<Step, TaskError> {
+        if let Place::Channel(channel) = place {
+            return self.on_element(channel, StreamElement::Batch(batch), now);
+        }
+        self.portions_of = place;
+        self.portions.put(place.input(self.input.channels()), batch);
+        self.run_portion(now)
     }
 
     fn on_element(&mut self, channel: usize, element: StreamElement, now: Now) -> Result<Step, TaskError> {
@@ -510,7 +580,7 @@ impl StreamTask {
 
     fn trigger(&mut self, barrier: CheckpointBarrier, now: Now) -> Result<(), TaskError> {
         let is_half_done = !self.portions.is_empty() || !self.replay.is_empty();
-        if is_half_done && barrier.mode != BarrierMode::Unaligned && matches!(self.input, TaskInput::Source(_)) {
+        if is_half_done && barrier.mode != BarrierMode::Unaligned && self.input.is_source() {
             self.deferred.push(barrier);
             return Ok(());
         }
@@ -581,14 +651,14 @@ impl StreamTask {
 
     fn completed(&mut self, checkpoint: CheckpointId, now: Now) -> Result<(), TaskError> {
         self.outputs.is_over(checkpoint);
-        if let (TaskInput::Source(reader), false) = (&mut self.input, self.source_ended) {
+        if let (Some(reader), false) = (self.input.source(), self.source_ended) {
             reader.checkpoint_completed(checkpoint).map_err(|source| self.chain.error(0, source))?;
         }
         self.chain.checkpoint_completed(checkpoint, now, &mut self.outputs)
     }
 
     fn on_alignment(&mut self, decision: Decision, now: Now) -> Result<(), TaskError> {
-        if let TaskInput::Gate { queue, .. } = &self.input {
+        if let Some(queue) = self.input.queue() {
             decision.release.iter().for_each(|channel| queue.unblock(*channel));
             decision.block.iter().for_each(|channel| queue.block(*channel));
         }
@@ -615,7 +685,7 @@ impl StreamTask {
             );
             return Err(self.chain.error(0, OperatorError::data(message)));
         }
-        let recording = overtakes.then(|| Recording { since: started });
+        let recording = overtakes.then_some(Recording { since: started });
         let mut in_flight = InFlight { channels: self.half_done() };
         if let (TaskInput::Gate { queue, .. }, true) = (&self.input, overtakes) {
             // One recording at a time: an older one that is not complete is of a checkpoint that was given up.
@@ -626,7 +696,7 @@ impl StreamTask {
             }
             queue.record(checkpoint);
         }
-        in_flight.channels.retain(|channel| !channel.elements.is_empty());
+        in_flight.channels.retain(|channel| !channel.batches.is_empty());
         let snapshot = TaskSnapshot {
             checkpoint,
             operators: Vec::new(),
@@ -643,10 +713,10 @@ impl StreamTask {
     /// What was taken from a channel, or from the source, and is not processed yet.
     fn half_done(&self) -> Vec<InFlightChannel> {
         let gate = self.input.channels();
-        let rest = self.portions.rest().map(|batch| InFlightChannel {
-            origin: self.portions_of.origin(gate),
-            elements: vec![InFlightElement::Batch(batch.clone())],
-        });
+        let rest = self
+            .portions
+            .rest()
+            .map(|batch| InFlightChannel { origin: self.portions_of.origin(gate), batches: vec![batch.clone()] });
         rest.into_iter().chain(self.replay.rest(gate)).collect()
     }
 
@@ -664,9 +734,9 @@ impl StreamTask {
         let mut parts = Vec::with_capacity(self.chain.len());
         for index in 0..self.chain.len() {
             let operator = self.chain.operator_id(index);
-            let snapshot = match (self.chain.snapshot(index, checkpoint)?, &mut self.input) {
+            let snapshot = match (self.chain.snapshot(index, checkpoint)?, self.input.source()) {
                 (Some(snapshot), _) => snapshot,
-                (None, TaskInput::Source(reader)) if !self.source_ended => {
+                (None, Some(reader)) if !self.source_ended => {
                     reader.snapshot(checkpoint).map_err(|source| self.chain.error(index, source))?
                 }
                 (None, _) => OperatorSnapshot::default(),
@@ -694,9 +764,9 @@ impl StreamTask {
                 partial.add_in_flight(recorded, channels);
             }
             for (index, part) in partial.parts.iter_mut().enumerate().filter(|(_, part)| !part.whole) {
-                let polled = match (self.chain.poll_snapshot(index, checkpoint)?, &mut self.input) {
+                let polled = match (self.chain.poll_snapshot(index, checkpoint)?, self.input.source()) {
                     (Some(polled), _) => polled,
-                    (None, TaskInput::Source(reader)) if !self.source_ended => {
+                    (None, Some(reader)) if !self.source_ended => {
                         reader.poll_snapshot(checkpoint).map_err(|source| self.chain.error(index, source))?
                     }
                     (None, _) => Poll::Ready(OperatorSnapshot::default()),
@@ -733,6 +803,12 @@ impl StreamTask {
             Wakeup::At(now.moment.after(Duration::from_millis(delay)))
         });
         Step::Idle { waits_for, until }
+    }
+}
+
+fn tell_enumerator(reader: &mut dyn SourceReader, queue: &InputQueue) {
+    if let Some(feedback) = reader.take_feedback() {
+        (0..queue.channels()).for_each(|channel| queue.send_feedback(channel, feedback));
     }
 }
 

@@ -9,7 +9,9 @@ pub mod footprint;
 pub mod hosts;
 pub mod output;
 pub mod programs;
+pub mod s3;
 
 pub use cluster::{Cluster, ClusterOptions};
 pub use deadline::{eventually, within};
 pub use hosts::Hosts;
+pub use s3::S3Server;

@@ -113,6 +113,31 @@ fn killed_workers_cost_no_result_and_double_none() {
 }
 
 #[test]
+fn with_state_in_rocksdb_killed_workers_cost_no_result_and_double_none_either() {
+    let folder = tempfile::tempdir().expect("a folder");
+    // No key stays in memory, so every batch is read from RocksDB and written there.
+    let options =
+        options(2, folder.path()).set("state.backend.type", "rocksdb").set("pelton.state.rocksdb.cache-fraction", "0");
+    let cluster = Cluster::start(options);
+    let output = folder.path().join("out");
+    let job = submit(&cluster, 2, &output);
+    for _ in 0..3 {
+        await_progress(&output);
+        for worker in cluster.workers_of(&job) {
+            signal(worker, 9);
+        }
+    }
+    let state = within(Duration::from_secs(90), "the job ends", || {
+        let state = cluster.state(&job);
+        ["FINISHED", "FAILED"].contains(&state.as_str()).then_some(state)
+    });
+    assert_eq!(state, "FINISHED", "{}", cluster.failure(&job));
+    let config = cluster.get(&format!("/jobs/{job}/checkpoints/config"));
+    assert_eq!(config["state_backend"], "EmbeddedRocksDBStateBackend");
+    assert_exact(&output);
+}
+
+#[test]
 fn subtasks_that_exchange_nothing_cost_no_result_either_when_one_of_them_fails() {
     const APART: u64 = 6_000;
     let folder = tempfile::tempdir().expect("a folder");

@@ -82,6 +82,10 @@ fn report(mut ran: Vec<(Took, &str, bool)>, all: Took, untouched: Result<()>) ->
     println!("{all:>12}  together");
     let failed: Vec<_> = ran.iter().filter(|(_, _, passed)| !passed).map(|(_, name, _)| *name).collect();
     untouched?;
+    if ran.iter().any(|(_, name, _)| *name == "tests") {
+        // Said again where it is seen, when there is none.
+        tool::s3_server::ensure()?;
+    }
     if !failed.is_empty() {
         bail!("failed: {}", failed.join(", "));
     }
@@ -99,7 +103,8 @@ fn tools(workspace: &Workspace) -> Result<()> {
     tool::IP.ensure()?;
     tool::ensure_libclang()?;
     tool::ensure_component(workspace, "fmt", "rustfmt")?;
-    tool::ensure_component(workspace, "clippy", "clippy")
+    tool::ensure_component(workspace, "clippy", "clippy")?;
+    tool::s3_server::ensure().map(drop)
 }
 
 fn format(workspace: &Workspace) -> Result<()> {

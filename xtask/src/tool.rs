@@ -1,5 +1,7 @@
 //! Programs that tasks need beside cargo: found, or installed where that is possible without asking.
 
+pub mod s3_server;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 

@@ -50,7 +50,13 @@ fn list_local(root: &Path) -> Result<Vec<FileEntry>, ReadError> {
             }
             let path = entry.path();
             let failed = |source: io::Error| ReadError::io(&display(&path), source);
-            let metadata = std::fs::metadata(&path).map_err(failed)?;
+            let metadata = match std::fs::metadata(&path) {
+                // It got another name or was taken away meanwhile; a link that leads nowhere is still there.
+                Err(error) if error.kind() == io::ErrorKind::NotFound && std::fs::symlink_metadata(&path).is_err() => {
+                    continue;
+                }
+                metadata => metadata.map_err(failed)?,
+            };
             if !metadata.is_dir() {
                 files.push(local_entry(path, &metadata));
             } else if !leads_back(&directory, &path).map_err(failed)? {

@@ -40,6 +40,13 @@ impl SplitState {
 
 /// The splits as state.
 pub(super) fn snapshot<'a>(splits: impl IntoIterator<Item = &'a SplitState>) -> OperatorResult<OperatorSnapshot> {
+    let rows = encode(splits)?;
+    let table = OperatorTable { name: SPLITS.to_owned(), redistribution: Redistribution::Union, rows };
+    Ok(OperatorSnapshot { operator: vec![table], ..OperatorSnapshot::default() })
+}
+
+/// The splits as rows.
+pub(super) fn encode<'a>(splits: impl IntoIterator<Item = &'a SplitState>) -> OperatorResult<RecordBatch> {
     let splits: Vec<_> = splits.into_iter().collect();
     let paths = splits.iter().map(|state| match &state.split.file.place {
         Place::Local(path) => path.as_os_str().as_bytes(),
@@ -63,9 +70,7 @@ pub(super) fn snapshot<'a>(splits: impl IntoIterator<Item = &'a SplitState>) -> 
         ("second", Arc::new(UInt64Array::from_iter_values(parts.iter().map(|part| part.2))), false),
         ("position", Arc::new(splits.iter().map(|state| state.position).collect::<UInt64Array>()), true),
     ];
-    let rows = RecordBatch::try_from_iter_with_nullable(columns)?;
-    let table = OperatorTable { name: SPLITS.to_owned(), redistribution: Redistribution::Union, rows };
-    Ok(OperatorSnapshot { keyed: Vec::new(), operator: vec![table], ..OperatorSnapshot::default() })
+    Ok(RecordBatch::try_from_iter_with_nullable(columns)?)
 }
 
 /// The splits of the reader that `runtime` describes, out of those of all.
@@ -74,7 +79,7 @@ pub(super) fn restore(mut state: RestoredState, runtime: &OperatorRuntime) -> Op
     refuse_state(&state)?;
     let mut splits = Vec::new();
     for batch in batches.iter().flatten() {
-        decode(batch, runtime, &mut splits)?;
+        splits.extend(decode(batch, runtime)?);
     }
     splits.sort_by(|left, right| place_of(left).cmp(&place_of(right)));
     let parallelism = runtime.parallelism.max(1) as usize;
@@ -91,7 +96,9 @@ fn place_of(state: &SplitState) -> (&str, u64) {
     (&state.split.file.name, first)
 }
 
-fn decode(batch: &RecordBatch, runtime: &OperatorRuntime, splits: &mut Vec<SplitState>) -> OperatorResult {
+/// The splits that rows stand for.
+pub(super) fn decode(batch: &RecordBatch, runtime: &OperatorRuntime) -> OperatorResult<Vec<SplitState>> {
+    let mut splits = Vec::with_capacity(batch.num_rows());
     let column = |name: &str| batch.column_by_name(name).ok_or_else(|| unknown(name));
     let strings = |name| column(name)?.as_string_opt::<i32>().ok_or_else(|| unknown(name));
     let numbers = |name| column(name)?.as_primitive_opt::<UInt64Type>().ok_or_else(|| unknown(name));
@@ -133,7 +140,7 @@ fn decode(batch: &RecordBatch, runtime: &OperatorRuntime, splits: &mut Vec<Split
         splits.push(SplitState { location: locations.value(row).into(), split: Split { file, part }, position });
         location = Some(known);
     }
-    Ok(())
+    Ok(splits)
 }
 
 fn unknown(column: &str) -> OperatorError {

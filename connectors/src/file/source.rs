@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::io::Read;
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
@@ -13,23 +14,26 @@ use pelton_runtime_core::element::{CheckpointId, StreamBatch};
 use pelton_runtime_core::env::Env;
 use pelton_runtime_core::metrics::Counter;
 use pelton_runtime_core::operator::{OperatorError, OperatorResult, OperatorRuntime};
+use pelton_runtime_core::source::splits::{SplitEnumerator, SplitReader, SplitSource};
 use pelton_runtime_core::source::{Boundedness, SourceFactory, SourcePoll, SourceReader};
 use pelton_runtime_core::time::EpochMillis;
 
 use super::csv::{self, CsvOptions};
+use super::enumerator::FileEnumerator;
 use super::error::{Halt, ReadError, RecordStart};
 use super::json::{self, JsonOptions};
 use super::lines::{self, LineBlocks};
-use super::listing;
+use super::listing::{self, FileEntry};
 use super::parquet::{self, ParquetOptions};
 use super::positions::{self, SplitState};
 use super::split::{self, Part, Split, Splittable};
+use super::split_reader::FileSplitReader;
 use super::text::{self, TextOptions};
 use super::{input, listing::list};
 use crate::handover::{Received, Receiver, Sender, handover};
 
 /// Bytes of decoded batches that wait between a reader's thread and its task.
-const PREFETCH_BYTES: usize = 8 << 20;
+pub(super) const PREFETCH_BYTES: usize = 8 << 20;
 
 /// How long a record may be unless the source says otherwise.
 const MAX_RECORD_BYTES: usize = 64 << 20;
@@ -57,12 +61,25 @@ pub struct FileSource {
     format: FileFormat,
     split_bytes: Option<u64>,
     max_record_bytes: Option<usize>,
+    assignment: Assignment,
+}
+
+/// How readers come to their splits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Assignment {
+    /// Each lists the files and takes its share.
+    Shares,
+    /// They ask an enumerator.
+    OnRequest,
+    /// They ask an enumerator that looks for new files so often.
+    Monitored(Duration),
 }
 
 impl FileSource {
     /// Reads what lies at `location`: a path, or a URL of an object store.
     pub fn new(location: impl Into<String>, format: FileFormat) -> Self {
-        Self { location: location.into(), format, split_bytes: None, max_record_bytes: None }
+        let (location, assignment) = (location.into(), Assignment::Shares);
+        Self { location, format, split_bytes: None, max_record_bytes: None, assignment }
     }
 
     /// Lines of text.
@@ -85,6 +102,56 @@ impl FileSource {
         self
     }
 
+    /// Readers ask an enumerator for one part of a file after the other, instead of each having its share from the
+    /// beginning: a slow one leaves more to the others. It costs one more task.
+    #[must_use]
+    pub fn splits_on_request(mut self) -> Self {
+        if self.assignment == Assignment::Shares {
+            self.assignment = Assignment::OnRequest;
+        }
+        self
+    }
+
+    /// Looks for new files so often, for ever. Each is read once, over restarts too; it must be complete when it appears,
+    /// and what is added to it later is not seen.
+    #[must_use]
+    pub fn monitor_continuously(mut self, interval: Duration) -> Self {
+        self.assignment = Assignment::Monitored(interval);
+        self
+    }
+
+    /// Whether readers ask an enumerator, so that this is to be used as a [`SplitSource`].
+    pub fn has_enumerator(&self) -> bool {
+        self.assignment != Assignment::Shares
+    }
+
+    pub(super) fn monitor_interval(&self) -> Option<Duration> {
+        match self.assignment {
+            Assignment::Monitored(interval) => Some(interval),
+            Assignment::Shares | Assignment::OnRequest => None,
+        }
+    }
+
+    pub(super) fn location(&self) -> &str {
+        &self.location
+    }
+
+    /// The splits of these files for so many readers.
+    pub(super) fn plan(&self, files: Vec<FileEntry>, readers: u32) -> Result<Vec<Split>, ReadError> {
+        split::plan(files, self.splittable(), self.split_bytes, readers)
+    }
+
+    /// Refuses splits of a checkpoint that this format cannot go on with.
+    pub(super) fn check_restored(&self, splits: &[SplitState]) -> OperatorResult {
+        match splits.iter().find(|state| !self.splittable().reads(state.split.part)) {
+            None => Ok(()),
+            Some(other) => Err(OperatorError::data(format!(
+                "the checkpoint has a part of `{}` that a source of this format cannot go on with",
+                other.split.file.name
+            ))),
+        }
+    }
+
     /// The schema of the batches.
     pub fn schema(&self) -> SchemaRef {
         match &self.format {
@@ -103,6 +170,9 @@ impl FileSource {
     pub fn validate(&self) -> OperatorResult {
         if self.location.is_empty() {
             return Err(ReadError::from(pelton_filesystem::location::LocationError::Empty).into());
+        }
+        if self.monitor_interval().is_some_and(|interval| interval.is_zero()) {
+            return Err(OperatorError::data("new files are looked for at least 1 ms apart, not all the time"));
         }
         if self.split_bytes == Some(0) {
             return Err(OperatorError::data("a split of a file has at least 1 byte, not 0"));
@@ -134,6 +204,25 @@ impl FileSource {
     }
 }
 
+impl SplitSource for FileSource {
+    fn boundedness(&self) -> Boundedness {
+        match self.monitor_interval() {
+            Some(_) => Boundedness::ContinuousUnbounded,
+            None => Boundedness::Bounded,
+        }
+    }
+
+    fn enumerator(&self, runtime: &OperatorRuntime) -> OperatorResult<Box<dyn SplitEnumerator>> {
+        self.validate()?;
+        Ok(Box::new(FileEnumerator::new(self.clone(), runtime)))
+    }
+
+    fn reader(&self, runtime: &OperatorRuntime) -> OperatorResult<Box<dyn SplitReader>> {
+        self.validate()?;
+        Ok(Box::new(FileSplitReader::new(self.clone(), runtime)))
+    }
+}
+
 impl SourceFactory for FileSource {
     fn boundedness(&self) -> Boundedness {
         Boundedness::Bounded
@@ -141,6 +230,9 @@ impl SourceFactory for FileSource {
 
     fn create(&self, runtime: &OperatorRuntime) -> OperatorResult<Box<dyn SourceReader>> {
         self.validate()?;
+        if self.monitor_interval().is_some() {
+            return Err(OperatorError::data("a source that watches for new files needs its enumerator"));
+        }
         Ok(Box::new(FileReader {
             source: self.clone(),
             stage: Stage::New,
@@ -180,8 +272,8 @@ enum Stage {
     Ended,
 }
 
-enum Message {
-    /// What there is to read; comes first.
+pub(super) enum Message {
+    /// What there is to read; comes first. Not from readers that are given their splits.
     Splits(Vec<SplitState>),
     /// Rows of a split, and where it stands after them.
     Batch {
@@ -192,7 +284,8 @@ enum Message {
     /// A split was read to its end.
     Done(usize),
     Failed(ReadError),
-    /// Everything was read. A queue that ends without it belonged to a thread that died.
+    /// Everything was read. A queue that ends without it belonged to a thread that died. Not from readers that are
+    /// given their splits.
     Complete,
 }
 
@@ -273,12 +366,7 @@ impl SourceReader for FileReader {
 
     fn restore(&mut self, state: RestoredState) -> OperatorResult {
         let splits = positions::restore(state, &self.runtime)?;
-        if let Some(other) = splits.iter().find(|state| !self.source.splittable().reads(state.split.part)) {
-            return Err(OperatorError::data(format!(
-                "the checkpoint has a part of `{}` that a source of this format cannot go on with",
-                other.split.file.name
-            )));
-        }
+        self.source.check_restored(&splits)?;
         self.splits.listed(splits.clone())?;
         self.restored = Some(splits);
         Ok(())
@@ -325,27 +413,35 @@ fn run(
         None => {
             let location = Location::parse(&source.location, &runtime.configuration).map_err(ReadError::from)?;
             let files = list(&location, &runtime.env)?;
-            let splits = split::plan(files, source.splittable(), source.split_bytes, runtime.parallelism)?;
+            let splits = source.plan(files, runtime.parallelism)?;
             let own = split::of_reader(splits, runtime.subtask, runtime.parallelism);
             let own: Vec<_> = own.map(|split| SplitState::new(&source.location, split)).collect();
             sender.push(Message::Splits(own.clone()), 0).map_err(|_| Halt::Cancelled)?;
             own
         }
     };
-    for (index, SplitState { split, position, .. }) in splits.into_iter().enumerate() {
-        let mut output = Output { sender, runtime, split: index };
-        let max_record_bytes = source.max_record_bytes.unwrap_or(MAX_RECORD_BYTES);
-        let split = SplitContext { split, position, max_record_bytes, env: &runtime.env };
-        let read = match &source.format {
-            FileFormat::Text(options) => text::read(options, &split, &mut output),
-            FileFormat::Csv(options) => csv::read(options, &split, &mut output),
-            FileFormat::Json(options) => json::read(options, &split, &mut output),
-            FileFormat::Parquet(options) => parquet::read(options, &split, &mut output),
-        };
-        read.map_err(|halt| split.with_line(halt))?;
-        sender.push(Message::Done(index), 0).map_err(|_| Halt::Cancelled)?;
-    }
-    Ok(())
+    splits.into_iter().enumerate().try_for_each(|(index, split)| read_split(source, index, split, runtime, sender))
+}
+
+/// Reads what is left of a split, which has this number between task and thread.
+pub(super) fn read_split(
+    source: &FileSource,
+    number: usize,
+    SplitState { split, position, .. }: SplitState,
+    runtime: &OperatorRuntime,
+    sender: &Sender<Message>,
+) -> Result<(), Halt> {
+    let mut output = Output { sender, runtime, split: number };
+    let max_record_bytes = source.max_record_bytes.unwrap_or(MAX_RECORD_BYTES);
+    let split = SplitContext { split, position, max_record_bytes, env: &runtime.env };
+    let read = match &source.format {
+        FileFormat::Text(options) => text::read(options, &split, &mut output),
+        FileFormat::Csv(options) => csv::read(options, &split, &mut output),
+        FileFormat::Json(options) => json::read(options, &split, &mut output),
+        FileFormat::Parquet(options) => parquet::read(options, &split, &mut output),
+    };
+    read.map_err(|halt| split.with_line(halt))?;
+    sender.push(Message::Done(number), 0).map_err(|_| Halt::Cancelled)
 }
 
 /// Where a format's rows go.

@@ -15,6 +15,7 @@ use std::io::Write;
 
 use super::FileSinkFormat;
 use super::part::{Part, WriteError};
+use super::pending::PendingPart;
 use crate::print::write_lines;
 
 /// Bytes of memory that a Parquet row group may take before it is written.
@@ -83,6 +84,25 @@ impl Encoder {
         match self {
             Self::Rows { part, .. } => part.bytes(),
             Self::Parquet { writer, .. } => (writer.bytes_written() + writer.in_progress_size()) as u64,
+        }
+    }
+
+    /// Whether [`so_far`](Self::so_far) can be asked for: the bytes up to now are a file of their own.
+    pub(super) fn can_be_cut(&self) -> bool {
+        match self {
+            Self::Rows { part, .. } => part.can_be_cut(),
+            Self::Parquet { .. } => false,
+        }
+    }
+
+    /// The part up to now, durable.
+    pub(super) fn so_far(&mut self) -> Result<PendingPart, EncodeError> {
+        match self {
+            Self::Rows { part, .. } => Ok(part.so_far()?),
+            Self::Parquet { path, .. } => {
+                let source = std::io::Error::other("a Parquet file cannot be cut");
+                Err(WriteError { path: path.clone(), source }.into())
+            }
         }
     }
 

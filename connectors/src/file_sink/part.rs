@@ -1,78 +1,54 @@
-//! One part file: written where nobody sees it, then given its name.
+//! One part file in the making: written where nobody sees it.
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use bytes::Bytes;
 use object_store::path::Path as StorePath;
-use object_store::{ObjectStore, ObjectStoreExt, WriteMultipart};
 use pelton_filesystem::location::{Location, Place, display};
-use pelton_runtime_core::env::{Env, Stopped};
-use tokio::sync::{mpsc, oneshot};
+use pelton_runtime_core::env::Env;
 
-use super::pending::{self, PendingPart, WriterId};
+use super::names::{WriterId, hidden};
+use super::pending::{PartForm, PendingPart};
 use super::resumable::ResumableUpload;
-
-/// When a part is published, and so how it is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Publish {
-    /// As soon as it is complete.
-    AtOnce,
-    /// When a checkpoint that lists it has completed.
-    WithCheckpoint,
-}
 
 /// Where parts are written and how they are called.
 #[derive(Debug, Clone)]
-pub(super) struct PartNames {
-    pub(super) publish: Publish,
+pub(super) struct Target {
     pub(super) directory: Location,
     pub(super) writer: WriterId,
     pub(super) suffix: String,
+    pub(super) env: Env,
 }
 
-impl PartNames {
-    /// The name of a part.
-    pub(super) fn name(&self, number: u64) -> String {
-        self.writer.name(number, &self.suffix)
-    }
-
+impl Target {
     /// Makes the directory, where there are directories.
     pub(super) fn prepare(&self) -> Result<(), WriteError> {
-        let Place::Local(directory) = self.directory.place() else {
-            return Ok(());
-        };
-        let failed = |source: io::Error| {
-            let expected = match directory.is_file() {
-                true => "it is a file, expected a directory".to_owned(),
-                false => format!("the directory cannot be made: {source}"),
-            };
-            WriteError { path: display(directory), source: io::Error::new(source.kind(), expected) }
-        };
-        fs::create_dir_all(directory).map_err(failed)?;
-        if !directory.is_dir() {
-            return Err(failed(io::Error::from(io::ErrorKind::NotADirectory)));
+        match self.directory.place() {
+            Place::Local(directory) => make_directory(directory),
+            Place::Remote { .. } => Ok(()),
         }
-        Ok(())
     }
 
-    /// Starts a part.
-    pub(super) fn open(&self, number: u64, env: &Env) -> Result<Part, WriteError> {
-        let name = self.name(number);
+    /// Starts a part of a bucket, which is a relative path or nothing.
+    pub(super) fn open(&self, bucket: &str, number: u64) -> Result<Part, WriteError> {
+        let mut name = self.writer.name(number, &self.suffix);
+        if !bucket.is_empty() {
+            name = format!("{bucket}/{name}");
+        }
         let path = format!("{}/{name}", self.directory.to_string().trim_end_matches('/'));
-        let file = match self.directory.place() {
-            Place::Local(directory) => LocalPart::create(directory, &name).map(PartFile::Local),
-            Place::Remote { path, .. } if self.publish == Publish::WithCheckpoint => {
-                let path = path.clone().join(name.as_str());
-                match self.directory.multipart() {
-                    Some(store) => ResumableUpload::start(store, path, env).map(PartFile::Resumable),
-                    None => Err(io::Error::other("its object store cannot complete an upload by its id")),
+        let file = match (self.directory.place(), self.directory.multipart()) {
+            (Place::Local(directory), _) => {
+                if !bucket.is_empty() {
+                    make_directory(&directory.join(bucket))?;
                 }
+                LocalPart::create(directory.join(hidden(&name))).map(PartFile::Local)
             }
-            Place::Remote { store, path } => {
-                Ok(PartFile::Remote(RemotePart::start(store, path.clone().join(name.as_str()), env)))
+            (Place::Remote { path, .. }, Some(store)) => {
+                ResumableUpload::start(store, object_path(path, &name), &self.env).map(PartFile::Resumable)
+            }
+            (Place::Remote { .. }, None) => {
+                Err(io::Error::other("its object store cannot complete an upload by its id"))
             }
         };
         match file {
@@ -80,6 +56,36 @@ impl PartNames {
             Err(source) => Err(WriteError { path, source }),
         }
     }
+}
+
+/// The place of a part in a store.
+pub(super) fn object_path(directory: &StorePath, name: &str) -> StorePath {
+    name.split('/').fold(directory.clone(), |path, step| path.join(step))
+}
+
+/// Makes a directory and those above it, durably.
+fn make_directory(directory: &Path) -> Result<(), WriteError> {
+    fn make(directory: &Path) -> io::Result<()> {
+        if directory.as_os_str().is_empty() || directory.is_dir() {
+            return Ok(());
+        }
+        let above = directory.parent().unwrap_or(Path::new(""));
+        make(above)?;
+        match fs::create_dir(directory) {
+            Ok(()) if above.as_os_str().is_empty() => Ok(()),
+            Ok(()) => File::open(above)?.sync_all(),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists && directory.is_dir() => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+    make(directory).map_err(|source| {
+        let expected = match directory.ancestors().find(|above| above.is_file()) {
+            Some(file) if file == directory => "it is a file, expected a directory".to_owned(),
+            Some(file) => format!("`{}` is a file, expected a directory", display(file)),
+            None => format!("the directory cannot be made: {source}"),
+        };
+        WriteError { path: display(directory), source: io::Error::new(source.kind(), expected) }
+    })
 }
 
 /// A part cannot be written.
@@ -90,7 +96,7 @@ pub(super) struct WriteError {
     pub(super) source: io::Error,
 }
 
-/// A part in the making. Dropped without [`commit`](Self::commit) or [`close`](Self::close), it is removed.
+/// A part in the making. Dropped without [`close`](Self::close), it is removed, unless a checkpoint lists it.
 pub(super) struct Part {
     file: PartFile,
     path: String,
@@ -101,7 +107,6 @@ pub(super) struct Part {
 
 enum PartFile {
     Local(LocalPart),
-    Remote(RemotePart),
     Resumable(ResumableUpload),
 }
 
@@ -116,27 +121,36 @@ impl Part {
         self.bytes
     }
 
-    /// Makes the part durable and visible under its name.
-    pub(super) fn commit(self) -> Result<(), WriteError> {
-        let done = match self.file {
-            PartFile::Local(file) => file.commit(),
-            PartFile::Remote(upload) => upload.commit(),
-            PartFile::Resumable(_) => Err(io::Error::other("it is published by a checkpoint only")),
-        };
-        done.map_err(|source| WriteError { path: self.path, source })
-    }
-
     /// Makes the part durable; it stays invisible until it is published.
     pub(super) fn close(self) -> Result<PendingPart, WriteError> {
         let Self { file, path, directory, name, bytes } = self;
         let closed = match file {
-            PartFile::Local(file) => file.close(bytes).map(|()| None),
-            PartFile::Resumable(upload) => upload.close().map(Some),
-            PartFile::Remote(_) => Err(io::Error::other("its upload cannot be completed by its id")),
+            PartFile::Local(file) => file.close(bytes).map(|()| PartForm::Closed),
+            PartFile::Resumable(upload) => upload.close(),
         };
         match closed {
-            Ok(upload) => Ok(PendingPart { directory, name, bytes, upload }),
+            Ok(form) => Ok(PendingPart { directory, name, bytes, form }),
             Err(source) => Err(WriteError { path, source }),
+        }
+    }
+
+    /// Whether [`so_far`](Self::so_far) can be asked for.
+    pub(super) fn can_be_cut(&self) -> bool {
+        matches!(self.file, PartFile::Local(_))
+    }
+
+    /// Makes what was written durable, to be published if the job restarts from now.
+    pub(super) fn so_far(&mut self) -> Result<PendingPart, WriteError> {
+        let synced = match &mut self.file {
+            PartFile::Local(file) => file.sync(),
+            PartFile::Resumable(_) => Err(io::Error::other("an upload cannot be cut")),
+        };
+        match synced {
+            Ok(()) => {
+                let (directory, name) = (self.directory.clone(), self.name.clone());
+                Ok(PendingPart { directory, name, bytes: self.bytes, form: PartForm::Open })
+            }
+            Err(source) => Err(WriteError { path: self.path.clone(), source }),
         }
     }
 }
@@ -145,7 +159,6 @@ impl Write for Part {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let written = match &mut self.file {
             PartFile::Local(file) => file.file.write(bytes)?,
-            PartFile::Remote(upload) => upload.write(bytes)?,
             PartFile::Resumable(upload) => upload.write(bytes)?,
         };
         self.bytes += written as u64;
@@ -160,138 +173,44 @@ impl Write for Part {
 struct LocalPart {
     file: File,
     hidden: PathBuf,
-    visible: PathBuf,
     /// Whether it stays when this is dropped.
-    committed: bool,
+    stays: bool,
+    /// Whether its hidden name is durable.
+    named: bool,
 }
 
 impl LocalPart {
-    fn create(directory: &Path, name: &str) -> io::Result<Self> {
-        let hidden = directory.join(pending::hidden(name));
+    fn create(hidden: PathBuf) -> io::Result<Self> {
         let file = File::options().write(true).create_new(true).open(&hidden)?;
-        Ok(Self { file, hidden, visible: directory.join(name), committed: false })
+        Ok(Self { file, hidden, stays: false, named: false })
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.file.sync_data()?;
+        if !self.named {
+            self.hidden.parent().map_or(Ok(()), |directory| File::open(directory)?.sync_all())?;
+            self.named = true;
+        }
+        self.stays = true;
+        Ok(())
     }
 
     fn close(mut self, bytes: u64) -> io::Result<()> {
-        self.file.sync_data()?;
+        self.sync()?;
         // What is not there under its hidden name can never be published.
         if fs::metadata(&self.hidden)?.len() != bytes {
             return Err(io::Error::other("somebody else has written to it"));
         }
-        self.committed = true;
-        // Its hidden name is durable when the directory is.
-        self.hidden.parent().map_or(Ok(()), |directory| File::open(directory)?.sync_all())
-    }
-
-    fn commit(mut self) -> io::Result<()> {
-        self.file.sync_data()?;
-        fs::rename(&self.hidden, &self.visible)?;
-        self.committed = true;
-        // The new name is durable when the directory is.
-        self.visible.parent().map_or(Ok(()), |directory| File::open(directory)?.sync_all())
+        Ok(())
     }
 }
 
 impl Drop for LocalPart {
     fn drop(&mut self) {
-        if !self.committed
+        if !self.stays
             && let Err(error) = fs::remove_file(&self.hidden)
         {
             tracing::warn!(path = %self.hidden.display(), %error, "an abandoned part file could not be removed");
-        }
-    }
-}
-
-/// Bytes that are sent to the upload at a time.
-const CHUNK_BYTES: usize = 1 << 20;
-
-/// Chunks that wait for the upload.
-const CHUNKS_AHEAD: usize = 8;
-
-/// Bytes of one request of a multipart upload.
-const REQUEST_BYTES: usize = 8 << 20;
-
-/// Requests of one upload at the same time.
-const MAX_REQUESTS: usize = 4;
-
-enum Upload {
-    Chunk(Bytes),
-    Commit,
-}
-
-/// A multipart upload, which a future of its own performs. When this is dropped, the future aborts the upload.
-struct RemotePart {
-    chunk: Vec<u8>,
-    uploads: mpsc::Sender<Upload>,
-    /// How the upload ended; taken by whoever asks first.
-    outcome: Option<oneshot::Receiver<object_store::Result<()>>>,
-}
-
-impl RemotePart {
-    fn start(store: &Arc<dyn ObjectStore>, path: StorePath, env: &Env) -> Self {
-        let (uploads, commands) = mpsc::channel(CHUNKS_AHEAD);
-        let (reply, outcome) = oneshot::channel();
-        let store = Arc::clone(store);
-        env.spawn("part-upload", async move {
-            // The writer may be gone; then nobody waits for the outcome.
-            drop(reply.send(upload(&*store, &path, commands).await));
-        });
-        Self { chunk: Vec::with_capacity(CHUNK_BYTES), uploads, outcome: Some(outcome) }
-    }
-
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.chunk.extend_from_slice(bytes);
-        if self.chunk.len() >= CHUNK_BYTES {
-            self.send_chunk()?;
-        }
-        Ok(bytes.len())
-    }
-
-    fn send_chunk(&mut self) -> io::Result<()> {
-        let chunk = std::mem::replace(&mut self.chunk, Vec::with_capacity(CHUNK_BYTES));
-        self.send(Upload::Chunk(chunk.into()))
-    }
-
-    fn send(&mut self, upload: Upload) -> io::Result<()> {
-        if self.uploads.blocking_send(upload).is_err() {
-            // The upload has ended before its time, and has left the reason.
-            self.outcome()?;
-            return Err(io::Error::other(Stopped));
-        }
-        Ok(())
-    }
-
-    fn outcome(&mut self) -> io::Result<()> {
-        let Some(outcome) = self.outcome.take() else {
-            return Err(io::Error::other(Stopped));
-        };
-        outcome.blocking_recv().map_err(|_| io::Error::other(Stopped))?.map_err(io::Error::from)
-    }
-
-    fn commit(mut self) -> io::Result<()> {
-        self.send_chunk()?;
-        self.send(Upload::Commit)?;
-        self.outcome()
-    }
-}
-
-async fn upload(
-    store: &dyn ObjectStore,
-    path: &StorePath,
-    mut commands: mpsc::Receiver<Upload>,
-) -> object_store::Result<()> {
-    let mut parts = WriteMultipart::new_with_chunk_size(store.put_multipart(path).await?, REQUEST_BYTES);
-    loop {
-        match commands.recv().await {
-            Some(Upload::Chunk(bytes)) => {
-                if let Err(error) = parts.wait_for_capacity(MAX_REQUESTS).await {
-                    parts.abort().await?;
-                    return Err(error);
-                }
-                parts.put(bytes);
-            }
-            Some(Upload::Commit) => return parts.finish().await.map(drop),
-            None => return parts.abort().await,
         }
     }
 }

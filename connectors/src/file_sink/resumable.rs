@@ -1,7 +1,7 @@
 //! A multipart upload that somebody else can complete: its id and its pieces are the part's state.
 //!
 //! One piece is on its way while the next is filled. Dropped before it is closed, the upload is aborted; after a crash
-//! it stays, invisible, until the store's own rule for incomplete uploads removes it.
+//! it stays, invisible, until the sink's next attempt aborts it, or the store's own rule for incomplete uploads does.
 
 use std::io;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use object_store::path::Path as StorePath;
 use pelton_runtime_core::env::{Env, Stopped};
 use tokio::sync::oneshot;
 
-use super::pending::PendingUpload;
+use super::pending::PartForm;
 use crate::wait::wait_for;
 
 /// Bytes of a piece, except the last. Stores want at least 5 MiB, and some all of one size.
@@ -57,13 +57,13 @@ impl ResumableUpload {
     }
 
     /// Waits until everything is with the store.
-    pub(super) fn close(mut self) -> io::Result<PendingUpload> {
+    pub(super) fn close(mut self) -> io::Result<PartForm> {
         if !self.filling.is_empty() || self.sent == 0 {
             self.send()?;
         }
         self.settle()?;
         self.closed = true;
-        Ok(PendingUpload { id: self.id.clone(), pieces: std::mem::take(&mut self.pieces) })
+        Ok(PartForm::Upload { id: self.id.clone(), pieces: std::mem::take(&mut self.pieces) })
     }
 
     fn send(&mut self) -> io::Result<()> {

@@ -5,12 +5,14 @@ use std::time::Duration;
 use pelton_runtime_core::operator::{OperatorError, OperatorResult};
 use pelton_runtime_core::time::EpochMillis;
 
-/// When a part is finished. The defaults are Flink's: 128 MiB, open for 60 s, 60 s without a record.
+/// When a part is finished. The defaults are Flink's: 128 MiB, open for 60 s, 60 s without a record; and, unlike there, at
+/// every checkpoint, so that results are visible as soon as they are safe.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RollingPolicy {
     max_part_bytes: u64,
     rollover_interval: Duration,
     inactivity_interval: Duration,
+    on_checkpoint: bool,
 }
 
 impl Default for RollingPolicy {
@@ -19,11 +21,28 @@ impl Default for RollingPolicy {
             max_part_bytes: 128 << 20,
             rollover_interval: Duration::from_secs(60),
             inactivity_interval: Duration::from_secs(60),
+            on_checkpoint: true,
         }
     }
 }
 
 impl RollingPolicy {
+    /// Parts are finished by checkpoints alone, as by Flink's `OnCheckpointRollingPolicy`. Without checkpoints a part ends
+    /// with its input.
+    pub fn only_on_checkpoint() -> Self {
+        let never = Duration::MAX;
+        Self { max_part_bytes: u64::MAX, rollover_interval: never, inactivity_interval: never, on_checkpoint: true }
+    }
+
+    /// Whether every checkpoint finishes the part. If not, a part goes on growing over checkpoints, as with Flink's
+    /// `DefaultRollingPolicy`: files are fewer and visible later. Parquet files and objects of an object store are
+    /// finished by every checkpoint nevertheless.
+    #[must_use]
+    pub fn roll_on_checkpoint(mut self, rolls: bool) -> Self {
+        self.on_checkpoint = rolls;
+        self
+    }
+
     /// A part is finished when it has so many bytes, up to one batch more.
     #[must_use]
     pub fn max_part_bytes(mut self, bytes: u64) -> Self {
@@ -55,6 +74,10 @@ impl RollingPolicy {
             }
         }
         Ok(())
+    }
+
+    pub(super) fn rolls_on_checkpoint(&self) -> bool {
+        self.on_checkpoint
     }
 
     /// Whether a part of this age and size is finished.

@@ -99,7 +99,7 @@ async fn a_part_is_hidden_until_the_input_ends() {
     assert_eq!(visible.len(), 1);
     assert_eq!(fs::read_to_string(&visible[0]).expect("a part"), "(to,0)\n(be,1)\n(or,0)\n");
     let name = visible[0].file_name().expect("named").to_string_lossy().into_owned();
-    assert!(name.starts_with("part-") && name.ends_with("-0-0"), "{name}");
+    assert!(name.starts_with("part-") && name.ends_with("-0"), "{name}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -188,34 +188,33 @@ async fn parquet_is_read_back_as_written() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_object_store_gets_whole_objects() {
+async fn rows_go_to_the_directories_of_their_buckets() {
     let (_guard, name, path) = directory();
-    fs::create_dir_all(&path).expect("a directory");
-    let store: Arc<dyn object_store::ObjectStore> =
-        Arc::new(object_store::local::LocalFileSystem::new_with_prefix(&path).expect("a store"));
-    let env = pelton_runtime_core::env::Env::production();
-    let location = pelton_filesystem::location::Location::remote(&name, store, "");
-    let names = part::PartNames {
-        publish: part::Publish::AtOnce,
-        directory: location,
-        writer: pending::WriterId::new("part", &place(0, 1)),
-        suffix: ".txt".into(),
-    };
-    let written = env
-        .clone()
-        .blocking(move || {
-            let object = names.name(0);
-            let mut committed = names.open(0, &env).expect("opened");
-            let mut dropped = names.open(1, &env).expect("opened");
-            std::io::Write::write_all(&mut committed, &vec![b'x'; 20 << 20]).expect("written");
-            std::io::Write::write_all(&mut dropped, b"y").expect("written");
-            committed.commit().expect("committed");
-            (object, names.name(1))
-        })
-        .await;
-    let (committed, dropped) = written.expect("no panic");
-    assert_eq!(fs::metadata(path.join(committed)).expect("an object").len(), 20 << 20);
-    assert!(!path.join(dropped).exists());
+    let mut sink = Sink::open(&FileSink::text(&name).bucket_assigner(ColumnBuckets::new(["word"])));
+    sink.write(0, batch(&["to", "be", "or"]));
+    sink.write(0, batch(&["be", "be"]));
+    sink.finish().expect("written");
+    for (word, expected) in [("to", "(to,0)\n"), ("be", "(be,1)\n(be,0)\n(be,1)\n"), ("or", "(or,2)\n")] {
+        let (visible, hidden) = files(&path.join(format!("word={word}")));
+        assert_eq!((visible.len(), hidden.len()), (1, 0));
+        assert_eq!(fs::read_to_string(&visible[0]).expect("a part"), expected);
+    }
+    let read = drive(&FileSource::text(&name), &place(0, 1)).expect("read");
+    assert_eq!(read.iter().map(RecordBatch::num_rows).sum::<usize>(), 5, "a source finds them all");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn more_buckets_than_may_be_open_are_written_all_the_same() {
+    let (_guard, name, path) = directory();
+    let mut sink = Sink::open(&FileSink::text(&name).bucket_assigner(ColumnBuckets::new(["word"])));
+    let words: Vec<String> = (0..300).map(|word| format!("w{word}")).collect();
+    for _ in 0..2 {
+        sink.write(0, batch(&words.iter().map(String::as_str).collect::<Vec<_>>()));
+    }
+    sink.finish().expect("written");
+    assert!(words.iter().all(|word| !files(&path.join(format!("word={word}"))).0.is_empty()));
+    let read = drive(&FileSource::text(&name), &place(0, 1)).expect("read");
+    assert_eq!(read.iter().map(RecordBatch::num_rows).sum::<usize>(), 600);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -235,7 +234,8 @@ async fn updates_are_refused() {
     let (_guard, name, _) = directory();
     let mut sink = Sink::open(&FileSink::text(&name));
     let update = batch(&["to"]).with_kinds(Some(vec![2].into()));
-    let error = call(&sink.runtime, 0, |cx| sink.operator.process(0, update, cx)).0.expect_err("not an insert");
+    call(&sink.runtime, 0, |cx| sink.operator.process(0, update, cx)).0.expect("handed over");
+    let error = sink.finish().expect_err("not an insert");
     assert!(error.to_string().starts_with("files can only be appended to"), "{error}");
 }
 

@@ -3,10 +3,12 @@
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use pelton_connectors::{FileSinkFormat, RollingPolicy};
-use pelton_runtime_core::operator::OperatorFactory;
+use pelton_connectors::{BucketAssigner, Buckets, ColumnBuckets, FileSinkFormat, RollingPolicy};
+use pelton_runtime_core::element::StreamBatch;
+use pelton_runtime_core::operator::{OperatorFactory, OperatorResult};
+use pelton_runtime_core::time::EpochMillis;
 
-use crate::record::Record;
+use crate::record::{Column, Record, RecordReader};
 
 use super::Sink;
 
@@ -22,6 +24,8 @@ use super::Sink;
 #[must_use]
 pub struct FileSink<T> {
     sink: pelton_connectors::FileSink,
+    /// Columns that are partitioned by.
+    columns: Vec<String>,
     records: PhantomData<fn(&T)>,
 }
 
@@ -48,12 +52,60 @@ impl<T: Record> FileSink<T> {
 
     /// Files of this format.
     pub fn new(directory: impl Into<String>, format: FileSinkFormat) -> Self {
-        Self { sink: pelton_connectors::FileSink::new(directory, format), records: PhantomData }
+        let sink = pelton_connectors::FileSink::new(directory, format);
+        Self { sink, columns: Vec::new(), records: PhantomData }
     }
 
     /// When a part is complete and the next one begins.
     pub fn rolling(self, policy: RollingPolicy) -> Self {
         Self { sink: self.sink.rolling(policy), ..self }
+    }
+
+    /// Puts records into a subdirectory per value of a column, `day=2026-01-31`; called again, one level deeper. The column
+    /// stays in the records.
+    ///
+    /// ```
+    /// use pelton::record::Record;
+    /// use pelton::sinks::FileSink;
+    ///
+    /// #[derive(Clone, Record)]
+    /// struct Sale {
+    ///     country: String,
+    ///     day: String,
+    ///     cents: i64,
+    /// }
+    ///
+    /// FileSink::<Sale>::csv("sales").partition_by(Sale::country).partition_by(Sale::day);
+    /// ```
+    pub fn partition_by<F: Record>(mut self, column: Column<T, F>) -> Self {
+        self.columns.push(column.name().to_owned());
+        let buckets = ColumnBuckets::new(self.columns.clone());
+        Self { sink: self.sink.bucket_assigner(buckets), ..self }
+    }
+
+    /// Puts records into subdirectories: by the time of writing with
+    /// [`DateTimeBuckets`](super::DateTimeBuckets), whose default is that of Flink, or as you like.
+    ///
+    /// ```
+    /// use pelton::sinks::{DateTimeBuckets, FileSink};
+    ///
+    /// FileSink::<i64>::text("numbers").bucket_assigner(DateTimeBuckets::new("yyyy-MM-dd/HH")?);
+    /// # Ok::<(), pelton::sinks::InvalidPattern>(())
+    /// ```
+    pub fn bucket_assigner(self, buckets: impl BucketAssigner) -> Self {
+        Self { sink: self.sink.bucket_assigner(buckets), ..self }
+    }
+
+    /// Puts every record into the subdirectory that the closure names, a relative path.
+    ///
+    /// ```
+    /// use pelton::sinks::FileSink;
+    ///
+    /// FileSink::<i64>::text("numbers").bucket_by(|number| if number % 2 == 0 { "even" } else { "odd" }.to_owned());
+    /// ```
+    pub fn bucket_by(self, bucket: impl Fn(&T) -> String + Send + Sync + 'static) -> Self {
+        let buckets = ByClosure { bucket: Box::new(bucket) };
+        Self { sink: self.sink.bucket_assigner(buckets), ..self }
     }
 
     /// What the parts' names start with; `part` unless set.
@@ -76,5 +128,24 @@ impl<T: Record> Sink<T> for FileSink<T> {
 impl<T> std::fmt::Debug for FileSink<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.sink.fmt(f)
+    }
+}
+
+/// Buckets that a closure names.
+struct ByClosure<T> {
+    bucket: Box<dyn Fn(&T) -> String + Send + Sync>,
+}
+
+impl<T> std::fmt::Debug for ByClosure<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ByClosure")
+    }
+}
+
+impl<T: Record> BucketAssigner for ByClosure<T> {
+    fn assign(&self, batch: &StreamBatch, _: EpochMillis) -> OperatorResult<Buckets> {
+        let records = RecordReader::<T>::open(batch.records())?;
+        let names: Vec<String> = records.iter().map(|record| (self.bucket)(&record)).collect();
+        Ok(Buckets::of_rows(names.iter().map(String::as_str)))
     }
 }

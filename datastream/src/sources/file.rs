@@ -2,9 +2,11 @@
 
 use std::marker::PhantomData;
 use std::sync::Arc;
+use std::time::Duration;
 
 use pelton_connectors::{CsvOptions, FileFormat, JsonOptions, ParquetOptions};
 use pelton_runtime_core::source::SourceFactory;
+use pelton_runtime_core::source::splits::SplitSource;
 
 use crate::record::Record;
 
@@ -60,6 +62,27 @@ impl<T: Record> FileSource<T> {
         Self { source: self.source.split_bytes(bytes), ..self }
     }
 
+    /// Readers ask an enumerator for one part of a file after the other, instead of each having its share from the
+    /// beginning: a slow one leaves more to the others. It costs one more task.
+    pub fn splits_on_request(self) -> Self {
+        Self { source: self.source.splits_on_request(), ..self }
+    }
+
+    /// Looks for new files so often, for ever. Each is read once, over restarts too; it must be complete when it appears
+    /// (write it under a name that begins with `.`, or elsewhere, and rename it), and what is added to it later is not
+    /// seen.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use pelton::sources::FileSource;
+    ///
+    /// FileSource::text("incoming").monitor_continuously(Duration::from_secs(10));
+    /// ```
+    pub fn monitor_continuously(self, interval: Duration) -> Self {
+        Self { source: self.source.monitor_continuously(interval), ..self }
+    }
+
     /// How many bytes a line, or a row of CSV, may have: 64 MiB unless set. A longer one fails the job with its place
     /// instead of costing the worker its memory. Rows of Parquet have no such limit.
     pub fn max_record_bytes(self, bytes: usize) -> Self {
@@ -74,6 +97,10 @@ impl<T: Record> FileSource<T> {
 impl<T: Record> Source<T> for FileSource<T> {
     fn into_factory(self) -> Arc<dyn SourceFactory> {
         Arc::new(self.source)
+    }
+
+    fn split_source(&self) -> Option<Arc<dyn SplitSource>> {
+        self.source.has_enumerator().then(|| Arc::new(self.source.clone()) as _)
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod detail;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use pelton_runtime_core::checkpoint::coordinator::Retention;
@@ -9,7 +10,8 @@ use pelton_runtime_core::checkpoint::record::RecordKind;
 use pelton_runtime_core::checkpoint::statistics::{
     CheckpointDetails, CheckpointStatistics, CheckpointSummary, Summary,
 };
-use pelton_runtime_core::config::CheckpointingMode;
+use pelton_runtime_core::config::options::checkpointing;
+use pelton_runtime_core::config::{CheckpointingMode, Configuration, StateBackend};
 use pelton_runtime_core::element::CheckpointId;
 use pelton_runtime_core::id::JobId;
 use serde_json::{Value, json};
@@ -110,7 +112,7 @@ async fn config(cx: &Context, id: JobId) -> Answered {
             "enabled": retention != Retention::NoExternalizedCheckpoints,
             "delete_on_cancellation": retention != Retention::RetainOnCancellation,
         },
-        "state_backend": "HashMapStateBackend",
+        "state_backend": state_backend(cx, &job.configuration),
         "checkpoint_storage": if in_files { "FileSystemCheckpointStorage" } else { "JobManagerCheckpointStorage" },
         "unaligned_checkpoints": unaligned_after.is_some(),
         "tolerable_failed_checkpoints": settings.map_or(0, |settings| settings.tolerable_failures),
@@ -120,6 +122,18 @@ async fn config(cx: &Context, id: JobId) -> Answered {
         "changelog_periodic_materialization_interval": 600_000,
         "changelog_storage": "memory",
     })))
+}
+
+/// What the job says itself, or else the cluster, in the names of Flink's classes.
+fn state_backend(cx: &Context, of_job: &BTreeMap<String, String>) -> &'static str {
+    let of_cluster = cx.cluster.configuration().into_iter().map(|entry| (entry.key, entry.value));
+    let of_job = of_job.iter().map(|(key, value)| (key.clone(), value.clone()));
+    // Both were accepted, so they are valid together.
+    let configuration = Configuration::from_map(of_cluster.chain(of_job).collect());
+    match configuration.map(|configuration| configuration.get(&checkpointing::STATE_BACKEND)) {
+        Ok(StateBackend::RocksDb) => "EmbeddedRocksDBStateBackend",
+        Ok(StateBackend::HashMap) | Err(_) => "HashMapStateBackend",
+    }
 }
 
 fn millis(duration: Duration) -> i64 {

@@ -1,53 +1,26 @@
 //! What was in flight towards a subtask when it took a checkpoint that had overtaken it, and whom it goes to at a restart.
 //!
 //! ```text
-//!  channel ──► elements before its barrier ──► snapshot of the reader ──► the reader of the restart, before anything else
+//!  channel ──► batches before its barrier ──► snapshot of the reader ──► the reader of the restart, before anything else
 //! ```
 //!
 //! Everything in flight is with its reader: whoever writes hands over what waits before a barrier that overtakes.
-//! At the same parallelism a channel's elements return to the same channel. At another one records go to the reader that
-//! the edge's partitioning gives them to now ([`redistribute`]); then they belong to the edge and to no channel, and
-//! watermarks between them are dropped: those that follow say as much.
+//! At the same parallelism a channel's batches return to the same channel. At another one records go to the reader that
+//! the edge's partitioning gives them to now ([`redistribute`]); then they belong to the edge and to no channel.
 //!
-//! Invariant: of one channel, elements stay in order.
+//! Watermarks in flight are left out. Sources share what is left to read anew at every restart, so one that a channel had
+//! before promises nothing about what comes through it afterwards; those that follow say as much.
+//!
+//! Invariant: of one channel, batches stay in order.
 
 mod file;
 pub mod redistribute;
 
 pub(in crate::checkpoint) use self::file::{IndexedInFlight, ReadError, append, read};
-use crate::element::{StreamBatch, StreamElement};
+use crate::element::StreamBatch;
 use crate::id::{OperatorId, SubtaskIndex};
-use crate::time::EpochMillis;
 
-/// An element in flight.
-#[derive(Debug, Clone)]
-pub enum InFlightElement {
-    /// Records.
-    Batch(StreamBatch),
-    /// A watermark.
-    Watermark(EpochMillis),
-}
-
-impl InFlightElement {
-    /// The element, if it is of a kind that is stored.
-    pub fn of(element: StreamElement) -> Option<Self> {
-        match element {
-            StreamElement::Batch(batch) => Some(Self::Batch(batch)),
-            StreamElement::Watermark(watermark) => Some(Self::Watermark(watermark)),
-            _ => None,
-        }
-    }
-
-    /// Bytes of its records.
-    pub fn size_bytes(&self) -> usize {
-        match self {
-            Self::Batch(batch) => batch.size_bytes(),
-            Self::Watermark(_) => 0,
-        }
-    }
-}
-
-/// Where elements in flight come from.
+/// Where batches in flight come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Origin {
     /// The subtask's own source: the rest of a batch that it had brought.
@@ -63,7 +36,7 @@ pub struct EdgeOrigin {
     pub edge: u32,
     /// The operator that writes.
     pub from: OperatorId,
-    /// The channel; none when the elements were redistributed.
+    /// The channel; none when the batches were redistributed.
     pub channel: Option<ChannelOrigin>,
 }
 
@@ -76,13 +49,13 @@ pub struct ChannelOrigin {
     pub producers: u32,
 }
 
-/// Elements in flight of one origin, in order.
+/// Batches in flight of one origin, in order.
 #[derive(Debug, Clone)]
 pub struct InFlightChannel {
     /// Where they come from.
     pub origin: Origin,
     /// What they are.
-    pub elements: Vec<InFlightElement>,
+    pub batches: Vec<StreamBatch>,
 }
 
 /// All that was in flight towards one subtask.
@@ -95,11 +68,11 @@ pub struct InFlight {
 impl InFlight {
     /// Whether nothing was.
     pub fn is_empty(&self) -> bool {
-        self.channels.iter().all(|channel| channel.elements.is_empty())
+        self.channels.iter().all(|channel| channel.batches.is_empty())
     }
 
     /// Bytes of the records.
     pub fn size_bytes(&self) -> u64 {
-        self.channels.iter().flat_map(|channel| &channel.elements).map(|element| element.size_bytes() as u64).sum()
+        self.channels.iter().flat_map(|channel| &channel.batches).map(|batch| batch.size_bytes() as u64).sum()
     }
 }

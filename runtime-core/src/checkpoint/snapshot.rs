@@ -247,7 +247,7 @@ mod tests {
                 table("union", Redistribution::Union),
                 table("broadcast", Redistribution::Broadcast),
             ];
-            OperatorSnapshot { keyed: Vec::new(), operator, ..OperatorSnapshot::default() }
+            OperatorSnapshot { operator, ..OperatorSnapshot::default() }
         };
         let snapshots = [snapshot(&[1, 2]), snapshot(&[3])];
         let range = KeyGroupRange::of_subtask(128, 2, 0);

@@ -189,7 +189,7 @@ mod tests {
         assert_eq!(reason("pekko.ask.timeout"), ACTOR_SYSTEM);
         assert_eq!(reason("blob.server.port"), ARTIFACTS);
         assert_eq!(reason("metrics.reporter.prom.port"), NOT_YET);
-        assert_eq!(reason("s3.access-key"), NOT_YET);
+        assert_eq!(reason("s3.assumed.role.arn"), NOT_YET);
         assert_eq!(reason("execution.checkpointing.unaligned.forced"), NOT_YET);
         assert!(matches!(classify("execution.buffer-timeout"), Key::OldName(_)));
         assert!(matches!(classify("rest.port"), Key::Option(_)));

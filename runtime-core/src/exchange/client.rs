@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 
 use super::channel::ChannelId;
 use super::error::{ChannelRefusal, ExchangeError, ProtocolError};
+use super::feedback::Feedback;
 use super::fields::Fields;
 use super::frame::{FrameKind, HEADER_BYTES, IncomingFrame};
 use super::frame_reader::FrameReader;
@@ -170,6 +171,11 @@ impl OutgoingConnection {
             FrameKind::Ended => {
                 fields.end()?;
                 self.link.delivered(number);
+            }
+            FrameKind::Feedback => {
+                let (requested, watermark) = (fields.u64()?, fields.u64()?.cast_signed());
+                fields.end()?;
+                self.link.feedback(number, Feedback { requested, watermark });
             }
             FrameKind::OpenRefused => {
                 let [code] = fields.array()?;

@@ -43,6 +43,8 @@ pub(super) enum FrameKind {
     Close = 7,
     /// Receiver: the end of input has arrived.
     Ended = 8,
+    /// Receiver: what the reader tells the writer.
+    Feedback = 9,
     /// Sender: records.
     Batch = 16,
     /// Sender: a watermark.
@@ -68,6 +70,7 @@ impl FrameKind {
             6 => Self::Credit,
             7 => Self::Close,
             8 => Self::Ended,
+            9 => Self::Feedback,
             16 => Self::Batch,
             17 => Self::Watermark,
             18 => Self::Idle,
@@ -88,6 +91,7 @@ impl FrameKind {
             Self::Credit => "credit",
             Self::Close => "close",
             Self::Ended => "ended",
+            Self::Feedback => "feedback",
             Self::Batch => "batch",
             Self::Watermark => "watermark",
             Self::Idle => "idle",

@@ -11,6 +11,7 @@ use super::channel::ChannelId;
 use super::credit::{ReceiveCredit, cost_bytes};
 use super::element_codec;
 use super::error::{ChannelRefusal, ExchangeError, HandshakeError, ProtocolError};
+use super::feedback::Feedback;
 use super::fields::Fields;
 use super::frame::{FLAG_AHEAD, FLAG_CONTINUED, FrameKind, HEADER_BYTES, IncomingFrame, OutgoingFrame};
 use super::frame_reader::FrameReader;
@@ -61,6 +62,15 @@ struct Account {
 }
 
 impl Account {
+    fn told(&self, feedback: Feedback) {
+        if let Some(link) = self.link.upgrade() {
+            let mut body = [0; 16];
+            body[..8].copy_from_slice(&feedback.requested.to_le_bytes());
+            body[8..].copy_from_slice(&feedback.watermark.to_le_bytes());
+            link.send_urgent(OutgoingFrame::short(FrameKind::Feedback, self.number, &body));
+        }
+    }
+
     fn consumed(&self, bytes: usize) {
         let granted = self.credit.lock().consumed(bytes);
         if let (Some(bytes), Some(link)) = (granted, self.link.upgrade()) {
@@ -88,8 +98,9 @@ impl Request {
             let mut channels = connection.channels.lock();
             // The peer may have closed the channel meanwhile.
             let Some(channel @ IncomingChannel::Waiting { .. }) = channels.get_mut(&self.number) else { return };
-            let consumed = Arc::clone(&account);
+            let (consumed, told) = (Arc::clone(&account), Arc::clone(&account));
             writer.on_consumed(Arc::new(move |bytes| consumed.consumed(bytes)));
+            writer.on_feedback(Arc::new(move |feedback| told.told(feedback)));
             let (id, decoder) = (self.id, BatchDecoder::default());
             *channel = IncomingChannel::Open(Box::new(OpenChannel { id, writer, decoder, account }));
         }

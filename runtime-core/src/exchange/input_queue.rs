@@ -23,8 +23,9 @@ use std::task::Poll;
 
 use parking_lot::Mutex;
 
+use super::feedback::Feedback;
 use super::recording::{Begun, Recording};
-use crate::element::{BarrierMode, CheckpointBarrier, CheckpointId, StreamElement};
+use crate::element::{BarrierMode, CheckpointBarrier, CheckpointId, StreamBatch, StreamElement};
 use crate::operator::TaskWaker;
 
 /// Index of a channel in its queue.
@@ -32,6 +33,9 @@ pub type ChannelIndex = usize;
 
 /// Called with the number of bytes that the reader took from a channel.
 pub type OnConsumed = Arc<dyn Fn(usize) + Send + Sync>;
+
+/// Called with what the reader of a channel tells its writer.
+pub type OnFeedback = Arc<dyn Fn(Feedback) + Send + Sync>;
 
 /// The reading end: all channels of one input gate.
 pub struct InputQueue {
@@ -88,6 +92,11 @@ struct Channel {
     /// Wakes the writer, when it waits for room.
     writer: Option<TaskWaker>,
     on_consumed: Option<OnConsumed>,
+    /// What the writer has not heard yet.
+    feedback: Option<Feedback>,
+    /// Wakes the writer, when it listens.
+    listener: Option<TaskWaker>,
+    on_feedback: Option<OnFeedback>,
 }
 
 impl InputQueue {
@@ -137,10 +146,10 @@ impl InputQueue {
     }
 
     /// What was in flight, by channel; batches and watermarks only. Empty when nothing of this checkpoint is recorded.
-    pub fn recorded(&self, checkpoint: CheckpointId) -> Poll<Vec<Vec<StreamElement>>> {
+    pub fn recorded(&self, checkpoint: CheckpointId) -> Poll<Vec<Vec<StreamBatch>>> {
         let mut state = self.shared.state.lock();
         match state.recording.take_if(|recording| recording.checkpoint == checkpoint && recording.is_complete()) {
-            Some(recording) => Poll::Ready(recording.into_elements()),
+            Some(recording) => Poll::Ready(recording.into_batches()),
             None if state.recording.as_ref().is_some_and(|recording| recording.checkpoint == checkpoint) => {
                 Poll::Pending
             }
@@ -190,6 +199,24 @@ impl InputQueue {
             on_consumed(bytes);
         }
         Some((channel, element))
+    }
+
+    /// Tells the writer of `channel`; what it has not heard of before is replaced.
+    pub fn send_feedback(&self, channel: ChannelIndex, feedback: Feedback) {
+        let (on_feedback, listener) = {
+            let mut state = self.shared.state.lock();
+            let channel = &mut state.channels[channel];
+            if channel.on_feedback.is_none() {
+                channel.feedback = Some(feedback);
+            }
+            (channel.on_feedback.clone(), channel.listener.take())
+        };
+        if let Some(on_feedback) = on_feedback {
+            on_feedback(feedback);
+        }
+        if let Some(listener) = listener {
+            listener.wake();
+        }
     }
 
     /// Keeps what `channel` holds, until it is unblocked.
@@ -314,6 +341,31 @@ impl ChannelWriter {
         }
     }
 
+    /// What the reader has said since the last question. `writer` is woken when it says more.
+    pub fn take_feedback(&self, writer: &TaskWaker) -> Option<Feedback> {
+        let mut state = self.shared.state.lock();
+        let channel = &mut state.channels[self.channel];
+        let feedback = channel.feedback.take();
+        channel.listener = Some(writer.clone());
+        feedback
+    }
+
+    /// Calls `on_feedback` with everything that the reader says from now on, and with what nobody has heard yet.
+    pub fn on_feedback(&self, on_feedback: OnFeedback) {
+        let unheard = {
+            let mut state = self.shared.state.lock();
+            if state.closed {
+                return;
+            }
+            let channel = &mut state.channels[self.channel];
+            channel.on_feedback = Some(Arc::clone(&on_feedback));
+            channel.feedback.take()
+        };
+        if let Some(feedback) = unheard {
+            on_feedback(feedback);
+        }
+    }
+
     /// The channel's capacity: the credit that a remote writer starts with.
     pub fn capacity_bytes(&self) -> usize {
         self.shared.capacity_bytes
@@ -335,6 +387,8 @@ impl std::fmt::Debug for ChannelWriter {
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use arrow::array::{ArrayRef, Int64Array, RecordBatch};
 
     use super::*;
 
@@ -393,6 +447,11 @@ mod tests {
         assert_eq!(woken.load(Ordering::SeqCst), 1);
     }
 
+    fn numbers(values: &[i64]) -> RecordBatch {
+        let column: ArrayRef = Arc::new(Int64Array::from(values.to_vec()));
+        RecordBatch::try_from_iter([("n", column)]).unwrap()
+    }
+
     fn barrier(checkpoint: u64, mode: BarrierMode) -> StreamElement {
         StreamElement::Barrier(CheckpointBarrier { checkpoint: CheckpointId(checkpoint), triggered_at: 0, mode })
     }
@@ -403,7 +462,10 @@ mod tests {
         let queue = InputQueue::new(4, 1000, waker);
         (0..4).for_each(|channel| queue.let_overtake(channel));
         let writers: Vec<_> = (0..4).map(|channel| queue.writer(channel)).collect();
-        let push = |channel: usize, time| writers[channel].push(StreamElement::Watermark(time));
+        let push = |channel: usize, number: i64| {
+            writers[channel].push(StreamElement::Watermark(number));
+            writers[channel].push(StreamElement::Batch(StreamBatch::new(numbers(&[number]))));
+        };
         // The barrier is taken from channel 0, queued in 1, missing in 2, and 3 ends.
         writers[0].push(barrier(5, BarrierMode::Aligned));
         assert!(!queue.has_announced());
@@ -424,14 +486,12 @@ mod tests {
         writers[2].push(barrier(5, BarrierMode::Unaligned));
         push(2, 31);
         let Poll::Ready(recorded) = queue.recorded(CheckpointId(5)) else { panic!("every barrier is there") };
-        let times = |elements: &Vec<StreamElement>| -> Vec<i64> {
-            let time = |element: &StreamElement| match element {
-                StreamElement::Watermark(time) => *time,
-                other => panic!("unexpected {other:?}"),
-            };
-            elements.iter().map(time).collect()
-        };
-        assert_eq!(recorded.iter().map(times).collect::<Vec<_>>(), [vec![], vec![2], vec![3, 30], vec![4, 40]]);
+        let expected: [&[i64]; 4] = [&[], &[2], &[3, 30], &[4, 40]];
+        for (batches, expected) in recorded.iter().zip(expected) {
+            let found: Vec<_> = batches.iter().map(|batch| batch.records().clone()).collect();
+            assert_eq!(found, expected.iter().map(|number| numbers(&[*number])).collect::<Vec<_>>());
+        }
+        assert_eq!(recorded.len(), 4);
         assert!(matches!(queue.recorded(CheckpointId(5)), Poll::Ready(nothing) if nothing.is_empty()));
     }
 
@@ -447,6 +507,27 @@ mod tests {
         writer.push(StreamElement::Idle);
         writer.push(StreamElement::Idle);
         assert_eq!(woken.load(Ordering::SeqCst), 1);
+    }
+
+    #[test]
+    fn a_writer_hears_the_newest_word_of_its_reader_once_and_is_woken_for_it() {
+        let (waker, woken) = counting_waker();
+        let queue = InputQueue::new(2, 64, TaskWaker::noop());
+        let writer = queue.writer(1);
+        assert_eq!(writer.take_feedback(&waker), None);
+        let word = |requested| Feedback { requested, ..Feedback::default() };
+        queue.send_feedback(1, word(1));
+        queue.send_feedback(1, word(2));
+        assert_eq!(woken.load(Ordering::SeqCst), 1);
+        assert_eq!(writer.take_feedback(&waker), Some(word(2)));
+        assert_eq!(writer.take_feedback(&waker), None);
+        // One that is elsewhere hears what was said before it came.
+        queue.send_feedback(0, word(3));
+        let heard = Arc::new(Mutex::new(Vec::new()));
+        let hears = Arc::clone(&heard);
+        queue.writer(0).on_feedback(Arc::new(move |feedback| hears.lock().push(feedback.requested)));
+        queue.send_feedback(0, word(4));
+        assert_eq!(*heard.lock(), [3, 4]);
     }
 
     #[test]

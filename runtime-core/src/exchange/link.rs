@@ -25,6 +25,7 @@ use super::channel::ChannelId;
 use super::credit::cost_bytes;
 use super::element_codec;
 use super::error::ExchangeError;
+use super::feedback::Feedback;
 use super::frame::{FrameKind, HEADER_BYTES, OutgoingFrame};
 use super::network::SendHalf;
 use super::outbox::{ChannelNumber, Outbox, Work};
@@ -131,6 +132,18 @@ impl Link {
         if let Some(writer) = writer {
             writer.wake();
         }
+    }
+
+    /// The reader of a channel has said something.
+    pub(super) fn feedback(&self, channel: ChannelNumber, feedback: Feedback) {
+        let writer = self.outbox.lock().feedback(channel, feedback);
+        if let Some(writer) = writer {
+            writer.wake();
+        }
+    }
+
+    pub(super) fn take_feedback(&self, channel: ChannelNumber, writer: &TaskWaker) -> Option<Feedback> {
+        self.outbox.lock().take_feedback(channel, writer)
     }
 
     pub(super) fn delivered(&self, channel: ChannelNumber) {

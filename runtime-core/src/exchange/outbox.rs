@@ -21,6 +21,7 @@ use super::batch_encoder::BatchEncoder;
 use super::channel::ChannelId;
 use super::credit::SendCredit;
 use super::error::ExchangeError;
+use super::feedback::Feedback;
 use super::frame::OutgoingFrame;
 use crate::element::{BarrierMode, CheckpointId, StreamElement};
 use crate::operator::TaskWaker;
@@ -77,6 +78,9 @@ struct Channel {
     encoder: Option<Box<BatchEncoder>>,
     /// Wakes the writer when there is room, or everything is delivered.
     writer: Option<TaskWaker>,
+    /// What the reader has said and the writer has not heard yet, and whom that wakes.
+    feedback: Option<Feedback>,
+    listener: Option<TaskWaker>,
 }
 
 enum Item {
@@ -139,6 +143,8 @@ impl Outbox {
             ready: false,
             encoder: Some(Box::default()),
             writer: None,
+            feedback: None,
+            listener: None,
         };
         self.channels.insert(number, channel);
         number
@@ -221,6 +227,20 @@ impl Outbox {
         let writer = if waits && channel.has_room() { channel.writer.take() } else { None };
         self.list(number);
         writer
+    }
+
+    /// The reader has said something. Answers with whom to wake.
+    pub(super) fn feedback(&mut self, number: ChannelNumber, feedback: Feedback) -> Option<TaskWaker> {
+        let channel = self.channels.get_mut(&number)?;
+        channel.feedback = Some(feedback);
+        channel.listener.take()
+    }
+
+    /// What the reader has said since the last question; the writer is woken when it says more.
+    pub(super) fn take_feedback(&mut self, number: ChannelNumber, writer: &TaskWaker) -> Option<Feedback> {
+        let channel = self.channels.get_mut(&number)?;
+        channel.listener = Some(writer.clone());
+        channel.feedback.take()
     }
 
     /// The receiver has the end of input. Answers with whom to wake.

@@ -5,11 +5,11 @@
 //!                                                                  └─► complete when it is there, or the channel ended
 //! ```
 //!
-//! Invariant: of every channel exactly the elements between what its reader had taken at the beginning and the barrier.
+//! Invariant: of every channel exactly the batches between what its reader had taken at the beginning and the barrier.
 
 use std::collections::VecDeque;
 
-use crate::element::{CheckpointId, StreamElement};
+use crate::element::{CheckpointId, StreamBatch, StreamElement};
 
 /// What is in flight at one checkpoint, while it is collected.
 #[derive(Debug)]
@@ -22,7 +22,7 @@ pub(super) struct Recording {
 
 #[derive(Debug)]
 struct Recorded {
-    elements: Vec<StreamElement>,
+    batches: Vec<StreamBatch>,
     open: bool,
 }
 
@@ -67,15 +67,15 @@ impl Recording {
     }
 
     /// What was recorded, by channel.
-    pub(super) fn into_elements(self) -> Vec<Vec<StreamElement>> {
-        self.channels.into_iter().map(|channel| channel.elements).collect()
+    pub(super) fn into_batches(self) -> Vec<Vec<StreamBatch>> {
+        self.channels.into_iter().map(|channel| channel.batches).collect()
     }
 }
 
 impl Recorded {
     fn begin(checkpoint: CheckpointId, channel: &Begun<'_>) -> Self {
         let has_come = channel.newest_barrier.is_some_and(|newest| newest >= checkpoint);
-        let mut recorded = Self { elements: Vec::new(), open: !has_come && !channel.ended };
+        let mut recorded = Self { batches: Vec::new(), open: !has_come && !channel.ended };
         let ends = |element: &StreamElement| matches!(element, StreamElement::Barrier(barrier) if barrier.checkpoint >= checkpoint);
         let end = channel.queued.iter().position(|(element, _)| ends(element));
         // A barrier that has come and is not queued was taken: what is queued comes after it.
@@ -84,10 +84,11 @@ impl Recorded {
         recorded
     }
 
-    /// Barriers of other checkpoints and the end are said again by those who write; idleness and markers do not matter.
+    /// Watermarks, barriers of other checkpoints and the end are said again by those who write; idleness and markers do
+    /// not matter.
     fn add(&mut self, element: &StreamElement) {
-        if matches!(element, StreamElement::Batch(_) | StreamElement::Watermark(_)) {
-            self.elements.push(element.clone());
+        if let StreamElement::Batch(batch) = element {
+            self.batches.push(batch.clone());
         }
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::ElementWriter;
 use super::channel::ChannelId;
+use super::feedback::Feedback;
 use super::link::Link;
 use super::outbox::ChannelNumber;
 use crate::element::{CheckpointId, StreamElement};
@@ -61,6 +62,10 @@ impl ElementWriter for RemoteWriter {
 
     fn is_delivered(&self, writer: &TaskWaker) -> bool {
         self.link.is_delivered(self.number, writer)
+    }
+
+    fn take_feedback(&self, writer: &TaskWaker) -> Option<Feedback> {
+        self.link.take_feedback(self.number, writer)
     }
 }
 

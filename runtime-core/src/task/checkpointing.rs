@@ -10,9 +10,9 @@
 use std::task::Poll;
 use std::time::Duration;
 
-use crate::checkpoint::in_flight::{InFlight, InFlightChannel, InFlightElement, Origin};
+use crate::checkpoint::in_flight::{InFlight, InFlightChannel, Origin};
 use crate::checkpoint::snapshot::OperatorSnapshot;
-use crate::element::{CheckpointBarrier, CheckpointId, StreamElement};
+use crate::element::{CheckpointBarrier, CheckpointId, StreamBatch};
 use crate::id::OperatorId;
 use crate::time::Moment;
 
@@ -160,13 +160,12 @@ impl PartialSnapshot {
     }
 
     /// Adds what was recorded, by channel.
-    pub(super) fn add_in_flight(&mut self, recorded: Vec<Vec<StreamElement>>, gate: &[GateChannel]) {
+    pub(super) fn add_in_flight(&mut self, recorded: Vec<Vec<StreamBatch>>, gate: &[GateChannel]) {
         self.recording = None;
-        for (elements, channel) in recorded.into_iter().zip(gate) {
-            let elements: Vec<_> = elements.into_iter().filter_map(InFlightElement::of).collect();
-            if !elements.is_empty() {
+        for (batches, channel) in recorded.into_iter().zip(gate) {
+            if !batches.is_empty() {
                 let origin = Origin::Edge(channel.origin);
-                self.snapshot.in_flight.channels.push(InFlightChannel { origin, elements });
+                self.snapshot.in_flight.channels.push(InFlightChannel { origin, batches });
             }
         }
     }

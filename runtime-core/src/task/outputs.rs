@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::element::{BarrierMode, CheckpointBarrier, CheckpointId, StreamBatch, StreamElement};
 use crate::exchange::ElementWriter;
+use crate::exchange::feedback::Feedback;
 use crate::graph::Partitioner;
 use crate::metrics::TaskMetricGroup;
 use crate::operator::{OperatorError, OutputPort, TARGET_BATCH_ROWS, TaskWaker};
@@ -105,6 +106,21 @@ impl Outputs {
     /// Whether everything has left this process. If not, `waker` is called when it has.
     pub(super) fn is_delivered(&self, waker: &TaskWaker) -> bool {
         self.edges.iter().flat_map(|edge| &edge.channels).all(|channel| channel.writer.is_delivered(waker))
+    }
+
+    /// The readers of the first edge, which a source of splits has.
+    pub(super) fn readers(&self) -> u32 {
+        // A job's parallelism has 32 bits.
+        self.edges.first().map_or(0, |edge| edge.channels.len() as u32)
+    }
+
+    /// What these readers have said since the last question, by their index. `waker` is called when they say more.
+    pub(super) fn take_feedback(&self, waker: &TaskWaker, mut said: impl FnMut(u32, Feedback)) {
+        for (reader, channel) in self.edges.first().into_iter().flat_map(|edge| (0u32..).zip(&edge.channels)) {
+            if let Some(feedback) = channel.writer.take_feedback(waker) {
+                said(reader, feedback);
+            }
+        }
     }
 
     pub(super) fn emit(

@@ -1,11 +1,12 @@
 //! What was in flight when the checkpoint was taken that a task begins from. It is processed before anything else.
 //!
-//! Invariant: elements leave in the order in which they were given; what has not left is in flight again at the next
+//! Invariant: batches leave in the order in which they were given; what has not left is in flight again at the next
 //! checkpoint that overtakes it, and delays every other one.
 
 use std::collections::VecDeque;
 
-use crate::checkpoint::in_flight::{EdgeOrigin, InFlight, InFlightChannel, InFlightElement, Origin};
+use crate::checkpoint::in_flight::{EdgeOrigin, InFlight, InFlightChannel, Origin};
+use crate::element::StreamBatch;
 use crate::operator::{InputIndex, OperatorError};
 
 /// A channel of a task's input gate.
@@ -60,7 +61,7 @@ impl Place {
 /// What is still to be processed.
 #[derive(Debug, Default)]
 pub(super) struct Replay {
-    channels: VecDeque<(Place, VecDeque<InFlightElement>)>,
+    channels: VecDeque<(Place, VecDeque<StreamBatch>)>,
 }
 
 impl Replay {
@@ -87,8 +88,8 @@ impl Replay {
         let mut channels = VecDeque::with_capacity(in_flight.channels.len());
         for channel in in_flight.channels {
             let place = place(&channel.origin)?;
-            if !channel.elements.is_empty() {
-                channels.push_back((place, channel.elements.into()));
+            if !channel.batches.is_empty() {
+                channels.push_back((place, channel.batches.into()));
             }
         }
         Ok(Self { channels })
@@ -98,20 +99,20 @@ impl Replay {
         self.channels.is_empty()
     }
 
-    pub(super) fn next(&mut self) -> Option<(Place, InFlightElement)> {
-        let (place, elements) = self.channels.front_mut()?;
-        let (place, element) = (*place, elements.pop_front());
-        if elements.is_empty() {
+    pub(super) fn next(&mut self) -> Option<(Place, StreamBatch)> {
+        let (place, batches) = self.channels.front_mut()?;
+        let (place, batch) = (*place, batches.pop_front());
+        if batches.is_empty() {
             self.channels.pop_front();
         }
-        element.map(|element| (place, element))
+        batch.map(|batch| (place, batch))
     }
 
     /// What has not left.
     pub(super) fn rest(&self, gate: &[GateChannel]) -> impl Iterator<Item = InFlightChannel> {
-        self.channels.iter().map(|(place, elements)| InFlightChannel {
+        self.channels.iter().map(|(place, batches)| InFlightChannel {
             origin: place.origin(gate),
-            elements: elements.iter().cloned().collect(),
+            batches: batches.iter().cloned().collect(),
         })
     }
 }

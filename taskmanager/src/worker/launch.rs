@@ -248,7 +248,11 @@ impl TaskBuild {
             })?;
             let operator = match code {
                 OperatorCode::Source(factory) => {
-                    input = Some(TaskInput::Source(factory.create(&runtime)?));
+                    let reader = factory.create(&runtime)?;
+                    input = Some(match input.take() {
+                        Some(TaskInput::Gate { queue, .. }) => TaskInput::Splits { reader, queue },
+                        _ => TaskInput::Source(reader),
+                    });
                     source = Some(runtime.operator_id);
                     None
                 }

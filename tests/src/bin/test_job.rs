@@ -29,6 +29,8 @@ enum Job {
     Csv { policy: String, input: String, output: String },
     /// The same for lines of JSON objects
     Json { policy: String, input: String, output: String },
+    /// Writes the lines of the files that appear in a folder into files, for ever
+    Watch { input: String, output: String },
     /// Runs for ever and does nothing
     Forever,
     /// Calls abort() at the row with this number
@@ -137,6 +139,11 @@ fn main() -> anyhow::Result<()> {
         Job::Json { policy, input, output } => {
             let policy = on_bad_row(&policy)?;
             write_delays(&env, FileSource::<Delay>::json(input, |json| json.on_bad_row(policy)), output);
+        }
+        Job::Watch { input, output } => {
+            let lines = FileSource::text(input).monitor_continuously(Duration::from_millis(50));
+            let lines = env.from_source(lines, WatermarkStrategy::no_watermarks(), "Lines").uid("lines");
+            lines.rebalance().sink_to(FileSink::text(output));
         }
         Job::Forever => {
             steady(&env).rebalance().discard();

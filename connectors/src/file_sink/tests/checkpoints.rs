@@ -161,6 +161,55 @@ async fn a_cancelled_sink_removes_what_no_checkpoint_lists_and_keeps_the_rest() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_part_that_stays_open_over_checkpoints_is_cut_where_the_restored_one_was() {
+    let (_guard, name, path) = directory();
+    let text = FileSink::text(&name).rolling(RollingPolicy::default().roll_on_checkpoint(false));
+    let mut sink = Two::start(&text, place(0, 1), None);
+    sink.write("a");
+    sink.snapshot(1);
+    sink.completed(1);
+    sink.write("b");
+    let state = [sink.snapshot(2)];
+    sink.completed(2);
+    sink.write("lost");
+    await_files(&path, |_, hidden| {
+        hidden.len() == 1 && fs::read_to_string(&hidden[0]).is_ok_and(|text| text.contains("lost"))
+    });
+    assert!(words(&path).is_empty(), "one part goes on growing");
+    sink.crash();
+    for _ in 0..2 {
+        let mut again = Two::start(&text, OperatorRuntime { attempt_number: 1, ..place(0, 1) }, Some(&state));
+        again.snapshot(3);
+        await_files(&path, |visible, hidden| visible.len() == 1 && hidden.is_empty());
+        assert_eq!(words(&path), ["a", "b"]);
+        again.crash();
+    }
+    let mut last = Two::start(&text, OperatorRuntime { attempt_number: 2, ..place(0, 1) }, Some(&state));
+    last.write("c");
+    last.end(4);
+    assert_eq!(words(&path), ["a", "b", "c"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bucket_is_published_and_swept_like_the_directory_itself() {
+    let (_guard, name, path) = directory();
+    let text = FileSink::text(&name).bucket_assigner(ColumnBuckets::new(["word"]));
+    let mut sink = Two::start(&text, place(0, 1), None);
+    sink.write("a");
+    let state = [sink.snapshot(1)];
+    sink.write("lost");
+    await_files(&path.join("word=lost"), |_, hidden| hidden.len() == 1);
+    sink.crash();
+    let mut again = Two::start(&text, OperatorRuntime { attempt_number: 1, ..place(0, 1) }, Some(&state));
+    again.write("b");
+    again.end(2);
+    for (word, visible) in [("a", 1), ("b", 1), ("lost", 0)] {
+        let (published, hidden) = files(&path.join(format!("word={word}")));
+        assert_eq!((published.len(), hidden.len()), (visible, 0), "{word}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_part_that_was_published_and_taken_away_does_not_stop_a_restart() {
     let (_guard, name, path) = directory();
     let text = FileSink::text(&name);
@@ -222,18 +271,12 @@ async fn leftovers_of_others_are_never_touched() {
 }
 
 #[test]
-fn an_object_store_that_cannot_complete_uploads_by_id_is_refused_with_checkpoints() {
+fn an_object_store_that_cannot_complete_uploads_by_id_is_refused() {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let _guard = runtime.enter();
     let location = Location::remote("x://bucket/out", Arc::new(InMemory::new()), "out");
-    let sink = FileSink::text("x://bucket/out");
-    let place = place(0, 1);
-    assert!(sink.operator_in(location.clone(), part::Publish::AtOnce, &place).is_ok());
-    let Err(error) = sink.operator_in(location, part::Publish::WithCheckpoint, &place) else { panic!("refused") };
-    assert!(
-        error.to_string().starts_with("the file sink cannot write to `x://bucket/out` with checkpoints"),
-        "{error}"
-    );
+    let Err(error) = FileSink::text("x://bucket/out").operator_in(location, &place(0, 1)) else { panic!("refused") };
+    assert!(error.to_string().starts_with("the file sink cannot write to `x://bucket/out`: its object"), "{error}");
 }
 
 async fn objects(store: &InMemory) -> BTreeMap<String, usize> {
@@ -255,9 +298,7 @@ async fn an_object_is_published_once_by_completing_its_upload() {
     let location = Location::resumable("mem://out", &store, "out");
     let sink = FileSink::text("mem://out");
     let start = |restored: Option<&[OperatorSnapshot]>| {
-        Two::start_with(place(0, 1), restored, |runtime| {
-            sink.operator_in(location.clone(), part::Publish::WithCheckpoint, runtime).expect("valid")
-        })
+        Two::start_with(place(0, 1), restored, |runtime| sink.operator_in(location.clone(), runtime).expect("valid"))
     };
     let mut first = start(None);
     // More than one piece.
@@ -381,11 +422,13 @@ impl Job {
             Event::Crash(parallelism) => self.restart(parallelism),
             Event::CrashInPublish(parallelism) => {
                 if let Some((_, states)) = &self.record {
-                    let parts = RestoredState::assign(states, place(0, 1).key_groups(), 0, 1);
-                    if let Some(first) = pending::restore(parts).expect("its own").first() {
-                        let env = place(0, 1).env;
+                    let listed = states.iter().flat_map(|state| &state.operator).map(|table| &table.rows);
+                    let listed: Vec<_> = listed.flat_map(|rows| pending::decode(rows).expect("its own")).collect();
+                    if let Some(first) = listed.first() {
                         let directory = Location::parse(&first.directory, &BTreeMap::new()).expect("a path");
-                        first.publish(&directory, &env).expect("published");
+                        let OperatorRuntime { configuration, env, .. } = place(0, 1);
+                        let mut committer = FileCommitter { directory, configuration, env };
+                        committer.commit(first).expect("published");
                     }
                 }
                 self.restart(parallelism);
@@ -401,11 +444,13 @@ proptest! {
     fn every_record_is_visible_once_whatever_crashes_when(
         events in prop::collection::vec(event(), 1..25),
         rolls: bool,
+        stays_open: bool,
     ) {
         let world = tokio::runtime::Runtime::new().expect("a runtime");
         let _entered = world.enter();
         let (_guard, name, path) = directory();
         let policy = RollingPolicy::default().max_part_bytes(if rolls { 1 } else { 1 << 20 });
+        let policy = policy.roll_on_checkpoint(!stays_open);
         let sink = FileSink::text(&name).rolling(policy);
         let mut job =
             Job { sink, path, sinks: Vec::new(), next: 0, attempt: 0, checkpoint: 0, record: None, completed_last: false };

@@ -80,7 +80,10 @@ impl CheckpointCoordinator {
         if !self.settings.retention.keeps_after(status) {
             let own = self.retained.take_own();
             own.iter().for_each(|record| self.statistics.discarded(record.checkpoint));
-            if let Some(claimed) = own.iter().find(|record| Some(record.checkpoint) == self.claimed) {
+            // A job that fails before it has a checkpoint of its own leaves what it began from to the next attempt.
+            let all_there_is = own.len() == 1 && status == JobStatus::Failed;
+            let claimed = own.iter().find(|record| Some(record.checkpoint) == self.claimed);
+            if let Some(claimed) = claimed.filter(|_| !all_there_is) {
                 self.remove(claimed);
             }
             self.push(Action::Clear);

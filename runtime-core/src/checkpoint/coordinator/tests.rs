@@ -843,3 +843,8 @@ fn a_checkpoint_that_is_claimed_is_removed_like_the_jobs_own() {
     begins(Ownership::Own, 1, "run\n end CANCELED => remove 7 chk-7/A0; clear; closed");
     begins(Ownership::Own, 1, "run\n end SUSPENDED => closed");
 }
+
+#[test]
+fn a_job_that_fails_before_its_first_checkpoint_leaves_what_it_claimed() {
+    begins(Ownership::Own, 1, "run\n end FAILED => clear; closed");
+}

@@ -1,4 +1,4 @@
-//! Elements in flight in a state file: per run of batches of one kind an Arrow stream, nothing copied row by row.
+//! Batches in flight in a state file: per run of batches of one kind an Arrow stream, nothing copied row by row.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use arrow::ipc::writer::StreamWriter;
 use bytes::Bytes;
 use prost::Message;
 
-use super::{ChannelOrigin, EdgeOrigin, InFlight, InFlightChannel, InFlightElement, Origin};
+use super::{ChannelOrigin, EdgeOrigin, InFlight, InFlightChannel, Origin};
 use crate::checkpoint::envelope::{Damage, HEADER_BYTES};
 use crate::element::{StreamBatch, compact_views};
 use crate::id::OperatorId;
@@ -49,11 +49,9 @@ struct IndexedEdge {
     producer: u32,
 }
 
-/// A watermark, or a stream of batches.
+/// A stream of batches.
 #[derive(Message)]
 struct IndexedRun {
-    #[prost(int64, optional, tag = "1")]
-    watermark: Option<i64>,
     /// Counts from the body's beginning.
     #[prost(uint64, tag = "2")]
     offset_bytes: u64,
@@ -70,7 +68,7 @@ struct IndexedRun {
 /// Appends what is in flight to a file's body; answers with where it is.
 pub(in crate::checkpoint) fn append(file: &mut Vec<u8>, in_flight: &InFlight) -> Result<IndexedInFlight, ArrowError> {
     let mut channels = Vec::with_capacity(in_flight.channels.len());
-    for channel in in_flight.channels.iter().filter(|channel| !channel.elements.is_empty()) {
+    for channel in in_flight.channels.iter().filter(|channel| !channel.batches.is_empty()) {
         let edge = match &channel.origin {
             Origin::Source => None,
             Origin::Edge(origin) => Some(IndexedEdge {
@@ -81,31 +79,15 @@ pub(in crate::checkpoint) fn append(file: &mut Vec<u8>, in_flight: &InFlight) ->
             }),
         };
         let mut runs = Vec::new();
-        let mut elements = channel.elements.as_slice();
-        while let Some(first) = elements.first() {
-            let length = match first {
-                InFlightElement::Watermark(watermark) => {
-                    runs.push(IndexedRun { watermark: Some(*watermark), ..IndexedRun::default() });
-                    1
-                }
-                InFlightElement::Batch(batch) => {
-                    let run = elements.iter().map_while(|element| match element {
-                        InFlightElement::Batch(next) if is_like(batch, next) => Some(next),
-                        _ => None,
-                    });
-                    let run: Vec<&StreamBatch> = run.collect();
-                    let range = append_run(file, &run)?;
-                    runs.push(IndexedRun {
-                        watermark: None,
-                        offset_bytes: range.start as u64,
-                        length_bytes: range.len() as u64,
-                        timestamps: batch.timestamps().is_some(),
-                        kinds: batch.kinds().is_some(),
-                    });
-                    run.len()
-                }
-            };
-            elements = &elements[length..];
+        for run in channel.batches.chunk_by(is_like) {
+            let range = append_run(file, run)?;
+            let first = run.first();
+            runs.push(IndexedRun {
+                offset_bytes: range.start as u64,
+                length_bytes: range.len() as u64,
+                timestamps: first.is_some_and(|batch| batch.timestamps().is_some()),
+                kinds: first.is_some_and(|batch| batch.kinds().is_some()),
+            });
         }
         channels.push(IndexedChannel { edge, runs });
     }
@@ -124,14 +106,11 @@ pub(in crate::checkpoint) fn read(body: &Bytes, index: IndexedInFlight) -> Resul
                     .then_some(ChannelOrigin { producer: edge.producer, producers: edge.producers }),
             }),
         };
-        let mut elements = Vec::new();
-        for run in channel.runs {
-            match run.watermark {
-                Some(watermark) => elements.push(InFlightElement::Watermark(watermark)),
-                None => read_run(body, &run, &mut elements)?,
-            }
+        let mut batches = Vec::new();
+        for run in &channel.runs {
+            read_run(body, run, &mut batches)?;
         }
-        Ok(InFlightChannel { origin, elements })
+        Ok(InFlightChannel { origin, batches })
     });
     Ok(InFlight { channels: channels.collect::<Result<_, ReadError>>()? })
 }
@@ -161,11 +140,11 @@ fn is_like(first: &StreamBatch, other: &StreamBatch) -> bool {
         && first.kinds().is_some() == other.kinds().is_some()
 }
 
-fn append_run(file: &mut Vec<u8>, run: &[&StreamBatch]) -> Result<Range<usize>, ArrowError> {
+fn append_run(file: &mut Vec<u8>, run: &[StreamBatch]) -> Result<Range<usize>, ArrowError> {
     file.resize(file.len().next_multiple_of(ALIGNMENT), 0);
     let start = file.len() - HEADER_BYTES;
     let mut writer: Option<StreamWriter<&mut Vec<u8>>> = None;
-    let schema = run.first().map(|batch| with_times_and_kinds(batch)).transpose()?.map(|rows| rows.schema());
+    let schema = run.first().map(with_times_and_kinds).transpose()?.map(|rows| rows.schema());
     if let Some(schema) = schema {
         let writer = writer.insert(StreamWriter::try_new(&mut *file, &schema)?);
         for batch in run {
@@ -197,14 +176,14 @@ fn with_times_and_kinds(batch: &StreamBatch) -> Result<RecordBatch, ArrowError> 
     RecordBatch::try_new_with_options(Arc::new(schema), columns, &options)
 }
 
-fn read_run(body: &Bytes, run: &IndexedRun, elements: &mut Vec<InFlightElement>) -> Result<(), ReadError> {
+fn read_run(body: &Bytes, run: &IndexedRun, batches: &mut Vec<StreamBatch>) -> Result<(), ReadError> {
     let end = run.offset_bytes.checked_add(run.length_bytes).filter(|end| *end <= body.len() as u64);
     let end = end.ok_or_else(|| Damage::Malformed("what was in flight lies outside".to_owned()))?;
     let mut buffer = Buffer::from(body.slice(run.offset_bytes as usize..end as usize));
     let mut decoder = StreamDecoder::new();
     while !buffer.is_empty() {
         if let Some(rows) = decoder.decode(&mut buffer)? {
-            elements.push(InFlightElement::Batch(split(&rows, run)?));
+            batches.push(split(&rows, run)?);
         }
     }
     decoder.finish()?;

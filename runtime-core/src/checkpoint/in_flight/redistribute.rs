@@ -1,8 +1,8 @@
-//! Whom elements in flight go to when their reader's parallelism has changed.
+//! Whom batches in flight go to when their reader's parallelism has changed.
 
 use arrow::array::BooleanArray;
 
-use super::{EdgeOrigin, InFlight, InFlightChannel, InFlightElement, Origin};
+use super::{EdgeOrigin, InFlight, InFlightChannel, Origin};
 use crate::element::StreamBatch;
 use crate::graph::{JobGraph, Partitioner};
 use crate::id::{OperatorId, SubtaskIndex};
@@ -49,10 +49,7 @@ pub fn to_subtask(
                 }
                 continue;
             }
-            let batches = channel.elements.iter().filter_map(|element| match element {
-                InFlightElement::Batch(batch) => Some(batch),
-                InFlightElement::Watermark(_) => None,
-            });
+            let batches = channel.batches.iter();
             let mine: Vec<StreamBatch> = match partitioner {
                 Partitioner::Hash { key_columns } => batches
                     .map(|batch| of_range(batch, key_columns, described.max_parallelism, range))
@@ -74,11 +71,10 @@ pub fn to_subtask(
                     )));
                 }
             };
-            let elements: Vec<_> =
-                mine.into_iter().filter(|batch| batch.num_rows() > 0).map(InFlightElement::Batch).collect();
-            if !elements.is_empty() {
+            let batches: Vec<_> = mine.into_iter().filter(|batch| batch.num_rows() > 0).collect();
+            if !batches.is_empty() {
                 let origin = Origin::Edge(EdgeOrigin { channel: None, ..origin });
-                channels.push(InFlightChannel { origin, elements });
+                channels.push(InFlightChannel { origin, batches });
             }
         }
     }
@@ -168,17 +164,12 @@ mod tests {
             from: OperatorId::from_bytes([1; 16]),
             channel: Some(ChannelOrigin { producer: 0, producers: 2 }),
         });
-        let elements = vec![InFlightElement::Batch(batch), InFlightElement::Watermark(7)];
-        InFlight { channels: vec![InFlightChannel { origin, elements }] }
+        InFlight { channels: vec![InFlightChannel { origin, batches: vec![batch] }] }
     }
 
     fn numbers(in_flight: &InFlight) -> Vec<i64> {
-        let elements = in_flight.channels.iter().flat_map(|channel| &channel.elements);
-        let numbers = elements.flat_map(|element| match element {
-            InFlightElement::Batch(batch) => batch.records().column(0).as_primitive::<Int64Type>().values().to_vec(),
-            InFlightElement::Watermark(_) => Vec::new(),
-        });
-        numbers.collect()
+        let batches = in_flight.channels.iter().flat_map(|channel| &channel.batches);
+        batches.flat_map(|batch| batch.records().column(0).as_primitive::<Int64Type>().values().to_vec()).collect()
     }
 
     #[test]
@@ -219,7 +210,6 @@ mod tests {
         let written: Vec<_> = (0..).zip(&written).collect();
         let same = to_subtask(&graph(Partitioner::Forward, 2), 1, 1, &written, 2).unwrap();
         assert_eq!(numbers(&same), [5, 6, 7, 8]);
-        assert_eq!(same.channels[0].elements.len(), 2, "with its watermark");
         let error = to_subtask(&graph(Partitioner::Forward, 3), 1, 1, &written, 2).unwrap_err();
         assert!(error.to_string().contains("cannot be shared anew among 3 subtasks instead of 2"), "{error}");
         let mut other = graph(Partitioner::Rebalance, 2);

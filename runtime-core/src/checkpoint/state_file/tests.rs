@@ -178,28 +178,19 @@ proptest! {
 }
 
 #[test]
-fn what_is_in_flight_survives_with_its_times_kinds_and_watermarks_and_is_not_overlooked() {
+fn what_is_in_flight_survives_with_its_times_and_kinds_and_is_not_overlooked() {
     use crate::checkpoint::in_flight::*;
     use crate::element::StreamBatch;
     let plain = |numbers: &[i64]| StreamBatch::new(batch(numbers));
     let timed = |numbers: &[i64]| plain(numbers).with_timestamps(Some(numbers.to_vec().into()));
     let full = timed(&[4, 5]).with_kinds(Some(vec![1u8, 2].into()));
     let edge = EdgeOrigin { edge: 1, from: id(3), channel: Some(ChannelOrigin { producer: 2, producers: 3 }) };
-    let elements = vec![
-        InFlightElement::Batch(plain(&[1, 2])),
-        InFlightElement::Batch(plain(&[3]).slice(0, 1)),
-        InFlightElement::Watermark(9),
-        InFlightElement::Batch(timed(&[4])),
-        InFlightElement::Batch(full.slice(1, 1)),
-    ];
+    let batches = vec![plain(&[1, 2]), plain(&[3]).slice(0, 1), timed(&[4]), full.slice(1, 1)];
     let in_flight = InFlight {
         channels: vec![
-            InFlightChannel { origin: Origin::Source, elements: elements.clone() },
-            InFlightChannel { origin: Origin::Edge(edge), elements },
-            InFlightChannel {
-                origin: Origin::Edge(EdgeOrigin { channel: None, ..edge }),
-                elements: vec![InFlightElement::Watermark(1)],
-            },
+            InFlightChannel { origin: Origin::Source, batches: batches.clone() },
+            InFlightChannel { origin: Origin::Edge(edge), batches },
+            InFlightChannel { origin: Origin::Edge(EdgeOrigin { channel: None, ..edge }), batches: vec![plain(&[6])] },
         ],
     };
     for operators in [small(), Vec::new()] {
