@@ -12,6 +12,7 @@ use proptest::prelude::*;
 use std::task::Poll;
 
 use super::*;
+use crate::CommitError;
 
 /// A sink in a job with checkpoints.
 struct Two {
@@ -325,6 +326,16 @@ async fn an_object_is_published_once_by_completing_its_upload() {
     assert_eq!(objects(&store).await, expected);
 }
 
+/// Publishes as the sink does: a sink that restores at the same time sweeps the copy that is being made, and it is made again.
+fn publish(committer: &mut FileCommitter, part: &PendingPart) {
+    let env = committer.env.clone();
+    let start = env.moment();
+    while let Err(error) = committer.commit(part) {
+        let again = matches!(error, CommitError::Retry { .. }) && env.moment().since(start) < DEADLINE;
+        assert!(again, "{error:?}");
+    }
+}
+
 /// What happens to a job, one step after the other.
 #[derive(Debug, Clone, Copy)]
 enum Event {
@@ -428,7 +439,7 @@ impl Job {
                         let directory = Location::parse(&first.directory, &BTreeMap::new()).expect("a path");
                         let OperatorRuntime { configuration, env, .. } = place(0, 1);
                         let mut committer = FileCommitter { directory, configuration, env };
-                        committer.commit(first).expect("published");
+                        publish(&mut committer, first);
                     }
                 }
                 self.restart(parallelism);
