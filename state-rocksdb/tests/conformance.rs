@@ -12,21 +12,23 @@ use pelton_state_rocksdb::RocksDb;
 fn stores(directory: &Path, managed_bytes: u64, settings: &[(&str, &str)]) -> Arc<dyn ColdStores> {
     let settings: BTreeMap<String, String> =
         settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-    let configuration = Configuration::from_map(settings).unwrap();
+    let configuration = Configuration::from_map(settings).expect("valid settings");
     RocksDb.stores(StoreMeans { configuration: &configuration, directory, managed_bytes, slots: 1 })
 }
 
 fn run(seeds: std::ops::Range<u64>, managed_bytes: u64, text_keys: bool, windows: u64, settings: &[(&str, &str)]) {
     for seed in seeds {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = tempfile::tempdir().expect("a folder");
         let mut homes = 0;
         let course = Course { seed, batches: 60, keys: 400, text_keys, windows };
         check(course, || {
             homes += 1;
             stores(&folder.path().join(homes.to_string()), managed_bytes, settings)
         });
-        let left = std::fs::read_dir(folder.path()).unwrap().map(|home| home.unwrap().path().join("rocksdb"));
-        let left: Vec<_> = left.flat_map(|home| std::fs::read_dir(home).unwrap()).collect();
+        let entries =
+            |folder: &Path| std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry"));
+        let homes = entries(folder.path()).map(|home| home.path().join("rocksdb"));
+        let left: Vec<_> = homes.flat_map(|home| entries(&home)).collect();
         assert!(left.is_empty(), "databases are still there: {left:?}");
     }
 }
