@@ -15,6 +15,8 @@ pub mod async_io;
 pub mod connected;
 pub mod environment;
 pub mod graph_builder;
+#[cfg(doctest)]
+mod guide;
 pub mod joins;
 pub mod keyed;
 pub mod operator_state;

@@ -3,6 +3,7 @@
 //! A step that fails does not keep the others from running: one run says everything that is wrong. At the end each step
 //! is listed with its time, slowest first, and so are the slowest groups of tests.
 
+mod guide;
 mod licences;
 mod sources;
 mod suites;
@@ -35,12 +36,13 @@ struct Step {
 }
 
 /// Cheap steps first.
-const STEPS: [Step; 9] = [
+const STEPS: [Step; 10] = [
     Step { name: "tools", what: "what the other steps need is installed", run: tools },
     Step { name: "lock", what: "Cargo.lock fits the manifests and names crates.io alone", run: sources::lock },
     Step { name: "sources", what: "no file of the tree names a place of some machine", run: sources::places },
     Step { name: "format", what: "rustfmt has nothing to change", run: format },
     Step { name: "licences", what: "dependencies have licences that allow this use", run: licences::run },
+    Step { name: "guide", what: "the user's guide builds, and no document has a dead link", run: guide::run },
     Step { name: "clippy", what: "no warning anywhere", run: clippy },
     Step { name: "build", what: "executables and examples", run: build },
     Step { name: "tests", what: "unit, integration and documentation tests", run: suites::run },

@@ -9,9 +9,6 @@ use anyhow::{Context, Result, bail};
 
 use crate::workspace::{Workspace, check};
 
-/// The version of cargo-deny that is installed when there is none.
-const CARGO_DENY_VERSION: &str = "0.20.2";
-
 /// A program of the operating system.
 #[derive(Debug, Clone, Copy)]
 pub struct Tool {
@@ -99,23 +96,41 @@ pub fn ensure_component(workspace: &Workspace, subcommand: &str, component: &str
         .with_context(|| format!("cargo has no `{subcommand}`: install the toolchain's component `{component}`"))
 }
 
-/// The path of cargo-deny. Building it takes minutes, so it is kept in the user's cache, outside of every checkout.
-pub fn cargo_deny(workspace: &Workspace) -> Result<PathBuf> {
-    if let Some(installed) = on_path("cargo-deny") {
-        return Ok(installed);
+/// A program that cargo builds.
+#[derive(Debug, Clone, Copy)]
+pub struct CargoTool {
+    /// The crate, which is also what is called.
+    name: &'static str,
+    /// The version that is installed when there is none.
+    version: &'static str,
+    features: &'static [&'static str],
+}
+
+/// Checks the licences of dependencies.
+pub const CARGO_DENY: CargoTool = CargoTool { name: "cargo-deny", version: "0.20.2", features: &[] };
+/// Builds the user's guide; what it has beyond that (a server, a search) is left out.
+pub const MDBOOK: CargoTool = CargoTool { name: "mdbook", version: "0.5.4", features: &["--no-default-features"] };
+
+impl CargoTool {
+    /// The path of the program. Building it takes minutes, so it is kept in the user's cache, outside of every checkout.
+    pub fn ensure(self, workspace: &Workspace) -> Result<PathBuf> {
+        let Self { name, version, features } = self;
+        if let Some(installed) = on_path(name) {
+            return Ok(installed);
+        }
+        let tools = cache()?.join("tools");
+        let program = tools.join("bin").join(name);
+        if !program.exists() {
+            println!("installing {name} {version}, once for all checkouts");
+            let mut install = workspace.cargo("install");
+            install.args([name, "--version", version, "--locked", "--debug", "--root"]).arg(&tools).args(features);
+            // Its own target directory: what it is built of has nothing in common with the workspace's build.
+            let build = tools.join("build");
+            check(install.arg("--target-dir").arg(&build))?;
+            std::fs::remove_dir_all(&build).with_context(|| format!("cannot remove `{}`", build.display()))?;
+        }
+        Ok(program)
     }
-    let tools = cache()?.join("tools");
-    let program = tools.join("bin/cargo-deny");
-    if !program.exists() {
-        println!("installing cargo-deny {CARGO_DENY_VERSION}, once for all checkouts");
-        let mut install = workspace.cargo("install");
-        install.args(["cargo-deny", "--version", CARGO_DENY_VERSION, "--locked", "--debug", "--root"]).arg(&tools);
-        // Its own target directory: what it is built of has nothing in common with the workspace's build.
-        let build = tools.join("build");
-        check(install.arg("--target-dir").arg(&build))?;
-        std::fs::remove_dir_all(&build).with_context(|| format!("cannot remove `{}`", build.display()))?;
-    }
-    Ok(program)
 }
 
 fn cache() -> Result<PathBuf> {

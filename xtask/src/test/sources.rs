@@ -48,7 +48,8 @@ fn lines_with<'a>(text: &'a str, places: &'a [&str]) -> impl Iterator<Item = Str
         .map(|(index, line)| format!("{}: {}", index + 1, line.trim()))
 }
 
-fn tracked(workspace: &Workspace) -> Result<Vec<String>> {
+/// All files that are under version control.
+pub fn tracked(workspace: &Workspace) -> Result<Vec<String>> {
     let files = output(workspace.command("git").args(["ls-files", "-z"]))?;
     Ok(files.split_terminator('\0').map(str::to_owned).collect())
 }
