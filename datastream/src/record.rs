@@ -84,6 +84,7 @@ mod tuple;
 #[cfg(test)]
 mod tests;
 
+use std::hash::Hash;
 use std::sync::Arc;
 
 use ::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
@@ -127,6 +128,7 @@ pub const VALUE_COLUMN: &str = "value";
     message = "`{Self}` has no Arrow form, so it can be neither a stream's element nor a field of one",
     label = "this type does not implement `Record`",
     note = "if the type is yours, derive it: `#[derive(Clone, Record)]`",
+    note = "what borrows from a record must own it instead: `String` for `&str`, `Vec<F>` for `&[F]`",
     note = "integers, floats, `bool`, `String`, `Vec<u8>`, `Timestamp`, `Decimal`, chrono's dates and times, \
             and `Option`, `Vec` and tuples of records have one already"
 )]
@@ -169,6 +171,16 @@ pub trait Record: ToRecord<Self> + Clone + Send + Sync + Sized + 'static {
         Arc::new(schema)
     }
 }
+
+/// What the entries of a map in state can be found by.
+#[diagnostic::on_unimplemented(
+    message = "entries of a map cannot be found by `{Self}`",
+    note = "a key must be equal to itself, and hash alike: `#[derive(Clone, PartialEq, Eq, Hash, Record)]`",
+    note = "floats are not; use the integer or text that stands for them"
+)]
+pub trait MapKey: Record + Eq + Hash {}
+
+impl<M: Record + Eq + Hash> MapKey for M {}
 
 /// How a record lies in a batch when it is an element of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

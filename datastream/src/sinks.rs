@@ -24,6 +24,10 @@ pub use pelton_connectors::{
 pub use two_phase::{SinkContext, TwoPhase, TwoPhaseSink, TwoPhaseWriter, two_phase};
 
 /// Takes records of type `T` out of the job.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no sink for a stream of `{T}`",
+    note = "`map` the records to those that the sink takes, or make a sink of `{T}`"
+)]
 pub trait Sink<T: Record> {
     /// What makes its writers: operators that emit nothing.
     fn into_factory(self) -> Arc<dyn OperatorFactory>;

@@ -1,6 +1,5 @@
 //! A map that every subtask has alike.
 
-use std::hash::Hash;
 use std::marker::PhantomData;
 
 use arrow::array::RecordBatch;
@@ -8,7 +7,7 @@ use pelton_runtime_core::checkpoint::snapshot::Redistribution;
 use pelton_runtime_core::state::{ColumnError, StateError, StateMap};
 
 use crate::keyed::{State, States};
-use crate::record::Record;
+use crate::record::{MapKey, Record};
 use crate::state_codec::{codec, column_of, rows_of};
 
 use super::store::Contents;
@@ -20,12 +19,12 @@ const VALUE: &str = "value";
 /// A map that is the same on every subtask, as long as all of them change it alike: only elements that every subtask
 /// sees may change it.
 #[derive(Debug, Clone)]
-pub struct BroadcastState<M: Record + Eq + Hash, V: Record> {
+pub struct BroadcastState<M: MapKey, V: Record> {
     handle: Handle,
     entries: PhantomData<fn() -> (M, V)>,
 }
 
-impl<M: Record + Eq + Hash, V: Record> BroadcastState<M, V> {
+impl<M: MapKey, V: Record> BroadcastState<M, V> {
     /// The state of this name, to be registered in `open`.
     pub fn new(name: &str) -> Self {
         Self { handle: Handle::new(name), entries: PhantomData }
@@ -101,7 +100,7 @@ impl<M: Record + Eq + Hash, V: Record> BroadcastState<M, V> {
     }
 }
 
-impl<M: Record + Eq + Hash, V: Record> State for BroadcastState<M, V> {
+impl<M: MapKey, V: Record> State for BroadcastState<M, V> {
     fn register(&mut self, states: &mut States<'_>) -> Result<(), StateError> {
         let contents = Box::new(Map::<M, V>(StateMap::default()));
         self.handle.place = Some(states.operator.register(&self.handle.name, Redistribution::Broadcast, contents)?);
@@ -111,7 +110,7 @@ impl<M: Record + Eq + Hash, V: Record> State for BroadcastState<M, V> {
 
 struct Map<M, V>(StateMap<M, V>);
 
-impl<M: Record + Eq + Hash, V: Record> Contents for Map<M, V> {
+impl<M: MapKey, V: Record> Contents for Map<M, V> {
     fn rows(&self) -> Result<RecordBatch, ColumnError> {
         let (keys, values): (Vec<_>, Vec<_>) = self.0.iter().map(|(key, value)| (Some(key), Some(value))).unzip();
         rows_of([(KEY, codec::<M>().encode(&keys)?), (VALUE, codec::<V>().encode(&values)?)])

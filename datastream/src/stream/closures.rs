@@ -9,6 +9,11 @@ use crate::record::Record;
 use super::{Collector, DataStream};
 
 /// What a closure that may fail can fail with. The job fails with this error and the operator's name.
+#[diagnostic::on_unimplemented(
+    message = "a job cannot fail with `{Self}`",
+    label = "this closure's error is none that can be shown",
+    note = "fail with a type that implements `std::error::Error`, with `anyhow::Error`, or with a `String`"
+)]
 pub trait UserError: Into<Box<dyn Error + Send + Sync>> {}
 
 impl<E: Into<Box<dyn Error + Send + Sync>>> UserError for E {}

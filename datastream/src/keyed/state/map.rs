@@ -1,20 +1,18 @@
 //! A map per key.
 
-use std::hash::Hash;
-
 use pelton_runtime_core::state::{ExpiringMaps, MapColumn, StateError};
 
 use crate::keyed::context::KeyedContext;
-use crate::record::Record;
+use crate::record::{MapKey, Record};
 use crate::state_codec::codec;
 
 use super::{Handle, Place, State, StateTtlConfig, States};
 
 /// A map per key.
 #[derive(Debug, Clone)]
-pub struct MapState<M: Record + Eq + Hash, V: Record>(Handle<MapColumn<M, V>, ExpiringMaps<M, V>>);
+pub struct MapState<M: MapKey, V: Record>(Handle<MapColumn<M, V>, ExpiringMaps<M, V>>);
 
-impl<M: Record + Eq + Hash, V: Record> MapState<M, V> {
+impl<M: MapKey, V: Record> MapState<M, V> {
     /// The state of this name, to be registered in `open`.
     pub fn new(name: &str) -> Self {
         Self(Handle::new(name))
@@ -124,7 +122,7 @@ impl<M: Record + Eq + Hash, V: Record> MapState<M, V> {
     }
 }
 
-impl<M: Record + Eq + Hash, V: Record> State for MapState<M, V> {
+impl<M: MapKey, V: Record> State for MapState<M, V> {
     fn register(&mut self, states: &mut States<'_>) -> Result<(), StateError> {
         let lasting = || MapColumn::new(codec(), codec());
         self.0.register(states, lasting, |ttl| ExpiringMaps::new(ttl, codec(), codec()))

@@ -1,0 +1,6 @@
+use pelton::testing::mini_cluster;
+
+fn main() {
+    let words = mini_cluster(1).from_elements([("a".to_owned(), 1i64)]);
+    words.key_by("0").reduce(|a, _| a.clone()).print();
+}

@@ -1,0 +1,8 @@
+use pelton::record::Record;
+
+#[derive(Record)]
+struct Click {
+    user: String,
+}
+
+fn main() {}
