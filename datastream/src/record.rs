@@ -180,6 +180,8 @@ pub trait Record: ToRecord<Self> + Clone + Send + Sync + Sized + 'static {
 )]
 pub trait MapKey: Record + Eq + Hash {}
 
+// Otherwise the compiler speaks of `Eq` and `Hash` one by one.
+#[diagnostic::do_not_recommend]
 impl<M: Record + Eq + Hash> MapKey for M {}
 
 /// How a record lies in a batch when it is an element of a stream.

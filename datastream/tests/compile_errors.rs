@@ -1,9 +1,19 @@
 //! What the compiler says of mistakes that a user is likely to make: each message must say what to do.
 //!
 //! `TRYBUILD=overwrite cargo test -p pelton --test compile_errors` writes the messages anew; read them as somebody who
-//! has never seen Pelton's source.
+//! has never seen Pelton's source. Another compiler words its part differently, so they are compared on this one only.
+
+use std::process::Command;
+
+const COMPILER: &str = "rustc 1.95.";
 
 #[test]
 fn likely_mistakes_are_answered_with_what_to_do() {
-    trybuild::TestCases::new().compile_fail("tests/compile_errors/*.rs");
+    let version = Command::new("rustc").arg("--version").output().expect("rustc runs").stdout;
+    let version = String::from_utf8(version).expect("text");
+    if version.starts_with(COMPILER) {
+        trybuild::TestCases::new().compile_fail("tests/compile_errors/*.rs");
+    } else {
+        eprintln!("not compared: the messages are those of {COMPILER}x, and this is {version}");
+    }
 }
