@@ -79,6 +79,33 @@ pub trait AsyncFunction: Clone + Send + Sync + 'static {
 
 impl<T: Record> DataStream<T> {
     /// Asks a function about every record, several at once.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), pelton::ExecuteError> {
+    /// # let env = pelton::testing::mini_cluster(1);
+    /// use std::time::Duration;
+    ///
+    /// use pelton::async_io::{AsyncFunction, AsyncOptions};
+    /// use pelton::keyed::FunctionResult;
+    ///
+    /// #[derive(Clone)]
+    /// struct Lengths;
+    ///
+    /// impl AsyncFunction for Lengths {
+    ///     type In = String;
+    ///     type Out = i64;
+    ///
+    ///     async fn invoke(&self, word: String) -> FunctionResult<Vec<i64>> {
+    ///         Ok(vec![word.len() as i64])
+    ///     }
+    /// }
+    ///
+    /// let words = env.from_elements(["a".to_owned(), "bcd".to_owned()]);
+    /// let lengths = words.async_wait(Lengths, AsyncOptions::ordered(Duration::from_secs(5)));
+    /// assert_eq!(lengths.execute_and_collect("example")?.collect::<Result<Vec<_>, _>>()?, [1, 3]);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn async_wait<F: AsyncFunction<In = T>>(
         self,
         function: F,
@@ -92,18 +119,20 @@ impl<T: Record> DataStream<T> {
 
     /// One result per record, of a function that may wait; several at once.
     ///
-    /// ```no_run
-    /// # use std::time::Duration;
-    /// # use pelton::stream::DataStream;
+    /// ```
+    /// # fn main() -> Result<(), pelton::ExecuteError> {
+    /// # let env = pelton::testing::mini_cluster(1);
+    /// use std::time::Duration;
+    ///
     /// use pelton::async_io::AsyncOptions;
     ///
-    /// # async fn price_of(item: &str) -> std::io::Result<f64> { Ok(item.len() as f64) }
-    /// # fn priced(items: DataStream<String>) -> DataStream<(String, f64)> {
-    /// let options = AsyncOptions::unordered(Duration::from_secs(5)).capacity(100);
-    /// items.async_map(options, |item: String| async move {
-    ///     let price = price_of(&item).await?;
-    ///     Ok((item, price))
-    /// })
+    /// let names = env.from_elements(["ann".to_owned(), "bob".to_owned()]);
+    /// let answers = names.async_map(AsyncOptions::ordered(Duration::from_secs(5)), |name: String| async move {
+    ///     Ok(format!("{name} is known")) // where a client would be asked
+    /// });
+    /// let answers = answers.execute_and_collect("example")?;
+    /// assert_eq!(answers.collect::<Result<Vec<_>, _>>()?, ["ann is known", "bob is known"]);
+    /// # Ok(())
     /// # }
     /// ```
     pub fn async_map<U: Record, R>(

@@ -47,10 +47,17 @@ pub struct ConnectedStreams<A: Record, B: Record> {
 impl<A: Record> DataStream<A> {
     /// This stream and another one, for functions that see both.
     ///
-    /// ```no_run
-    /// # use pelton::stream::DataStream;
-    /// # fn readable(numbers: DataStream<i64>, words: DataStream<String>) -> DataStream<String> {
-    /// numbers.connect(words).map(|number| number.to_string(), |word| word.to_uppercase())
+    /// ```
+    /// # use pelton::testing::Harness;
+    /// # fn main() -> Result<(), pelton::testing::TestError> {
+    /// # let mut harness = Harness::new();
+    /// let (numbers, number) = harness.source::<i64>();
+    /// let (words, word) = harness.source::<String>();
+    /// let all = harness.collect(numbers.connect(words).map(|n| n.to_string(), |word| word.clone()));
+    /// harness.push_untimed(&number, [7])?;
+    /// harness.push_untimed(&word, ["seven"])?;
+    /// assert_eq!(all.take_records(), ["7", "seven"]);
+    /// # Ok(())
     /// # }
     /// ```
     pub fn connect<B: Record>(self, other: DataStream<B>) -> ConnectedStreams<A, B> {
@@ -60,6 +67,20 @@ impl<A: Record> DataStream<A> {
 
 impl<A: Record, B: Record> ConnectedStreams<A, B> {
     /// A result of every record: of the first stream by the first function, of the second by the second.
+    ///
+    /// ```
+    /// # use pelton::testing::Harness;
+    /// # fn main() -> Result<(), pelton::testing::TestError> {
+    /// # let mut harness = Harness::new();
+    /// let (numbers, number) = harness.source::<i64>();
+    /// let (words, word) = harness.source::<String>();
+    /// let lengths = harness.collect(numbers.connect(words).map(|n| *n, |word| word.len() as i64));
+    /// harness.push_untimed(&number, [7])?;
+    /// harness.push_untimed(&word, ["seven"])?;
+    /// assert_eq!(lengths.take_records(), [7, 5]);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn map<U: Record>(
         self,
         first: impl Fn(&A) -> U + Send + Sync + 'static,
@@ -69,6 +90,24 @@ impl<A: Record, B: Record> ConnectedStreams<A, B> {
     }
 
     /// Any number of results of every record: of the first stream by the first function, of the second by the second.
+    ///
+    /// ```
+    /// # use pelton::testing::Harness;
+    /// # fn main() -> Result<(), pelton::testing::TestError> {
+    /// # let mut harness = Harness::new();
+    /// let (numbers, number) = harness.source::<i64>();
+    /// let (words, word) = harness.source::<String>();
+    /// let letters = numbers.connect(words).flat_map::<String>(
+    ///     |n, out| out.collect(n.to_string()),
+    ///     |word, out| word.chars().for_each(|letter| out.collect(letter.to_string())),
+    /// );
+    /// let letters = harness.collect(letters);
+    /// harness.push_untimed(&number, [7])?;
+    /// harness.push_untimed(&word, ["seven"])?;
+    /// assert_eq!(letters.take_records(), ["7", "s", "e", "v", "e", "n"]);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn flat_map<U: Record>(
         self,
         first: impl Fn(&A, &mut Collector<'_, U>) + Send + Sync + 'static,
@@ -79,11 +118,79 @@ impl<A: Record, B: Record> ConnectedStreams<A, B> {
 
     /// Gives every record of both streams to a function. Side outputs of the function are had from the result by
     /// [`get_side_output`](DataStream::get_side_output).
+    ///
+    /// ```
+    /// # use pelton::testing::Harness;
+    /// # fn main() -> Result<(), pelton::testing::TestError> {
+    /// # let mut harness = Harness::new();
+    /// use pelton::connected::CoProcessFunction;
+    /// use pelton::keyed::{FunctionResult, ProcessContext};
+    /// use pelton::stream::Collector;
+    ///
+    /// /// Multiplies by the factor that came last.
+    /// #[derive(Clone)]
+    /// struct Scale {
+    ///     factor: i64,
+    /// }
+    ///
+    /// impl CoProcessFunction for Scale {
+    ///     type In1 = i64;
+    ///     type In2 = i64;
+    ///     type Out = i64;
+    ///
+    ///     fn process_element1(
+    ///         &mut self,
+    ///         value: &i64,
+    ///         _ctx: &mut ProcessContext<'_>,
+    ///         out: &mut Collector<'_, i64>,
+    ///     ) -> FunctionResult {
+    ///         out.collect(value * self.factor);
+    ///         Ok(())
+    ///     }
+    ///
+    ///     fn process_element2(
+    ///         &mut self,
+    ///         factor: &i64,
+    ///         _ctx: &mut ProcessContext<'_>,
+    ///         _out: &mut Collector<'_, i64>,
+    ///     ) -> FunctionResult {
+    ///         self.factor = *factor;
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// let (numbers, number) = harness.source::<i64>();
+    /// let (factors, factor) = harness.source::<i64>();
+    /// let scaled = harness.collect(numbers.connect(factors).process(Scale { factor: 1 }));
+    /// harness.push_untimed(&number, [7])?;
+    /// harness.push_untimed(&factor, [10])?;
+    /// harness.push_untimed(&number, [7])?;
+    /// assert_eq!(scaled.take_records(), [7, 70]);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn process<F: CoProcessFunction<In1 = A, In2 = B>>(self, function: F) -> DataStream<F::Out> {
         self.unkeyed("Co-Process", function)
     }
 
     /// Partitions both streams, so that records of equal keys meet in one subtask.
+    ///
+    /// ```
+    /// # use pelton::testing::Harness;
+    /// # fn main() -> Result<(), pelton::testing::TestError> {
+    /// # let mut harness = Harness::new();
+    /// use pelton::record::field;
+    ///
+    /// let (prices, price) = harness.source::<(String, i64)>();
+    /// let (names, name) = harness.source::<(String, String)>();
+    /// let both = prices.connect(names).key_by(field::<0, _>(), field::<0, _>());
+    /// let both = harness.collect(both.map(|price| price.0.clone(), |name| name.1.clone()));
+    /// harness.push_untimed(&price, [("a", 3)])?;
+    /// harness.push_untimed(&name, [("a", "apple")])?;
+    /// assert_eq!(both.take_records(), ["a", "apple"]);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Panics
     ///
@@ -123,6 +230,23 @@ pub struct KeyedConnectedStreams<A: Record, B: Record, K: Record> {
 impl<A: Record, K: Record> KeyedStream<A, K> {
     /// This stream and another one of the same keys, for functions that see both.
     ///
+    /// ```
+    /// # use pelton::testing::Harness;
+    /// # fn main() -> Result<(), pelton::testing::TestError> {
+    /// # let mut harness = Harness::new();
+    /// use pelton::record::field;
+    ///
+    /// let (prices, price) = harness.source::<(String, i64)>();
+    /// let (costs, cost) = harness.source::<(String, i64)>();
+    /// let both = prices.key_by(field::<0, _>()).connect(costs.key_by(field::<0, _>()));
+    /// let amounts = harness.collect(both.map(|price| price.1, |cost| -cost.1));
+    /// harness.push_untimed(&price, [("a", 3)])?;
+    /// harness.push_untimed(&cost, [("a", 2)])?;
+    /// assert_eq!(amounts.take_records(), [3, -2]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Panics
     ///
     /// When the keys of one are a whole struct in one column, and those of the other are spread over several.
@@ -147,6 +271,64 @@ pub(crate) fn refuse_other_layout(first: &KeyLayout, second: &KeyLayout) {
 
 impl<A: Record, B: Record, K: Record> KeyedConnectedStreams<A, B, K> {
     /// Gives every record of both streams to a function with state and timers of the record's key.
+    ///
+    /// ```
+    /// # use pelton::testing::Harness;
+    /// # fn main() -> Result<(), pelton::testing::TestError> {
+    /// # let mut harness = Harness::new();
+    /// use pelton::connected::KeyedCoProcessFunction;
+    /// use pelton::keyed::{FunctionResult, KeyedContext, OpenContext, ValueState};
+    /// use pelton::record::field;
+    /// use pelton::stream::Collector;
+    ///
+    /// /// Says what an order cost when its price comes.
+    /// #[derive(Clone)]
+    /// struct Price {
+    ///     ordered: ValueState<i64>,
+    /// }
+    ///
+    /// impl KeyedCoProcessFunction for Price {
+    ///     type Key = String;
+    ///     type In1 = (String, i64);
+    ///     type In2 = (String, i64);
+    ///     type Out = i64;
+    ///
+    ///     fn open(&mut self, ctx: &mut OpenContext<'_>) -> FunctionResult {
+    ///         ctx.register(&mut self.ordered)
+    ///     }
+    ///
+    ///     fn process_element1(
+    ///         &mut self,
+    ///         order: &(String, i64),
+    ///         ctx: &mut KeyedContext<'_, String>,
+    ///         _out: &mut Collector<'_, i64>,
+    ///     ) -> FunctionResult {
+    ///         Ok(self.ordered.update(ctx, order.1)?)
+    ///     }
+    ///
+    ///     fn process_element2(
+    ///         &mut self,
+    ///         price: &(String, i64),
+    ///         ctx: &mut KeyedContext<'_, String>,
+    ///         out: &mut Collector<'_, i64>,
+    ///     ) -> FunctionResult {
+    ///         if let Some(ordered) = self.ordered.value(ctx)? {
+    ///             out.collect(ordered * price.1);
+    ///         }
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// let (orders, order) = harness.source::<(String, i64)>();
+    /// let (prices, price) = harness.source::<(String, i64)>();
+    /// let both = orders.connect(prices).key_by(field::<0, _>(), field::<0, _>());
+    /// let costs = harness.collect(both.process(Price { ordered: ValueState::new("ordered") }));
+    /// harness.push_untimed(&order, [("pen", 3)])?;
+    /// harness.push_untimed(&price, [("pen", 2), ("ink", 9)])?;
+    /// assert_eq!(costs.take_records(), [6]);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn process<F: KeyedCoProcessFunction<In1 = A, In2 = B, Key = K>>(self, function: F) -> DataStream<F::Out> {
         let side_outputs = SideOutputs::default();
         let (sides, keys) = (side_outputs.clone(), vec![self.first.key.clone(), self.second.key.clone()]);
@@ -158,6 +340,23 @@ impl<A: Record, B: Record, K: Record> KeyedConnectedStreams<A, B, K> {
     }
 
     /// A result of every record: of the first stream by the first function, of the second by the second.
+    ///
+    /// ```
+    /// # use pelton::testing::Harness;
+    /// # fn main() -> Result<(), pelton::testing::TestError> {
+    /// # let mut harness = Harness::new();
+    /// use pelton::record::field;
+    ///
+    /// let (prices, price) = harness.source::<(String, i64)>();
+    /// let (costs, cost) = harness.source::<(String, i64)>();
+    /// let both = prices.key_by(field::<0, _>()).connect(costs.key_by(field::<0, _>()));
+    /// let amounts = harness.collect(both.map(|price| price.1, |cost| -cost.1));
+    /// harness.push_untimed(&price, [("a", 3)])?;
+    /// harness.push_untimed(&cost, [("a", 2)])?;
+    /// assert_eq!(amounts.take_records(), [3, -2]);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn map<U: Record>(
         self,
         first: impl Fn(&A) -> U + Send + Sync + 'static,
@@ -167,6 +366,24 @@ impl<A: Record, B: Record, K: Record> KeyedConnectedStreams<A, B, K> {
     }
 
     /// Any number of results of every record: of the first stream by the first function, of the second by the second.
+    ///
+    /// ```
+    /// # use pelton::testing::Harness;
+    /// # fn main() -> Result<(), pelton::testing::TestError> {
+    /// # let mut harness = Harness::new();
+    /// use pelton::record::field;
+    ///
+    /// let (prices, price) = harness.source::<(String, i64)>();
+    /// let (costs, cost) = harness.source::<(String, i64)>();
+    /// let both = prices.key_by(field::<0, _>()).connect(costs.key_by(field::<0, _>()));
+    /// let amounts = both.flat_map::<i64>(|price, out| out.collect(price.1), |cost, out| out.collect(-cost.1));
+    /// let amounts = harness.collect(amounts);
+    /// harness.push_untimed(&price, [("a", 3)])?;
+    /// harness.push_untimed(&cost, [("a", 2)])?;
+    /// assert_eq!(amounts.take_records(), [3, -2]);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn flat_map<U: Record>(
         self,
         first: impl Fn(&A, &mut Collector<'_, U>) + Send + Sync + 'static,

@@ -62,16 +62,43 @@ impl<T: Record> DataStream<T> {
     }
 
     /// Prints to standard output; every line starts with `identifier`.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), pelton::ExecuteError> {
+    /// # let env = pelton::testing::mini_cluster(1);
+    /// env.from_sequence(1, 3).print_with("numbers");
+    /// env.execute("example")?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn print_with(self, identifier: impl Into<String>) -> DataStreamSink {
         self.sink_as("Print to Std. Out", PrintSink::new().identifier(identifier))
     }
 
     /// Prints to standard error.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), pelton::ExecuteError> {
+    /// # let env = pelton::testing::mini_cluster(1);
+    /// env.from_sequence(1, 3).print_to_err();
+    /// env.execute("example")?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn print_to_err(self) -> DataStreamSink {
         self.sink_as("Print to Std. Err", PrintSink::new().to(PrintTarget::Stderr))
     }
 
     /// Drops every record: the end of a stream that is only measured.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), pelton::ExecuteError> {
+    /// # let env = pelton::testing::mini_cluster(1);
+    /// env.from_sequence(1, 3).discard();
+    /// env.execute("example")?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn discard(self) -> DataStreamSink {
         self.sink_as("Discard", BlackholeSink)
     }

@@ -63,8 +63,9 @@ impl Source<String> for SocketSource {
 impl StreamExecutionEnvironment {
     /// The stream of a source's records, with the event times and watermarks that `strategy` gives them.
     ///
-    /// ```no_run
-    /// use pelton::StreamExecutionEnvironment;
+    /// ```
+    /// # fn main() -> Result<(), pelton::ExecuteError> {
+    /// # let env = pelton::testing::mini_cluster(1);
     /// use pelton::record::Record;
     /// use pelton::sources::FileSource;
     /// use pelton::watermarks::WatermarkStrategy;
@@ -75,9 +76,16 @@ impl StreamExecutionEnvironment {
     ///     fare: Option<f64>,
     /// }
     ///
-    /// let env = StreamExecutionEnvironment::get_execution_environment();
-    /// let source = FileSource::<Trip>::csv("s3://trips/2026", |csv| csv.with_header());
-    /// env.from_source(source, WatermarkStrategy::no_watermarks(), "Trips").filter(|trip| trip.fare.is_some()).print();
+    /// # let folder = tempfile::tempdir().expect("a folder");
+    /// # let path = folder.path().join("trips.csv");
+    /// # let path = path.to_str().expect("text");
+    /// std::fs::write(path, "driver,fare\nann,9.5\nbob,\n").expect("written");
+    /// let source = FileSource::<Trip>::csv(path, |csv| csv.with_header());
+    /// let trips = env.from_source(source, WatermarkStrategy::no_watermarks(), "Trips");
+    /// let paid = trips.filter(|trip| trip.fare.is_some()).map(|trip| trip.driver.clone());
+    /// assert_eq!(paid.execute_and_collect("example")?.collect::<Result<Vec<_>, _>>()?, ["ann"]);
+    /// # Ok(())
+    /// # }
     /// ```
     pub fn from_source<T: Record>(
         &self,
@@ -121,16 +129,50 @@ impl StreamExecutionEnvironment {
     }
 
     /// The numbers from `from` to `to`, both included; every subtask has an ascending part.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), pelton::ExecuteError> {
+    /// # let env = pelton::testing::mini_cluster(1);
+    /// let results = env.from_sequence(1, 3).execute_and_collect("example")?;
+    /// assert_eq!(results.collect::<Result<Vec<_>, _>>()?, [1, 2, 3]);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn from_sequence(&self, from: i64, to: i64) -> DataStream<i64> {
         self.from_source(NumberSequence::new(from, to), WatermarkStrategy::no_watermarks(), "Sequence Source")
     }
 
     /// The lines of a text file, or of all files beneath a directory, here or in an object store.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), pelton::ExecuteError> {
+    /// # let env = pelton::testing::mini_cluster(1);
+    /// # let folder = tempfile::tempdir().expect("a folder");
+    /// # let path = folder.path().join("lines.txt");
+    /// # let path = path.to_str().expect("text");
+    /// std::fs::write(path, "to be\nor not\n").expect("written");
+    /// let lines = env.read_text_file(path).execute_and_collect("example")?;
+    /// assert_eq!(lines.collect::<Result<Vec<_>, _>>()?, ["to be", "or not"]);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn read_text_file(&self, location: impl Into<String>) -> DataStream<String> {
         self.from_source(FileSource::text(location), WatermarkStrategy::no_watermarks(), "File Source")
     }
 
     /// Generated records; see [`DataGeneratorSource`].
+    ///
+    /// ```
+    /// # fn main() -> Result<(), pelton::ExecuteError> {
+    /// # let env = pelton::testing::mini_cluster(1);
+    /// use pelton::sources::DataGeneratorSource;
+    ///
+    /// let squares = DataGeneratorSource::new(|index| (index * index) as i64).count(4);
+    /// let squares = env.data_generator::<i64>(squares).execute_and_collect("example")?;
+    /// assert_eq!(squares.collect::<Result<Vec<_>, _>>()?, [0, 1, 4, 9]);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn data_generator<T: Record>(&self, generator: DataGeneratorSource<T>) -> DataStream<T> {
         self.from_source(generator, WatermarkStrategy::no_watermarks(), "Data Generator")
     }

@@ -167,6 +167,29 @@ impl<T: Record> std::fmt::Debug for WatermarkStrategy<T> {
 
 impl<T: Record> DataStream<T> {
     /// Gives records their event times and the stream its watermarks.
+    ///
+    /// ```
+    /// # use pelton::testing::Harness;
+    /// # fn main() -> Result<(), pelton::testing::TestError> {
+    /// # let mut harness = Harness::new();
+    /// use std::time::Duration;
+    ///
+    /// use pelton::keyed::TumblingEventTimeWindows;
+    /// use pelton::record::field;
+    /// use pelton::watermarks::WatermarkStrategy;
+    ///
+    /// let (words, input) = harness.source::<(String, i64)>();
+    /// let times = WatermarkStrategy::for_bounded_out_of_orderness(Duration::from_millis(5));
+    /// let words = words.assign_timestamps_and_watermarks(times.with_timestamp_column(field::<1, _>()));
+    /// let windows = TumblingEventTimeWindows::of(Duration::from_millis(10));
+    /// let last = harness.collect(words.key_by(field::<0, _>()).window(windows).max(field::<1, _>()));
+    /// harness.push_untimed(&input, [("a", 3), ("a", 14)])?;
+    /// assert!(last.take_records().is_empty(), "records up to 9 may still come");
+    /// harness.push_untimed(&input, [("a", 15), ("a", 4)])?;
+    /// assert_eq!(last.take_records(), [("a".to_owned(), 4)]);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn assign_timestamps_and_watermarks(self, strategy: WatermarkStrategy<T>) -> Self {
         let factory = move |runtime: &OperatorRuntime| -> OperatorResult<Box<dyn Operator>> {
             Ok(Box::new(strategy.operator(interval(runtime)?)))

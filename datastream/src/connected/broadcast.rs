@@ -31,6 +31,64 @@ impl<A: Record> DataStream<A> {
 impl<A: Record, B: Record> BroadcastConnectedStream<A, B> {
     /// Gives every record of both streams to a function. Side outputs of the function are had from the result by
     /// [`get_side_output`](DataStream::get_side_output).
+    ///
+    /// ```
+    /// # use pelton::testing::Harness;
+    /// # fn main() -> Result<(), pelton::testing::TestError> {
+    /// # let mut harness = Harness::new();
+    /// use pelton::connected::BroadcastProcessFunction;
+    /// use pelton::keyed::{BroadcastContext, FunctionResult, OpenContext, ProcessContext};
+    /// use pelton::operator_state::BroadcastState;
+    /// use pelton::stream::Collector;
+    ///
+    /// /// Passes what is not below the limit in force.
+    /// #[derive(Clone)]
+    /// struct Limit {
+    ///     limits: BroadcastState<String, i64>,
+    /// }
+    ///
+    /// impl BroadcastProcessFunction for Limit {
+    ///     type In = i64;
+    ///     type Broadcast = i64;
+    ///     type Out = i64;
+    ///
+    ///     fn open(&mut self, ctx: &mut OpenContext<'_>) -> FunctionResult {
+    ///         ctx.register(&mut self.limits)
+    ///     }
+    ///
+    ///     fn process_element(
+    ///         &mut self,
+    ///         value: &i64,
+    ///         ctx: &mut ProcessContext<'_>,
+    ///         out: &mut Collector<'_, i64>,
+    ///     ) -> FunctionResult {
+    ///         if self.limits.get(ctx, &"least".to_owned())?.is_none_or(|least| value >= least) {
+    ///             out.collect(*value);
+    ///         }
+    ///         Ok(())
+    ///     }
+    ///
+    ///     fn process_broadcast_element(
+    ///         &mut self,
+    ///         limit: &i64,
+    ///         ctx: &mut BroadcastContext<'_, '_>,
+    ///         _out: &mut Collector<'_, i64>,
+    ///     ) -> FunctionResult {
+    ///         Ok(self.limits.put(ctx, "least".to_owned(), *limit)?)
+    ///     }
+    /// }
+    ///
+    /// let (numbers, number) = harness.source::<i64>();
+    /// let (limits, limit) = harness.source::<i64>();
+    /// let passed = numbers.connect_broadcast(limits).process(Limit { limits: BroadcastState::new("limits") });
+    /// let passed = harness.collect(passed);
+    /// harness.push_untimed(&number, [1, 9])?;
+    /// harness.push_untimed(&limit, [5])?;
+    /// harness.push_untimed(&number, [1, 9])?;
+    /// assert_eq!(passed.take_records(), [1, 9, 9]);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn process<F: BroadcastProcessFunction<In = A, Broadcast = B>>(self, function: F) -> DataStream<F::Out> {
         let side_outputs = SideOutputs::default();
         let sides = side_outputs.clone();
@@ -64,6 +122,69 @@ impl<A: Record, K: Record> KeyedStream<A, K> {
 
 impl<A: Record, B: Record, K: Record> KeyedBroadcastConnectedStream<A, B, K> {
     /// Gives every record of both streams to a function; those of the keyed stream with state and timers of their key.
+    ///
+    /// ```
+    /// # use pelton::testing::Harness;
+    /// # fn main() -> Result<(), pelton::testing::TestError> {
+    /// # let mut harness = Harness::new();
+    /// use pelton::connected::KeyedBroadcastProcessFunction;
+    /// use pelton::keyed::{FunctionResult, KeyedBroadcastContext, KeyedContext, OpenContext, ValueState};
+    /// use pelton::operator_state::BroadcastState;
+    /// use pelton::record::field;
+    /// use pelton::stream::Collector;
+    ///
+    /// /// Reports keys whose sum has come to the limit in force.
+    /// #[derive(Clone)]
+    /// struct Budget {
+    ///     limits: BroadcastState<String, i64>,
+    ///     spent: ValueState<i64>,
+    /// }
+    ///
+    /// impl KeyedBroadcastProcessFunction for Budget {
+    ///     type Key = String;
+    ///     type In = (String, i64);
+    ///     type Broadcast = i64;
+    ///     type Out = String;
+    ///
+    ///     fn open(&mut self, ctx: &mut OpenContext<'_>) -> FunctionResult {
+    ///         ctx.register(&mut self.limits)?;
+    ///         ctx.register(&mut self.spent)
+    ///     }
+    ///
+    ///     fn process_element(
+    ///         &mut self,
+    ///         cost: &(String, i64),
+    ///         ctx: &mut KeyedContext<'_, String>,
+    ///         out: &mut Collector<'_, String>,
+    ///     ) -> FunctionResult {
+    ///         let spent = self.spent.value(ctx)?.copied().unwrap_or_default() + cost.1;
+    ///         if self.limits.get(ctx, &"most".to_owned())?.is_some_and(|most| spent >= *most) {
+    ///             out.collect(&cost.0);
+    ///         }
+    ///         Ok(self.spent.update(ctx, spent)?)
+    ///     }
+    ///
+    ///     fn process_broadcast_element(
+    ///         &mut self,
+    ///         limit: &i64,
+    ///         ctx: &mut KeyedBroadcastContext<'_, String>,
+    ///         _out: &mut Collector<'_, String>,
+    ///     ) -> FunctionResult {
+    ///         Ok(self.limits.put(ctx, "most".to_owned(), *limit)?)
+    ///     }
+    /// }
+    ///
+    /// let (costs, cost) = harness.source::<(String, i64)>();
+    /// let (limits, limit) = harness.source::<i64>();
+    /// let budget = Budget { limits: BroadcastState::new("limits"), spent: ValueState::new("spent") };
+    /// let exceeded = costs.key_by(field::<0, _>()).connect_broadcast(limits).process(budget);
+    /// let exceeded = harness.collect(exceeded);
+    /// harness.push_untimed(&limit, [10])?;
+    /// harness.push_untimed(&cost, [("ann", 6), ("bob", 6), ("ann", 4)])?;
+    /// assert_eq!(exceeded.take_records(), ["ann"]);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn process<F: KeyedBroadcastProcessFunction<In = A, Broadcast = B, Key = K>>(
         self,
         function: F,

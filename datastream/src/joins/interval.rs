@@ -24,20 +24,25 @@ impl<A: Record, K: Record> KeyedStream<A, K> {
     /// Joins this stream with another of the same keys: every pair of records whose event times are within
     /// [bounds](IntervalJoin::between) of each other.
     ///
-    /// ```no_run
-    /// # use pelton::record::Record;
-    /// # use pelton::stream::DataStream;
-    /// # #[derive(Clone, Record)]
-    /// # struct Order { id: i64, item: String }
-    /// # #[derive(Clone, Record)]
-    /// # struct Payment { order: i64, amount: f64 }
-    /// # fn paid(orders: DataStream<Order>, payments: DataStream<Payment>) -> DataStream<(String, f64)> {
+    /// ```
+    /// # use pelton::testing::Harness;
+    /// # fn main() -> Result<(), pelton::testing::TestError> {
+    /// # let mut harness = Harness::new();
+    /// use pelton::record::field;
+    ///
+    /// let (orders, ordered) = harness.source::<(i64, String)>();
+    /// let (payments, paid) = harness.source::<(i64, i64)>();
     /// // Payments up to a minute after their order.
-    /// orders
-    ///     .key_by(Order::id)
-    ///     .interval_join(payments.key_by(Payment::order))
+    /// let sold = orders
+    ///     .key_by(field::<0, _>())
+    ///     .interval_join(payments.key_by(field::<0, _>()))
     ///     .between(0, 60_000)
-    ///     .process(|order, payment, _times, out| out.collect((order.item.as_str(), payment.amount)))
+    ///     .process(|order, payment, _times, out| out.collect((order.1.as_str(), payment.1)));
+    /// let sold = harness.collect::<(String, i64)>(sold);
+    /// harness.push(&ordered, [((1, "book"), 0), ((2, "pen"), 0)])?;
+    /// harness.push(&paid, [((1, 9), 60_000), ((2, 2), 60_001)])?;
+    /// assert_eq!(sold.take_records(), [("book".to_owned(), 9)]);
+    /// # Ok(())
     /// # }
     /// ```
     ///

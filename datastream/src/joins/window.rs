@@ -38,23 +38,29 @@ pub struct WhereCoGrouped<A: Record, B: Record, K: Record>(WhereJoined<A, B, K>)
 impl<A: Record> DataStream<A> {
     /// Joins this stream with another: every pair of records of equal keys in one window.
     ///
-    /// ```no_run
-    /// # use std::time::Duration;
-    /// # use pelton::record::Record;
-    /// # use pelton::stream::DataStream;
-    /// use pelton::keyed::TumblingEventTimeWindows;
+    /// ```
+    /// # use pelton::testing::Harness;
+    /// # fn main() -> Result<(), pelton::testing::TestError> {
+    /// # let mut harness = Harness::new();
+    /// use std::time::Duration;
     ///
-    /// # #[derive(Clone, Record)]
-    /// # struct Order { id: i64, item: String }
-    /// # #[derive(Clone, Record)]
-    /// # struct Payment { order: i64, amount: f64 }
-    /// # fn paid(orders: DataStream<Order>, payments: DataStream<Payment>) -> DataStream<(String, f64)> {
-    /// orders
+    /// use pelton::keyed::TumblingEventTimeWindows;
+    /// use pelton::record::field;
+    ///
+    /// let (orders, ordered) = harness.source::<(i64, String)>();
+    /// let (payments, paid) = harness.source::<(i64, i64)>();
+    /// let sold = orders
     ///     .join(payments)
-    ///     .where_key(Order::id)
-    ///     .equal_to(Payment::order)
+    ///     .where_key(field::<0, _>())
+    ///     .equal_to(field::<0, _>())
     ///     .window(TumblingEventTimeWindows::of(Duration::from_secs(60)))
-    ///     .apply(|order, payment| (order.item.clone(), payment.amount))
+    ///     .apply(|order, payment| (order.1.clone(), payment.1));
+    /// let sold = harness.collect(sold);
+    /// harness.push(&ordered, [((1, "book"), 0), ((2, "pen"), 0)])?;
+    /// harness.push(&paid, [((1, 9), 59_999), ((2, 2), 60_000)])?;
+    /// harness.end()?;
+    /// assert_eq!(sold.take_records(), [("book".to_owned(), 9)]);
+    /// # Ok(())
     /// # }
     /// ```
     pub fn join<B: Record>(self, other: DataStream<B>) -> JoinedStreams<A, B> {
@@ -62,6 +68,34 @@ impl<A: Record> DataStream<A> {
     }
 
     /// Groups the records of this stream and another: those of equal keys in one window, of both sides.
+    ///
+    /// ```
+    /// # use pelton::testing::Harness;
+    /// # fn main() -> Result<(), pelton::testing::TestError> {
+    /// # let mut harness = Harness::new();
+    /// use std::time::Duration;
+    ///
+    /// use pelton::keyed::TumblingEventTimeWindows;
+    /// use pelton::record::field;
+    ///
+    /// let (orders, ordered) = harness.source::<(i64, String)>();
+    /// let (payments, paid) = harness.source::<(i64, i64)>();
+    /// let counts = orders
+    ///     .co_group(payments)
+    ///     .where_key(field::<0, _>())
+    ///     .equal_to(field::<0, _>())
+    ///     .window(TumblingEventTimeWindows::of(Duration::from_secs(60)))
+    ///     .apply(|orders, payments, out| out.collect((orders.len() as i64, payments.len() as i64)));
+    /// let counts = harness.collect::<(i64, i64)>(counts);
+    /// harness.push(&ordered, [((1, "book"), 0), ((2, "pen"), 0)])?;
+    /// harness.push(&paid, [((1, 9), 59_999), ((2, 2), 60_000)])?;
+    /// harness.end()?;
+    /// let mut counts = counts.take_records();
+    /// counts.sort();
+    /// assert_eq!(counts, [(0, 1), (1, 0), (1, 1)]);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn co_group<B: Record>(self, other: DataStream<B>) -> CoGroupedStreams<A, B> {
         CoGroupedStreams(JoinedStreams { left: self, right: other })
     }
@@ -152,6 +186,32 @@ impl<A: Record, B: Record, K: Record> JoinedWindows<A, B, K> {
     }
 
     /// A result of every pair, which carries the window's last millisecond as event time.
+    ///
+    /// ```
+    /// # use pelton::testing::Harness;
+    /// # fn main() -> Result<(), pelton::testing::TestError> {
+    /// # let mut harness = Harness::new();
+    /// use std::time::Duration;
+    ///
+    /// use pelton::keyed::TumblingEventTimeWindows;
+    /// use pelton::record::field;
+    ///
+    /// let (orders, ordered) = harness.source::<(i64, String)>();
+    /// let (payments, paid) = harness.source::<(i64, i64)>();
+    /// let sold = orders
+    ///     .join(payments)
+    ///     .where_key(field::<0, _>())
+    ///     .equal_to(field::<0, _>())
+    ///     .window(TumblingEventTimeWindows::of(Duration::from_secs(60)))
+    ///     .apply(|order, payment| format!("{} for {}", order.1, payment.1));
+    /// let sold = harness.collect(sold);
+    /// harness.push(&ordered, [((1, "book"), 0), ((2, "pen"), 0)])?;
+    /// harness.push(&paid, [((1, 9), 59_999), ((2, 2), 60_000)])?;
+    /// harness.end()?;
+    /// assert_eq!(sold.take_records(), ["book for 9"]);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn apply<U: Record>(self, function: impl Fn(&A, &B) -> U + Send + Sync + 'static) -> DataStream<U> {
         self.apply_with(move |left, right, out| out.collect(function(left, right)))
     }

@@ -20,14 +20,31 @@ use super::key_selector::{KeyLayout, KeySelection, KeySelector};
 impl<T: Record> DataStream<T> {
     /// Partitions the stream so that records of equal keys meet in one subtask.
     ///
-    /// ```no_run
-    /// # use pelton::stream::DataStream;
-    /// # use pelton::record::field;
-    /// # fn counts(words: DataStream<(String, i64)>) -> DataStream<(String, i64)> {
-    /// words.key_by(field::<0, _>()).sum(field::<1, _>())
-    /// # }
-    /// # fn by_length(words: DataStream<(String, i64)>) -> DataStream<(String, i64)> {
-    /// words.key_by(|word: &(String, i64)| word.0.len() as i64).sum(field::<1, _>())
+    /// ```
+    /// # use pelton::testing::Harness;
+    /// # fn main() -> Result<(), pelton::testing::TestError> {
+    /// # let mut harness = Harness::new();
+    /// use pelton::record::Record;
+    ///
+    /// #[derive(Clone, Record)]
+    /// struct Sale {
+    ///     shop: String,
+    ///     item: i64,
+    ///     amount: i64,
+    /// }
+    ///
+    /// let (sales, input) = harness.source::<Sale>();
+    /// let by_column = harness.collect(sales.clone().key_by(Sale::shop).sum(Sale::amount).map(|sale| sale.amount));
+    /// let by_columns = sales.clone().key_by((Sale::shop, Sale::item)).sum(Sale::amount).map(|sale| sale.amount);
+    /// let by_columns = harness.collect(by_columns);
+    /// let computed = sales.key_by(|sale: &Sale| sale.item % 2).sum(Sale::amount).map(|sale| sale.amount);
+    /// let computed = harness.collect(computed);
+    /// let sale = |shop: &str, item, amount| (Sale { shop: shop.to_owned(), item, amount }, 0);
+    /// harness.push(&input, [sale("a", 1, 10), sale("a", 2, 20), sale("b", 3, 30)])?;
+    /// assert_eq!(by_column.take_records(), [10, 30, 30]);
+    /// assert_eq!(by_columns.take_records(), [10, 20, 30]);
+    /// assert_eq!(computed.take_records(), [10, 20, 40]);
+    /// # Ok(())
     /// # }
     /// ```
     ///

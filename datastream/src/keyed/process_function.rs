@@ -187,6 +187,50 @@ pub trait ProcessFunction: Clone + Send + Sync + 'static {
 impl<T: Record> DataStream<T> {
     /// Gives every record to a function with its context. Side outputs of the function are had from the result by
     /// [`get_side_output`](DataStream::get_side_output).
+    ///
+    /// ```
+    /// # use pelton::testing::Harness;
+    /// # fn main() -> Result<(), pelton::testing::TestError> {
+    /// # let mut harness = Harness::new();
+    /// use pelton::keyed::{FunctionResult, ProcessContext, ProcessFunction};
+    /// use pelton::stream::{Collector, OutputTag};
+    ///
+    /// /// Tells records that come behind the watermark from the others.
+    /// #[derive(Clone)]
+    /// struct Sort {
+    ///     late: OutputTag<i64>,
+    /// }
+    ///
+    /// impl ProcessFunction for Sort {
+    ///     type In = i64;
+    ///     type Out = i64;
+    ///
+    ///     fn process_element(
+    ///         &mut self,
+    ///         value: &i64,
+    ///         ctx: &mut ProcessContext<'_>,
+    ///         out: &mut Collector<'_, i64>,
+    ///     ) -> FunctionResult {
+    ///         if ctx.timestamp() <= Some(ctx.current_watermark()) {
+    ///             ctx.output(&self.late, *value);
+    ///         } else {
+    ///             out.collect(*value);
+    ///         }
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// let (numbers, input) = harness.source::<i64>();
+    /// let late = OutputTag::new("late");
+    /// let sorted = numbers.process(Sort { late: late.clone() });
+    /// let late = harness.collect(sorted.get_side_output(&late));
+    /// let sorted = harness.collect(sorted);
+    /// harness.watermark(&input, 9)?;
+    /// harness.push(&input, [(1, 9), (2, 10)])?;
+    /// assert_eq!((late.take_records(), sorted.take_records()), (vec![1], vec![2]));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn process<F: ProcessFunction<In = T>>(self, function: F) -> DataStream<F::Out> {
         let side_outputs = SideOutputs::default();
         let sides = side_outputs.clone();
@@ -199,6 +243,55 @@ impl<T: Record> DataStream<T> {
 
 impl<T: Record, K: Record> KeyedStream<T, K> {
     /// Gives every record to a function with state and timers of the record's key.
+    ///
+    /// ```
+    /// # use pelton::testing::Harness;
+    /// # fn main() -> Result<(), pelton::testing::TestError> {
+    /// # let mut harness = Harness::new();
+    /// use pelton::keyed::{FunctionResult, KeyedContext, KeyedProcessFunction, OpenContext, ValueState};
+    /// use pelton::record::field;
+    /// use pelton::stream::Collector;
+    ///
+    /// /// Passes what is higher than anything before it of its key.
+    /// #[derive(Clone)]
+    /// struct Records {
+    ///     best: ValueState<i64>,
+    /// }
+    ///
+    /// impl KeyedProcessFunction for Records {
+    ///     type Key = String;
+    ///     type In = (String, i64);
+    ///     type Out = (String, i64);
+    ///
+    ///     fn open(&mut self, ctx: &mut OpenContext<'_>) -> FunctionResult {
+    ///         ctx.register(&mut self.best)
+    ///     }
+    ///
+    ///     fn process_element(
+    ///         &mut self,
+    ///         value: &(String, i64),
+    ///         ctx: &mut KeyedContext<'_, String>,
+    ///         out: &mut Collector<'_, (String, i64)>,
+    ///     ) -> FunctionResult {
+    ///         if self.best.value(ctx)?.is_none_or(|best| value.1 > *best) {
+    ///             self.best.update(ctx, value.1)?;
+    ///             out.collect(value);
+    ///         }
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// let (scores, input) = harness.source::<(String, i64)>();
+    /// let records = scores.key_by(field::<0, _>()).process(Records { best: ValueState::new("best") });
+    /// let records = harness.collect(records);
+    /// harness.push_untimed(&input, [("ann", 3), ("bob", 5), ("ann", 2)])?;
+    /// harness.restart()?;
+    /// harness.push_untimed(&input, [("ann", 3), ("bob", 6)])?;
+    /// let expected = [("ann", 3), ("bob", 5), ("bob", 6)].map(|(name, score)| (name.to_owned(), score));
+    /// assert_eq!(records.take_records(), expected);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn process<F: KeyedProcessFunction<In = T, Key = K>>(self, function: F) -> DataStream<F::Out> {
         let side_outputs = SideOutputs::default();
         let (sides, key) = (side_outputs.clone(), self.key.clone());

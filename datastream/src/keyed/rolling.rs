@@ -14,6 +14,20 @@ use super::operators::rolling_reduce::RollingReduce;
 
 impl<T: Record, K: Record> KeyedStream<T, K> {
     /// Reduces each key's records into one; every record is answered with the reduction so far.
+    ///
+    /// ```
+    /// # use pelton::testing::Harness;
+    /// # fn main() -> Result<(), pelton::testing::TestError> {
+    /// # let mut harness = Harness::new();
+    /// use pelton::record::field;
+    ///
+    /// let (words, input) = harness.source::<(String, i64)>();
+    /// let results = harness.collect(words.key_by(field::<0, _>()).reduce(|a, b| (a.0.clone(), a.1 * b.1)));
+    /// harness.push_untimed(&input, [("a", 3), ("b", 5), ("a", 2)])?;
+    /// assert_eq!(results.take_records().iter().map(|(_, n)| *n).collect::<Vec<_>>(), [3, 5, 6]);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn reduce(self, reduce: impl Fn(&T, &T) -> T + Send + Sync + 'static) -> DataStream<T> {
         self.rolling_reduce("Keyed Reduce", reduce)
     }
@@ -28,6 +42,20 @@ impl<T: Record, K: Record> KeyedStream<T, K> {
 
     /// The key's first record with the sum of a column so far. Integers wrap around; NULLs are skipped.
     ///
+    /// ```
+    /// # use pelton::testing::Harness;
+    /// # fn main() -> Result<(), pelton::testing::TestError> {
+    /// # let mut harness = Harness::new();
+    /// use pelton::record::field;
+    ///
+    /// let (words, input) = harness.source::<(String, i64)>();
+    /// let results = harness.collect(words.key_by(field::<0, _>()).sum(field::<1, _>()));
+    /// harness.push_untimed(&input, [("a", 3), ("b", 5), ("a", 2)])?;
+    /// assert_eq!(results.take_records().iter().map(|(_, n)| *n).collect::<Vec<_>>(), [3, 5, 5]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Panics
     ///
     /// When the column is no number.
@@ -38,6 +66,20 @@ impl<T: Record, K: Record> KeyedStream<T, K> {
 
     /// The key's first record with the least value of a column so far. For the record that holds it, see
     /// [`min_by`](Self::min_by).
+    ///
+    /// ```
+    /// # use pelton::testing::Harness;
+    /// # fn main() -> Result<(), pelton::testing::TestError> {
+    /// # let mut harness = Harness::new();
+    /// use pelton::record::field;
+    ///
+    /// let (words, input) = harness.source::<(String, i64)>();
+    /// let results = harness.collect(words.key_by(field::<0, _>()).min(field::<1, _>()));
+    /// harness.push_untimed(&input, [("a", 3), ("b", 5), ("a", 2)])?;
+    /// assert_eq!(results.take_records().iter().map(|(_, n)| *n).collect::<Vec<_>>(), [3, 5, 2]);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Panics
     ///
@@ -50,6 +92,20 @@ impl<T: Record, K: Record> KeyedStream<T, K> {
     /// The key's first record with the greatest value of a column so far. For the record that holds it, see
     /// [`max_by`](Self::max_by).
     ///
+    /// ```
+    /// # use pelton::testing::Harness;
+    /// # fn main() -> Result<(), pelton::testing::TestError> {
+    /// # let mut harness = Harness::new();
+    /// use pelton::record::field;
+    ///
+    /// let (words, input) = harness.source::<(String, i64)>();
+    /// let results = harness.collect(words.key_by(field::<0, _>()).max(field::<1, _>()));
+    /// harness.push_untimed(&input, [("a", 3), ("b", 5), ("a", 2)])?;
+    /// assert_eq!(results.take_records().iter().map(|(_, n)| *n).collect::<Vec<_>>(), [3, 5, 3]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Panics
     ///
     /// When the column is no number, date or time.
@@ -59,11 +115,39 @@ impl<T: Record, K: Record> KeyedStream<T, K> {
     }
 
     /// The key's record with the least value of a column so far; the first of several.
+    ///
+    /// ```
+    /// # use pelton::testing::Harness;
+    /// # fn main() -> Result<(), pelton::testing::TestError> {
+    /// # let mut harness = Harness::new();
+    /// use pelton::record::field;
+    ///
+    /// let (words, input) = harness.source::<(String, i64)>();
+    /// let results = harness.collect(words.key_by(field::<0, _>()).min_by(field::<1, _>()));
+    /// harness.push_untimed(&input, [("a", 3), ("b", 5), ("a", 2)])?;
+    /// assert_eq!(results.take_records().iter().map(|(_, n)| *n).collect::<Vec<_>>(), [3, 5, 2]);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn min_by<F: Record + PartialOrd>(self, column: Column<T, F>) -> DataStream<T> {
         self.rolling_reduce("Keyed Aggregation", least_by(column))
     }
 
     /// The key's record with the greatest value of a column so far; the first of several.
+    ///
+    /// ```
+    /// # use pelton::testing::Harness;
+    /// # fn main() -> Result<(), pelton::testing::TestError> {
+    /// # let mut harness = Harness::new();
+    /// use pelton::record::field;
+    ///
+    /// let (words, input) = harness.source::<(String, i64)>();
+    /// let results = harness.collect(words.key_by(field::<0, _>()).max_by(field::<1, _>()));
+    /// harness.push_untimed(&input, [("a", 3), ("b", 5), ("a", 2)])?;
+    /// assert_eq!(results.take_records().iter().map(|(_, n)| *n).collect::<Vec<_>>(), [3, 5, 3]);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn max_by<F: Record + PartialOrd>(self, column: Column<T, F>) -> DataStream<T> {
         self.rolling_reduce("Keyed Aggregation", greatest_by(column))
     }

@@ -55,6 +55,23 @@ pub struct GlobalWindowedStream<T: Record, K: Record> {
 
 impl<T: Record, K: Record> GlobalWindowedStream<T, K> {
     /// Fires the windows when `trigger` says so.
+    ///
+    /// ```
+    /// # use pelton::testing::Harness;
+    /// # fn main() -> Result<(), pelton::testing::TestError> {
+    /// # let mut harness = Harness::new();
+    /// use pelton::keyed::{CountTrigger, GlobalWindows};
+    /// use pelton::record::field;
+    ///
+    /// let (words, input) = harness.source::<(String, i64)>();
+    /// let windows = words.key_by(field::<0, _>()).window(GlobalWindows::create()).trigger(CountTrigger::of(2));
+    /// let results = windows.reduce(|a, b| (a.0.clone(), a.1 + b.1));
+    /// let results = harness.collect::<(String, i64)>(results);
+    /// harness.push(&input, [("a", 3), ("a", 2), ("a", 7), ("a", 1)].map(|word| (word, 0)))?;
+    /// assert_eq!(results.take_records(), [("a".to_owned(), 5), ("a".to_owned(), 13)]);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn trigger<R: Trigger<T>>(self, trigger: R) -> TriggeredStream<T, K, R, AllElements> {
         TriggeredStream::new(self.keyed, Windowing::Global, 0, None, trigger)
     }
@@ -64,13 +81,21 @@ impl<T: Record> DataStream<T> {
     /// Cuts all records of the stream into windows, whatever they are about. One subtask computes them all; functions see
     /// the key 0.
     ///
-    /// ```no_run
-    /// # use std::time::Duration;
-    /// # use pelton::stream::DataStream;
+    /// ```
+    /// # use pelton::testing::Harness;
+    /// # fn main() -> Result<(), pelton::testing::TestError> {
+    /// # let mut harness = Harness::new();
+    /// use std::time::Duration;
+    ///
     /// use pelton::keyed::TumblingEventTimeWindows;
     ///
-    /// # fn total(amounts: DataStream<i64>) -> DataStream<i64> {
-    /// amounts.window_all(TumblingEventTimeWindows::of(Duration::from_secs(60))).reduce(|a, b| a + b)
+    /// let (numbers, input) = harness.source::<i64>();
+    /// let windows = numbers.window_all(TumblingEventTimeWindows::of(Duration::from_millis(10)));
+    /// let sums = harness.collect(windows.reduce(|a, b| a + b));
+    /// harness.push(&input, [(1, 0), (2, 9), (4, 10)])?;
+    /// harness.end()?;
+    /// assert_eq!(sums.take_records(), [3, 4]);
+    /// # Ok(())
     /// # }
     /// ```
     pub fn window_all<W: Windows>(self, windows: W) -> W::Windowed<T, i32> {
@@ -78,6 +103,18 @@ impl<T: Record> DataStream<T> {
     }
 
     /// Windows of `size` records of the stream, one after the other.
+    ///
+    /// ```
+    /// # use pelton::testing::Harness;
+    /// # fn main() -> Result<(), pelton::testing::TestError> {
+    /// # let mut harness = Harness::new();
+    /// let (numbers, input) = harness.source::<i64>();
+    /// let sums = harness.collect(numbers.count_window_all(2).reduce(|a, b| a + b));
+    /// harness.push_untimed(&input, [1, 2, 4, 8, 16])?;
+    /// assert_eq!(sums.take_records(), [3, 12]);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Panics
     ///
@@ -91,11 +128,18 @@ impl<T: Record> DataStream<T> {
 impl<T: Record, K: Record> KeyedStream<T, K> {
     /// Windows of `size` elements of a key, one after the other.
     ///
-    /// ```no_run
-    /// # use pelton::stream::DataStream;
-    /// # use pelton::record::field;
-    /// # fn sums(words: DataStream<(String, i64)>) -> DataStream<(String, i64)> {
-    /// words.key_by(field::<0, _>()).count_window(3).reduce(|a, b| (a.0.clone(), a.1 + b.1))
+    /// ```
+    /// # use pelton::testing::Harness;
+    /// # fn main() -> Result<(), pelton::testing::TestError> {
+    /// # let mut harness = Harness::new();
+    /// use pelton::record::field;
+    ///
+    /// let (words, input) = harness.source::<(String, i64)>();
+    /// let windows = words.key_by(field::<0, _>()).count_window(2);
+    /// let sums = harness.collect(windows.reduce(|a, b| (a.0.clone(), a.1 + b.1)));
+    /// harness.push_untimed(&input, [("a", 1), ("b", 2), ("a", 4), ("a", 8)])?;
+    /// assert_eq!(sums.take_records(), [("a".to_owned(), 5)]);
+    /// # Ok(())
     /// # }
     /// ```
     ///
@@ -108,6 +152,22 @@ impl<T: Record, K: Record> KeyedStream<T, K> {
     }
 
     /// The last `size` elements of a key, at every `slide`th.
+    ///
+    /// ```
+    /// # use pelton::testing::Harness;
+    /// # fn main() -> Result<(), pelton::testing::TestError> {
+    /// # let mut harness = Harness::new();
+    /// use pelton::record::field;
+    ///
+    /// let (words, input) = harness.source::<(String, i64)>();
+    /// // At every second record, the last three.
+    /// let windows = words.key_by(field::<0, _>()).sliding_count_window(3, 2);
+    /// let sums = harness.collect(windows.reduce(|a, b| (a.0.clone(), a.1 + b.1)));
+    /// harness.push_untimed(&input, [("a", 1), ("a", 2), ("a", 4), ("a", 8)])?;
+    /// assert_eq!(sums.take_records(), [("a".to_owned(), 3), ("a".to_owned(), 14)]);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Panics
     ///
@@ -164,6 +224,23 @@ impl<T: Record, K: Record, R: Trigger<T>> TriggeredStream<T, K, R, AllElements> 
     }
 
     /// Takes elements out of windows when they fire. All elements are kept for that, whatever is computed of them.
+    ///
+    /// ```
+    /// # use pelton::testing::Harness;
+    /// # fn main() -> Result<(), pelton::testing::TestError> {
+    /// # let mut harness = Harness::new();
+    /// use pelton::keyed::{CountTrigger, GlobalWindows, CountEvictor};
+    /// use pelton::record::field;
+    ///
+    /// let (words, input) = harness.source::<(String, i64)>();
+    /// let windows = words.key_by(field::<0, _>()).window(GlobalWindows::create()).trigger(CountTrigger::of(2));
+    /// let results = windows.evictor(CountEvictor::of(2)).reduce(|a, b| (a.0.clone(), a.1 + b.1));
+    /// let results = harness.collect::<(String, i64)>(results);
+    /// harness.push(&input, [("a", 3), ("a", 2), ("a", 7), ("a", 1)].map(|word| (word, 0)))?;
+    /// assert_eq!(results.take_records(), [("a".to_owned(), 5), ("a".to_owned(), 8)]);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn evictor<V: Evictor<T>>(self, evictor: V) -> TriggeredStream<T, K, R, Evicted<V>> {
         TriggeredStream {
             keyed: self.keyed,
@@ -203,11 +280,48 @@ impl<T: Record, V: Evictor<T>> Holds<T> for Evicted<V> {
 
 impl<T: Record, K: Record, R: Trigger<T>, V: Holds<T>> TriggeredStream<T, K, R, V> {
     /// Reduces the elements of each key and window into one.
+    ///
+    /// ```
+    /// # use pelton::testing::Harness;
+    /// # fn main() -> Result<(), pelton::testing::TestError> {
+    /// # let mut harness = Harness::new();
+    /// use pelton::keyed::{CountTrigger, GlobalWindows};
+    /// use pelton::record::field;
+    ///
+    /// let (words, input) = harness.source::<(String, i64)>();
+    /// let windows = words.key_by(field::<0, _>()).window(GlobalWindows::create()).trigger(CountTrigger::of(2));
+    /// let results = windows.reduce(|a, b| (a.0.clone(), a.1 + b.1));
+    /// let results = harness.collect::<(String, i64)>(results);
+    /// harness.push(&input, [("a", 3), ("a", 2), ("a", 7), ("a", 1)].map(|word| (word, 0)))?;
+    /// assert_eq!(results.take_records(), [("a".to_owned(), 5), ("a".to_owned(), 13)]);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn reduce(self, reduce: impl Fn(&T, &T) -> T + Send + Sync + 'static) -> DataStream<T> {
         self.functions(Reduce(Arc::new(reduce)), EmitReduced)
     }
 
     /// Reduces the elements of each key and window into one, and gives it to a function with key and window.
+    ///
+    /// ```
+    /// # use pelton::testing::Harness;
+    /// # fn main() -> Result<(), pelton::testing::TestError> {
+    /// # let mut harness = Harness::new();
+    /// use pelton::keyed::{CountTrigger, GlobalWindows};
+    /// use pelton::record::field;
+    ///
+    /// let (words, input) = harness.source::<(String, i64)>();
+    /// let windows = words.key_by(field::<0, _>()).window(GlobalWindows::create()).trigger(CountTrigger::of(2));
+    /// let results = windows.reduce_with(
+    ///     |a, b| (a.0.clone(), a.1 + b.1),
+    ///     |word, _window, total, out| out.collect((word.as_str(), -total.1)),
+    /// );
+    /// let results = harness.collect::<(String, i64)>(results);
+    /// harness.push(&input, [("a", 3), ("a", 2), ("a", 7), ("a", 1)].map(|word| (word, 0)))?;
+    /// assert_eq!(results.take_records(), [("a".to_owned(), -5), ("a".to_owned(), -13)]);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn reduce_with<U: Record>(
         self,
         reduce: impl Fn(&T, &T) -> T + Send + Sync + 'static,
@@ -217,11 +331,93 @@ impl<T: Record, K: Record, R: Trigger<T>, V: Holds<T>> TriggeredStream<T, K, R, 
     }
 
     /// Aggregates the elements of each key and window.
+    ///
+    /// ```
+    /// # use pelton::testing::Harness;
+    /// # fn main() -> Result<(), pelton::testing::TestError> {
+    /// # let mut harness = Harness::new();
+    /// use pelton::keyed::{CountTrigger, GlobalWindows, AggregateFunction};
+    /// use pelton::record::field;
+    ///
+    /// #[derive(Clone)]
+    /// struct Mean;
+    ///
+    /// impl AggregateFunction for Mean {
+    ///     type In = (String, i64);
+    ///     type Accumulator = (i64, i64);
+    ///     type Out = f64;
+    ///
+    ///     fn create_accumulator(&self) -> (i64, i64) {
+    ///         (0, 0)
+    ///     }
+    ///     fn add(&self, value: &(String, i64), (sum, count): &mut (i64, i64)) {
+    ///         *sum += value.1;
+    ///         *count += 1;
+    ///     }
+    ///     fn get_result(&self, (sum, count): &(i64, i64)) -> f64 {
+    ///         *sum as f64 / *count as f64
+    ///     }
+    ///     fn merge(&self, into: &mut (i64, i64), other: &(i64, i64)) {
+    ///         into.0 += other.0;
+    ///         into.1 += other.1;
+    ///     }
+    /// }
+    ///
+    /// let (words, input) = harness.source::<(String, i64)>();
+    /// let windows = words.key_by(field::<0, _>()).window(GlobalWindows::create()).trigger(CountTrigger::of(2));
+    /// let results = windows.aggregate(Mean);
+    /// let results = harness.collect::<f64>(results);
+    /// harness.push(&input, [("a", 3), ("a", 2), ("a", 7), ("a", 1)].map(|word| (word, 0)))?;
+    /// assert_eq!(results.take_records(), [2.5, 3.25]);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn aggregate<A: AggregateFunction<In = T>>(self, function: A) -> DataStream<A::Out> {
         self.functions(Aggregate(function.clone()), EmitResult(function))
     }
 
     /// Aggregates the elements of each key and window, and gives the result to a function with key and window.
+    ///
+    /// ```
+    /// # use pelton::testing::Harness;
+    /// # fn main() -> Result<(), pelton::testing::TestError> {
+    /// # let mut harness = Harness::new();
+    /// use pelton::keyed::{CountTrigger, GlobalWindows, AggregateFunction};
+    /// use pelton::record::field;
+    ///
+    /// #[derive(Clone)]
+    /// struct Mean;
+    ///
+    /// impl AggregateFunction for Mean {
+    ///     type In = (String, i64);
+    ///     type Accumulator = (i64, i64);
+    ///     type Out = f64;
+    ///
+    ///     fn create_accumulator(&self) -> (i64, i64) {
+    ///         (0, 0)
+    ///     }
+    ///     fn add(&self, value: &(String, i64), (sum, count): &mut (i64, i64)) {
+    ///         *sum += value.1;
+    ///         *count += 1;
+    ///     }
+    ///     fn get_result(&self, (sum, count): &(i64, i64)) -> f64 {
+    ///         *sum as f64 / *count as f64
+    ///     }
+    ///     fn merge(&self, into: &mut (i64, i64), other: &(i64, i64)) {
+    ///         into.0 += other.0;
+    ///         into.1 += other.1;
+    ///     }
+    /// }
+    ///
+    /// let (words, input) = harness.source::<(String, i64)>();
+    /// let windows = words.key_by(field::<0, _>()).window(GlobalWindows::create()).trigger(CountTrigger::of(2));
+    /// let results = windows.aggregate_with(Mean, |word, _window, mean, out| out.collect((word.as_str(), *mean)));
+    /// let results = harness.collect::<(String, f64)>(results);
+    /// harness.push(&input, [("a", 3), ("a", 2), ("a", 7), ("a", 1)].map(|word| (word, 0)))?;
+    /// assert_eq!(results.take_records(), [("a".to_owned(), 2.5), ("a".to_owned(), 3.25)]);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn aggregate_with<A: AggregateFunction<In = T>, U: Record>(
         self,
         aggregate: A,
@@ -232,6 +428,23 @@ impl<T: Record, K: Record, R: Trigger<T>, V: Holds<T>> TriggeredStream<T, K, R, 
     }
 
     /// Gives all elements of each key and window to a function.
+    ///
+    /// ```
+    /// # use pelton::testing::Harness;
+    /// # fn main() -> Result<(), pelton::testing::TestError> {
+    /// # let mut harness = Harness::new();
+    /// use pelton::keyed::{CountTrigger, GlobalWindows};
+    /// use pelton::record::field;
+    ///
+    /// let (words, input) = harness.source::<(String, i64)>();
+    /// let windows = words.key_by(field::<0, _>()).window(GlobalWindows::create()).trigger(CountTrigger::of(2));
+    /// let results = windows.process(|word, _window, records, out| out.collect((word.as_str(), records.len() as i64)));
+    /// let results = harness.collect::<(String, i64)>(results);
+    /// harness.push(&input, [("a", 3), ("a", 2), ("a", 7), ("a", 1)].map(|word| (word, 0)))?;
+    /// assert_eq!(results.take_records(), [("a".to_owned(), 2), ("a".to_owned(), 4)]);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn process<U: Record>(
         self,
         function: impl Fn(&K, &TimeWindow, &[T], &mut Collector<'_, U>) + Send + Sync + 'static,
@@ -240,11 +453,45 @@ impl<T: Record, K: Record, R: Trigger<T>, V: Holds<T>> TriggeredStream<T, K, R, 
     }
 
     /// The element with the least value of a column; the first of several.
+    ///
+    /// ```
+    /// # use pelton::testing::Harness;
+    /// # fn main() -> Result<(), pelton::testing::TestError> {
+    /// # let mut harness = Harness::new();
+    /// use pelton::keyed::{CountTrigger, GlobalWindows};
+    /// use pelton::record::field;
+    ///
+    /// let (words, input) = harness.source::<(String, i64)>();
+    /// let windows = words.key_by(field::<0, _>()).window(GlobalWindows::create()).trigger(CountTrigger::of(2));
+    /// let results = windows.min_by(field::<1, _>());
+    /// let results = harness.collect::<(String, i64)>(results);
+    /// harness.push(&input, [("a", 3), ("a", 2), ("a", 7), ("a", 1)].map(|word| (word, 0)))?;
+    /// assert_eq!(results.take_records(), [("a".to_owned(), 2), ("a".to_owned(), 1)]);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn min_by<F: Record + PartialOrd>(self, column: Column<T, F>) -> DataStream<T> {
         self.reduce(least_by(column))
     }
 
     /// The element with the greatest value of a column; the first of several.
+    ///
+    /// ```
+    /// # use pelton::testing::Harness;
+    /// # fn main() -> Result<(), pelton::testing::TestError> {
+    /// # let mut harness = Harness::new();
+    /// use pelton::keyed::{CountTrigger, GlobalWindows};
+    /// use pelton::record::field;
+    ///
+    /// let (words, input) = harness.source::<(String, i64)>();
+    /// let windows = words.key_by(field::<0, _>()).window(GlobalWindows::create()).trigger(CountTrigger::of(2));
+    /// let results = windows.max_by(field::<1, _>());
+    /// let results = harness.collect::<(String, i64)>(results);
+    /// harness.push(&input, [("a", 3), ("a", 2), ("a", 7), ("a", 1)].map(|word| (word, 0)))?;
+    /// assert_eq!(results.take_records(), [("a".to_owned(), 3), ("a".to_owned(), 7)]);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn max_by<F: Record + PartialOrd>(self, column: Column<T, F>) -> DataStream<T> {
         self.reduce(greatest_by(column))
     }

@@ -53,6 +53,26 @@ impl<T: Record, K: Record> KeyedStream<T, K> {
     /// Cuts the records of every key into windows, such as
     /// [`TumblingEventTimeWindows::of`](super::TumblingEventTimeWindows::of), or keeps them all in one window
     /// ([`GlobalWindows`](super::GlobalWindows)).
+    ///
+    /// ```
+    /// # use pelton::testing::Harness;
+    /// # fn main() -> Result<(), pelton::testing::TestError> {
+    /// # let mut harness = Harness::new();
+    /// use std::time::Duration;
+    ///
+    /// use pelton::keyed::{TumblingEventTimeWindows};
+    /// use pelton::record::field;
+    ///
+    /// let (words, input) = harness.source::<(String, i64)>();
+    /// let windows = words.key_by(field::<0, _>()).window(TumblingEventTimeWindows::of(Duration::from_millis(10)));
+    /// let results = windows.sum(field::<1, _>());
+    /// let results = harness.collect::<(String, i64)>(results);
+    /// harness.push(&input, [(("a", 3), 0), (("a", 2), 9), (("a", 7), 10)])?;
+    /// harness.end()?;
+    /// assert_eq!(results.take_records(), [("a".to_owned(), 5), ("a".to_owned(), 7)]);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn window<W: Windows>(self, windows: W) -> W::Windowed<T, K> {
         windows.windowed(self)
     }
@@ -68,6 +88,28 @@ impl Windows for WindowAssigner {
 
 impl<T: Record, K: Record> WindowedStream<T, K> {
     /// How long after its end a window of event time takes late records; each makes it fire again.
+    ///
+    /// ```
+    /// # use pelton::testing::Harness;
+    /// # fn main() -> Result<(), pelton::testing::TestError> {
+    /// # let mut harness = Harness::new();
+    /// use std::time::Duration;
+    ///
+    /// use pelton::keyed::TumblingEventTimeWindows;
+    /// use pelton::record::field;
+    ///
+    /// let (words, input) = harness.source::<(String, i64)>();
+    /// let windows = words.key_by(field::<0, _>()).window(TumblingEventTimeWindows::of(Duration::from_millis(10)));
+    /// let sums = harness.collect(windows.allowed_lateness(Duration::from_millis(5)).sum(field::<1, _>()));
+    /// harness.push(&input, [(("a", 3), 0)])?;
+    /// harness.watermark(&input, 9)?;
+    /// harness.push(&input, [(("a", 2), 1)])?;
+    /// harness.watermark(&input, 14)?;
+    /// harness.push(&input, [(("a", 100), 1)])?; // too late even so
+    /// assert_eq!(sums.take_records(), [("a".to_owned(), 3), ("a".to_owned(), 5)]);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn allowed_lateness(self, lateness: Duration) -> Self {
         Self { allowed_lateness_ms: millis(lateness), ..self }
@@ -75,6 +117,29 @@ impl<T: Record, K: Record> WindowedStream<T, K> {
 
     /// Where records go that come too late even so: `get_side_output` of the result has them. Without it, or when
     /// nobody reads it, they are counted in `numLateRecordsDropped`.
+    ///
+    /// ```
+    /// # use pelton::testing::Harness;
+    /// # fn main() -> Result<(), pelton::testing::TestError> {
+    /// # let mut harness = Harness::new();
+    /// use std::time::Duration;
+    ///
+    /// use pelton::keyed::TumblingEventTimeWindows;
+    /// use pelton::record::field;
+    /// use pelton::stream::OutputTag;
+    ///
+    /// let (words, input) = harness.source::<(String, i64)>();
+    /// let late = OutputTag::new("late");
+    /// let windows = words.key_by(field::<0, _>()).window(TumblingEventTimeWindows::of(Duration::from_millis(10)));
+    /// let sums = windows.side_output_late_data(&late).sum(field::<1, _>());
+    /// let late = harness.collect(sums.get_side_output(&late));
+    /// harness.collect(sums);
+    /// harness.watermark(&input, 9)?;
+    /// harness.push(&input, [(("a", 3), 0)])?;
+    /// assert_eq!(late.take_records(), [("a".to_owned(), 3)]);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn side_output_late_data(self, tag: &OutputTag<T>) -> Self {
         Self { late: Some(tag.clone()), ..self }
@@ -82,6 +147,26 @@ impl<T: Record, K: Record> WindowedStream<T, K> {
 
     /// Fires windows when `trigger` says so, and not merely at their end. Such windows are computed record by record;
     /// where the end will do, windows without a trigger are many times faster.
+    ///
+    /// ```
+    /// # use pelton::testing::Harness;
+    /// # fn main() -> Result<(), pelton::testing::TestError> {
+    /// # let mut harness = Harness::new();
+    /// use std::time::Duration;
+    ///
+    /// use pelton::keyed::{TumblingEventTimeWindows, CountTrigger};
+    /// use pelton::record::field;
+    ///
+    /// let (words, input) = harness.source::<(String, i64)>();
+    /// let windows = words.key_by(field::<0, _>()).window(TumblingEventTimeWindows::of(Duration::from_millis(10)));
+    /// let results = windows.trigger(CountTrigger::of(2)).reduce(|a, b| (a.0.clone(), a.1 + b.1));
+    /// let results = harness.collect::<(String, i64)>(results);
+    /// harness.push(&input, [(("a", 3), 0), (("a", 2), 9), (("a", 7), 10)])?;
+    /// harness.end()?;
+    /// assert_eq!(results.take_records(), [("a".to_owned(), 5)]);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Panics
     ///
@@ -94,17 +179,80 @@ impl<T: Record, K: Record> WindowedStream<T, K> {
 
     /// Takes elements out of windows when they fire, at their end. All elements are kept for that, whatever is computed
     /// of them.
+    ///
+    /// ```
+    /// # use pelton::testing::Harness;
+    /// # fn main() -> Result<(), pelton::testing::TestError> {
+    /// # let mut harness = Harness::new();
+    /// use std::time::Duration;
+    ///
+    /// use pelton::keyed::{TumblingEventTimeWindows, CountEvictor};
+    /// use pelton::record::field;
+    ///
+    /// let (words, input) = harness.source::<(String, i64)>();
+    /// let windows = words.key_by(field::<0, _>()).window(TumblingEventTimeWindows::of(Duration::from_millis(10)));
+    /// let results = windows.evictor(CountEvictor::of(1)).reduce(|a, b| (a.0.clone(), a.1 + b.1));
+    /// let results = harness.collect::<(String, i64)>(results);
+    /// harness.push(&input, [(("a", 3), 0), (("a", 2), 9), (("a", 7), 10)])?;
+    /// harness.end()?;
+    /// assert_eq!(results.take_records(), [("a".to_owned(), 2), ("a".to_owned(), 7)]);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn evictor<V: Evictor<T>>(self, evictor: V) -> TriggeredStream<T, K, AssignersTrigger, Evicted<V>> {
         let domain = self.assigner.domain();
         self.trigger(AssignersTrigger(domain)).evictor(evictor)
     }
 
     /// Reduces the records of each key and window into one.
+    ///
+    /// ```
+    /// # use pelton::testing::Harness;
+    /// # fn main() -> Result<(), pelton::testing::TestError> {
+    /// # let mut harness = Harness::new();
+    /// use std::time::Duration;
+    ///
+    /// use pelton::keyed::{TumblingEventTimeWindows};
+    /// use pelton::record::field;
+    ///
+    /// let (words, input) = harness.source::<(String, i64)>();
+    /// let windows = words.key_by(field::<0, _>()).window(TumblingEventTimeWindows::of(Duration::from_millis(10)));
+    /// let results = windows.reduce(|a, b| (a.0.clone(), a.1 * b.1));
+    /// let results = harness.collect::<(String, i64)>(results);
+    /// harness.push(&input, [(("a", 3), 0), (("a", 2), 9), (("a", 7), 10)])?;
+    /// harness.end()?;
+    /// assert_eq!(results.take_records(), [("a".to_owned(), 6), ("a".to_owned(), 7)]);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn reduce(self, reduce: impl Fn(&T, &T) -> T + Send + Sync + 'static) -> DataStream<T> {
         self.functions(Reduce(Arc::new(reduce)), EmitReduced)
     }
 
     /// Reduces the records of each key and window into one, and gives it to a function with key and window.
+    ///
+    /// ```
+    /// # use pelton::testing::Harness;
+    /// # fn main() -> Result<(), pelton::testing::TestError> {
+    /// # let mut harness = Harness::new();
+    /// use std::time::Duration;
+    ///
+    /// use pelton::keyed::{TumblingEventTimeWindows};
+    /// use pelton::record::field;
+    ///
+    /// let (words, input) = harness.source::<(String, i64)>();
+    /// let windows = words.key_by(field::<0, _>()).window(TumblingEventTimeWindows::of(Duration::from_millis(10)));
+    /// let results = windows.reduce_with(
+    ///     |a, b| (a.0.clone(), a.1 + b.1),
+    ///     |word, window, total, out| out.collect((word.as_str(), window.end, total.1)),
+    /// );
+    /// let results = harness.collect::<(String, i64, i64)>(results);
+    /// harness.push(&input, [(("a", 3), 0), (("a", 2), 9), (("a", 7), 10)])?;
+    /// harness.end()?;
+    /// assert_eq!(results.take_records(), [("a".to_owned(), 10, 5), ("a".to_owned(), 20, 7)]);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn reduce_with<U: Record>(
         self,
         reduce: impl Fn(&T, &T) -> T + Send + Sync + 'static,
@@ -114,11 +262,101 @@ impl<T: Record, K: Record> WindowedStream<T, K> {
     }
 
     /// Aggregates the records of each key and window.
+    ///
+    /// ```
+    /// # use pelton::testing::Harness;
+    /// # fn main() -> Result<(), pelton::testing::TestError> {
+    /// # let mut harness = Harness::new();
+    /// use std::time::Duration;
+    ///
+    /// use pelton::keyed::{TumblingEventTimeWindows, AggregateFunction};
+    /// use pelton::record::field;
+    ///
+    /// #[derive(Clone)]
+    /// struct Mean;
+    ///
+    /// impl AggregateFunction for Mean {
+    ///     type In = (String, i64);
+    ///     type Accumulator = (i64, i64);
+    ///     type Out = f64;
+    ///
+    ///     fn create_accumulator(&self) -> (i64, i64) {
+    ///         (0, 0)
+    ///     }
+    ///     fn add(&self, value: &(String, i64), (sum, count): &mut (i64, i64)) {
+    ///         *sum += value.1;
+    ///         *count += 1;
+    ///     }
+    ///     fn get_result(&self, (sum, count): &(i64, i64)) -> f64 {
+    ///         *sum as f64 / *count as f64
+    ///     }
+    ///     fn merge(&self, into: &mut (i64, i64), other: &(i64, i64)) {
+    ///         into.0 += other.0;
+    ///         into.1 += other.1;
+    ///     }
+    /// }
+    ///
+    /// let (words, input) = harness.source::<(String, i64)>();
+    /// let windows = words.key_by(field::<0, _>()).window(TumblingEventTimeWindows::of(Duration::from_millis(10)));
+    /// let results = windows.aggregate(Mean);
+    /// let results = harness.collect::<f64>(results);
+    /// harness.push(&input, [(("a", 3), 0), (("a", 2), 9), (("a", 7), 10)])?;
+    /// harness.end()?;
+    /// assert_eq!(results.take_records(), [2.5, 7.0]);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn aggregate<A: AggregateFunction<In = T>>(self, function: A) -> DataStream<A::Out> {
         self.functions(Aggregate(function.clone()), EmitResult(function))
     }
 
     /// Aggregates the records of each key and window, and gives the result to a function with key and window.
+    ///
+    /// ```
+    /// # use pelton::testing::Harness;
+    /// # fn main() -> Result<(), pelton::testing::TestError> {
+    /// # let mut harness = Harness::new();
+    /// use std::time::Duration;
+    ///
+    /// use pelton::keyed::{TumblingEventTimeWindows, AggregateFunction};
+    /// use pelton::record::field;
+    ///
+    /// #[derive(Clone)]
+    /// struct Mean;
+    ///
+    /// impl AggregateFunction for Mean {
+    ///     type In = (String, i64);
+    ///     type Accumulator = (i64, i64);
+    ///     type Out = f64;
+    ///
+    ///     fn create_accumulator(&self) -> (i64, i64) {
+    ///         (0, 0)
+    ///     }
+    ///     fn add(&self, value: &(String, i64), (sum, count): &mut (i64, i64)) {
+    ///         *sum += value.1;
+    ///         *count += 1;
+    ///     }
+    ///     fn get_result(&self, (sum, count): &(i64, i64)) -> f64 {
+    ///         *sum as f64 / *count as f64
+    ///     }
+    ///     fn merge(&self, into: &mut (i64, i64), other: &(i64, i64)) {
+    ///         into.0 += other.0;
+    ///         into.1 += other.1;
+    ///     }
+    /// }
+    ///
+    /// let (words, input) = harness.source::<(String, i64)>();
+    /// let windows = words.key_by(field::<0, _>()).window(TumblingEventTimeWindows::of(Duration::from_millis(10)));
+    /// let results = windows.aggregate_with(Mean, |word, window, mean, out| {
+    ///     out.collect((word.as_str(), window.end, *mean));
+    /// });
+    /// let results = harness.collect::<(String, i64, f64)>(results);
+    /// harness.push(&input, [(("a", 3), 0), (("a", 2), 9), (("a", 7), 10)])?;
+    /// harness.end()?;
+    /// assert_eq!(results.take_records(), [("a".to_owned(), 10, 2.5), ("a".to_owned(), 20, 7.0)]);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn aggregate_with<A: AggregateFunction<In = T>, U: Record>(
         self,
         aggregate: A,
@@ -130,6 +368,26 @@ impl<T: Record, K: Record> WindowedStream<T, K> {
 
     /// Gives all records of each key and window to a function. They are kept until the window is dropped: where a
     /// reduction or aggregation will do, it needs less memory.
+    ///
+    /// ```
+    /// # use pelton::testing::Harness;
+    /// # fn main() -> Result<(), pelton::testing::TestError> {
+    /// # let mut harness = Harness::new();
+    /// use std::time::Duration;
+    ///
+    /// use pelton::keyed::{TumblingEventTimeWindows};
+    /// use pelton::record::field;
+    ///
+    /// let (words, input) = harness.source::<(String, i64)>();
+    /// let windows = words.key_by(field::<0, _>()).window(TumblingEventTimeWindows::of(Duration::from_millis(10)));
+    /// let results = windows.process(|word, _window, records, out| out.collect((word.as_str(), records.len() as i64)));
+    /// let results = harness.collect::<(String, i64)>(results);
+    /// harness.push(&input, [(("a", 3), 0), (("a", 2), 9), (("a", 7), 10)])?;
+    /// harness.end()?;
+    /// assert_eq!(results.take_records(), [("a".to_owned(), 2), ("a".to_owned(), 1)]);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn process<U: Record>(
         self,
         function: impl Fn(&K, &TimeWindow, &[T], &mut Collector<'_, U>) + Send + Sync + 'static,
@@ -138,6 +396,26 @@ impl<T: Record, K: Record> WindowedStream<T, K> {
     }
 
     /// The same as [`process`](Self::process), under Flink's older name.
+    ///
+    /// ```
+    /// # use pelton::testing::Harness;
+    /// # fn main() -> Result<(), pelton::testing::TestError> {
+    /// # let mut harness = Harness::new();
+    /// use std::time::Duration;
+    ///
+    /// use pelton::keyed::{TumblingEventTimeWindows};
+    /// use pelton::record::field;
+    ///
+    /// let (words, input) = harness.source::<(String, i64)>();
+    /// let windows = words.key_by(field::<0, _>()).window(TumblingEventTimeWindows::of(Duration::from_millis(10)));
+    /// let results = windows.apply(|word, _window, records, out| out.collect((word.as_str(), records.len() as i64)));
+    /// let results = harness.collect::<(String, i64)>(results);
+    /// harness.push(&input, [(("a", 3), 0), (("a", 2), 9), (("a", 7), 10)])?;
+    /// harness.end()?;
+    /// assert_eq!(results.take_records(), [("a".to_owned(), 2), ("a".to_owned(), 1)]);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn apply<U: Record>(
         self,
         function: impl Fn(&K, &TimeWindow, &[T], &mut Collector<'_, U>) + Send + Sync + 'static,
@@ -147,6 +425,26 @@ impl<T: Record, K: Record> WindowedStream<T, K> {
 
     /// The sum of a column, in a record that is otherwise one of the window's (the first, of the first pane if the
     /// window slides). Computed on columns. Integers wrap around; NULLs are skipped.
+    ///
+    /// ```
+    /// # use pelton::testing::Harness;
+    /// # fn main() -> Result<(), pelton::testing::TestError> {
+    /// # let mut harness = Harness::new();
+    /// use std::time::Duration;
+    ///
+    /// use pelton::keyed::{TumblingEventTimeWindows};
+    /// use pelton::record::field;
+    ///
+    /// let (words, input) = harness.source::<(String, i64)>();
+    /// let windows = words.key_by(field::<0, _>()).window(TumblingEventTimeWindows::of(Duration::from_millis(10)));
+    /// let results = windows.sum(field::<1, _>());
+    /// let results = harness.collect::<(String, i64)>(results);
+    /// harness.push(&input, [(("a", 3), 0), (("a", 2), 9), (("a", 7), 10)])?;
+    /// harness.end()?;
+    /// assert_eq!(results.take_records(), [("a".to_owned(), 5), ("a".to_owned(), 7)]);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Panics
     ///
@@ -159,6 +457,26 @@ impl<T: Record, K: Record> WindowedStream<T, K> {
 
     /// The least value of a column, in a record that is otherwise one of the window's, as in [`sum`](Self::sum).
     ///
+    /// ```
+    /// # use pelton::testing::Harness;
+    /// # fn main() -> Result<(), pelton::testing::TestError> {
+    /// # let mut harness = Harness::new();
+    /// use std::time::Duration;
+    ///
+    /// use pelton::keyed::{TumblingEventTimeWindows};
+    /// use pelton::record::field;
+    ///
+    /// let (words, input) = harness.source::<(String, i64)>();
+    /// let windows = words.key_by(field::<0, _>()).window(TumblingEventTimeWindows::of(Duration::from_millis(10)));
+    /// let results = windows.min(field::<1, _>());
+    /// let results = harness.collect::<(String, i64)>(results);
+    /// harness.push(&input, [(("a", 3), 0), (("a", 2), 9), (("a", 7), 10)])?;
+    /// harness.end()?;
+    /// assert_eq!(results.take_records(), [("a".to_owned(), 2), ("a".to_owned(), 7)]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Panics
     ///
     /// When the column is no number, date or time.
@@ -170,6 +488,26 @@ impl<T: Record, K: Record> WindowedStream<T, K> {
 
     /// The greatest value of a column, in a record that is otherwise one of the window's, as in [`sum`](Self::sum).
     ///
+    /// ```
+    /// # use pelton::testing::Harness;
+    /// # fn main() -> Result<(), pelton::testing::TestError> {
+    /// # let mut harness = Harness::new();
+    /// use std::time::Duration;
+    ///
+    /// use pelton::keyed::{TumblingEventTimeWindows};
+    /// use pelton::record::field;
+    ///
+    /// let (words, input) = harness.source::<(String, i64)>();
+    /// let windows = words.key_by(field::<0, _>()).window(TumblingEventTimeWindows::of(Duration::from_millis(10)));
+    /// let results = windows.max(field::<1, _>());
+    /// let results = harness.collect::<(String, i64)>(results);
+    /// harness.push(&input, [(("a", 3), 0), (("a", 2), 9), (("a", 7), 10)])?;
+    /// harness.end()?;
+    /// assert_eq!(results.take_records(), [("a".to_owned(), 3), ("a".to_owned(), 7)]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Panics
     ///
     /// When the column is no number, date or time.
@@ -180,11 +518,51 @@ impl<T: Record, K: Record> WindowedStream<T, K> {
     }
 
     /// The record with the least value of a column; the first of several.
+    ///
+    /// ```
+    /// # use pelton::testing::Harness;
+    /// # fn main() -> Result<(), pelton::testing::TestError> {
+    /// # let mut harness = Harness::new();
+    /// use std::time::Duration;
+    ///
+    /// use pelton::keyed::{TumblingEventTimeWindows};
+    /// use pelton::record::field;
+    ///
+    /// let (words, input) = harness.source::<(String, i64)>();
+    /// let windows = words.key_by(field::<0, _>()).window(TumblingEventTimeWindows::of(Duration::from_millis(10)));
+    /// let results = windows.min_by(field::<1, _>());
+    /// let results = harness.collect::<(String, i64)>(results);
+    /// harness.push(&input, [(("a", 3), 0), (("a", 2), 9), (("a", 7), 10)])?;
+    /// harness.end()?;
+    /// assert_eq!(results.take_records(), [("a".to_owned(), 2), ("a".to_owned(), 7)]);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn min_by<F: Record + PartialOrd>(self, column: Column<T, F>) -> DataStream<T> {
         self.reduce(least_by(column))
     }
 
     /// The record with the greatest value of a column; the first of several.
+    ///
+    /// ```
+    /// # use pelton::testing::Harness;
+    /// # fn main() -> Result<(), pelton::testing::TestError> {
+    /// # let mut harness = Harness::new();
+    /// use std::time::Duration;
+    ///
+    /// use pelton::keyed::{TumblingEventTimeWindows};
+    /// use pelton::record::field;
+    ///
+    /// let (words, input) = harness.source::<(String, i64)>();
+    /// let windows = words.key_by(field::<0, _>()).window(TumblingEventTimeWindows::of(Duration::from_millis(10)));
+    /// let results = windows.max_by(field::<1, _>());
+    /// let results = harness.collect::<(String, i64)>(results);
+    /// harness.push(&input, [(("a", 3), 0), (("a", 2), 9), (("a", 7), 10)])?;
+    /// harness.end()?;
+    /// assert_eq!(results.take_records(), [("a".to_owned(), 3), ("a".to_owned(), 7)]);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn max_by<F: Record + PartialOrd>(self, column: Column<T, F>) -> DataStream<T> {
         self.reduce(greatest_by(column))
     }

@@ -16,14 +16,11 @@ impl<T: Record> DataStream<T> {
     /// Runs the job of this stream's environment, with its other sinks, and gives its records to the program while it
     /// runs. Only for programs run by hand.
     ///
-    /// ```no_run
-    /// # use pelton::{ExecuteError, StreamExecutionEnvironment};
-    /// # fn main() -> Result<(), ExecuteError> {
-    /// let env = StreamExecutionEnvironment::get_execution_environment();
-    /// let squares = env.from_sequence(1, 3).map(|n| n * n).execute_and_collect("squares")?;
-    /// let mut squares = squares.collect::<Result<Vec<i64>, _>>()?;
-    /// squares.sort();
-    /// assert_eq!(squares, [1, 4, 9]);
+    /// ```
+    /// # fn main() -> Result<(), pelton::ExecuteError> {
+    /// # let env = pelton::testing::mini_cluster(1);
+    /// let numbers = env.from_sequence(1, 3).execute_and_collect("example")?;
+    /// assert_eq!(numbers.collect::<Result<Vec<_>, _>>()?, [1, 2, 3]);
     /// # Ok(())
     /// # }
     /// ```

@@ -26,10 +26,12 @@ fn user(error: impl UserError) -> OperatorError {
 impl<T: Record> DataStream<T> {
     /// One record per record.
     ///
-    /// ```no_run
-    /// # use pelton::stream::DataStream;
-    /// # fn lengths(words: DataStream<String>) -> DataStream<(String, i64)> {
-    /// words.map(|word| (word.to_uppercase(), word.len() as i64))
+    /// ```
+    /// # fn main() -> Result<(), pelton::ExecuteError> {
+    /// # let env = pelton::testing::mini_cluster(1);
+    /// let results = env.from_sequence(1, 3).map(|n| n * n).execute_and_collect("example")?;
+    /// assert_eq!(results.collect::<Result<Vec<_>, _>>()?, [1, 4, 9]);
+    /// # Ok(())
     /// # }
     /// ```
     pub fn map<U: Record>(self, f: impl Fn(&T) -> U + Send + Sync + 'static) -> DataStream<U> {
@@ -38,10 +40,13 @@ impl<T: Record> DataStream<T> {
 
     /// One record per record, or an error that fails the job.
     ///
-    /// ```no_run
-    /// # use pelton::stream::DataStream;
-    /// # fn numbers(words: DataStream<String>) -> DataStream<i64> {
-    /// words.try_map(|word| word.parse::<i64>())
+    /// ```
+    /// # fn main() -> Result<(), pelton::ExecuteError> {
+    /// # let env = pelton::testing::mini_cluster(1);
+    /// let texts = env.from_elements(["1".to_owned(), "2".to_owned()]);
+    /// let results = texts.try_map(|text| text.parse::<i64>()).execute_and_collect("example")?;
+    /// assert_eq!(results.collect::<Result<Vec<_>, _>>()?, [1, 2]);
+    /// # Ok(())
     /// # }
     /// ```
     pub fn try_map<U: Record, E: UserError>(
@@ -53,10 +58,12 @@ impl<T: Record> DataStream<T> {
 
     /// The records for which `f` holds.
     ///
-    /// ```no_run
-    /// # use pelton::stream::DataStream;
-    /// # fn long(words: DataStream<String>) -> DataStream<String> {
-    /// words.filter(|word| word.len() > 3)
+    /// ```
+    /// # fn main() -> Result<(), pelton::ExecuteError> {
+    /// # let env = pelton::testing::mini_cluster(1);
+    /// let results = env.from_sequence(1, 4).filter(|n| n % 2 == 0).execute_and_collect("example")?;
+    /// assert_eq!(results.collect::<Result<Vec<_>, _>>()?, [2, 4]);
+    /// # Ok(())
     /// # }
     /// ```
     pub fn filter(self, f: impl Fn(&T) -> bool + Send + Sync + 'static) -> Self {
@@ -64,20 +71,31 @@ impl<T: Record> DataStream<T> {
     }
 
     /// The records for which `f` holds; an error fails the job.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), pelton::ExecuteError> {
+    /// # let env = pelton::testing::mini_cluster(1);
+    /// let numbers = env.from_elements(["1".to_owned(), "2".to_owned()]);
+    /// let even = numbers.try_filter(|text| text.parse::<i64>().map(|number| number % 2 == 0));
+    /// let results = even.execute_and_collect("example")?;
+    /// assert_eq!(results.collect::<Result<Vec<_>, _>>()?, ["2"]);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn try_filter<E: UserError>(self, f: impl Fn(&T) -> Result<bool, E> + Send + Sync + 'static) -> Self {
         self.fuse(|fused| fused.filter(move |record| f(record).map_err(user)))
     }
 
     /// Any number of records per record.
     ///
-    /// ```no_run
-    /// # use pelton::stream::DataStream;
-    /// # fn words(lines: DataStream<String>) -> DataStream<(String, i64)> {
-    /// lines.flat_map(|line, out| {
-    ///     for word in line.split_whitespace() {
-    ///         out.collect((word, 1)); // `word` is a `&str`: nothing is allocated
-    ///     }
-    /// })
+    /// ```
+    /// # fn main() -> Result<(), pelton::ExecuteError> {
+    /// # let env = pelton::testing::mini_cluster(1);
+    /// let lines = env.from_elements(["to be".to_owned(), "or not".to_owned()]);
+    /// let words = lines.flat_map::<String>(|line, out| line.split(' ').for_each(|word| out.collect(word)));
+    /// let results = words.execute_and_collect("example")?;
+    /// assert_eq!(results.collect::<Result<Vec<_>, _>>()?, ["to", "be", "or", "not"]);
+    /// # Ok(())
     /// # }
     /// ```
     pub fn flat_map<U: Record>(self, f: impl Fn(&T, &mut Collector<'_, U>) + Send + Sync + 'static) -> DataStream<U> {
@@ -90,6 +108,22 @@ impl<T: Record> DataStream<T> {
     }
 
     /// Any number of records per record, or an error that fails the job.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), pelton::ExecuteError> {
+    /// # let env = pelton::testing::mini_cluster(1);
+    /// let lines = env.from_elements(["1 2".to_owned(), "3".to_owned()]);
+    /// let numbers = lines.try_flat_map::<i64, std::num::ParseIntError>(|line, out| {
+    ///     for number in line.split(' ') {
+    ///         out.collect(number.parse::<i64>()?);
+    ///     }
+    ///     Ok(())
+    /// });
+    /// let results = numbers.execute_and_collect("example")?;
+    /// assert_eq!(results.collect::<Result<Vec<_>, _>>()?, [1, 2, 3]);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn try_flat_map<U: Record, E: UserError>(
         self,
         f: impl Fn(&T, &mut Collector<'_, U>) -> Result<(), E> + Send + Sync + 'static,

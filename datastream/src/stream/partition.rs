@@ -10,31 +10,98 @@ use super::DataStream;
 /// operators have the same parallelism, and are rebalanced otherwise.
 impl<T: Record> DataStream<T> {
     /// Subtask i of this stream's operator writes to subtask i of the next, which must have the same parallelism.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), pelton::ExecuteError> {
+    /// # let env = pelton::testing::mini_cluster(1);
+    /// let numbers = env.from_sequence(1, 4).forward().map(|n| n * 10).execute_and_collect("example")?;
+    /// let mut numbers = numbers.collect::<Result<Vec<_>, _>>()?;
+    /// numbers.sort();
+    /// assert_eq!(numbers, [10, 20, 30, 40]);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn forward(self) -> Self {
         self.partitioned(Partitioner::Forward)
     }
 
     /// All readers in turn.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), pelton::ExecuteError> {
+    /// # let env = pelton::testing::mini_cluster(1);
+    /// let numbers = env.from_sequence(1, 4).rebalance().map(|n| n * 10).execute_and_collect("example")?;
+    /// let mut numbers = numbers.collect::<Result<Vec<_>, _>>()?;
+    /// numbers.sort();
+    /// assert_eq!(numbers, [10, 20, 30, 40]);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn rebalance(self) -> Self {
         self.partitioned(Partitioner::Rebalance)
     }
 
     /// In turn among a part of the readers, which no other writer has.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), pelton::ExecuteError> {
+    /// # let env = pelton::testing::mini_cluster(1);
+    /// let numbers = env.from_sequence(1, 4).rescale().map(|n| n * 10).execute_and_collect("example")?;
+    /// let mut numbers = numbers.collect::<Result<Vec<_>, _>>()?;
+    /// numbers.sort();
+    /// assert_eq!(numbers, [10, 20, 30, 40]);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn rescale(self) -> Self {
         self.partitioned(Partitioner::Rescale)
     }
 
     /// Random readers.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), pelton::ExecuteError> {
+    /// # let env = pelton::testing::mini_cluster(1);
+    /// let numbers = env.from_sequence(1, 4).shuffle().map(|n| n * 10).execute_and_collect("example")?;
+    /// let mut numbers = numbers.collect::<Result<Vec<_>, _>>()?;
+    /// numbers.sort();
+    /// assert_eq!(numbers, [10, 20, 30, 40]);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn shuffle(self) -> Self {
         self.partitioned(Partitioner::Shuffle)
     }
 
     /// Every reader gets every record.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), pelton::ExecuteError> {
+    /// # let env = pelton::testing::mini_cluster(1);
+    /// // Each of two subtasks sees every record.
+    /// let numbers = env.from_sequence(1, 2).broadcast().map(|n| n * 10).set_parallelism(2);
+    /// let mut numbers = numbers.execute_and_collect("example")?.collect::<Result<Vec<_>, _>>()?;
+    /// numbers.sort();
+    /// assert_eq!(numbers, [10, 10, 20, 20]);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn broadcast(self) -> Self {
         self.partitioned(Partitioner::Broadcast)
     }
 
     /// The first reader gets every record.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), pelton::ExecuteError> {
+    /// # let env = pelton::testing::mini_cluster(1);
+    /// let numbers = env.from_sequence(1, 4).global().map(|n| n * 10).execute_and_collect("example")?;
+    /// let mut numbers = numbers.collect::<Result<Vec<_>, _>>()?;
+    /// numbers.sort();
+    /// assert_eq!(numbers, [10, 20, 30, 40]);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn global(self) -> Self {
         self.partitioned(Partitioner::Global)
     }
@@ -42,10 +109,14 @@ impl<T: Record> DataStream<T> {
     /// The records of this stream and of `others`, in no particular order between them. A stream that is united with
     /// itself has each of its records twice.
     ///
-    /// ```no_run
-    /// # use pelton::stream::DataStream;
-    /// # fn both(a: DataStream<i64>, b: DataStream<i64>) -> DataStream<i64> {
-    /// a.union([b]).map(|n| n + 1)
+    /// ```
+    /// # fn main() -> Result<(), pelton::ExecuteError> {
+    /// # let env = pelton::testing::mini_cluster(1);
+    /// let numbers = env.from_sequence(1, 2).union([env.from_sequence(7, 8), env.from_elements([5])]);
+    /// let mut numbers = numbers.execute_and_collect("example")?.collect::<Result<Vec<_>, _>>()?;
+    /// numbers.sort();
+    /// assert_eq!(numbers, [1, 2, 5, 7, 8]);
+    /// # Ok(())
     /// # }
     /// ```
     pub fn union(self, others: impl IntoIterator<Item = Self>) -> Self {

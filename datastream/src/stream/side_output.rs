@@ -200,6 +200,22 @@ impl EventTimes {
 impl<T: Record> DataStream<T> {
     /// The stream of what the operator of this stream gives to the side output `tag`.
     ///
+    /// ```
+    /// # fn main() -> Result<(), pelton::ExecuteError> {
+    /// # let env = pelton::testing::mini_cluster(1);
+    /// use pelton::stream::OutputTag;
+    ///
+    /// let odd = OutputTag::<i64>::new("odd");
+    /// let tag = odd.clone();
+    /// let halves = env.from_sequence(1, 4).flat_map_with_side::<i64>(move |n, out, side| {
+    ///     if n % 2 == 0 { out.collect(n / 2) } else { side.output(&tag, n) }
+    /// });
+    /// let odd = halves.get_side_output(&odd).execute_and_collect("example")?;
+    /// assert_eq!(odd.collect::<Result<Vec<_>, _>>()?, [1, 3]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Panics
     ///
     /// When this stream does not come from an operator with side outputs, or when the side output was read as
