@@ -13,6 +13,7 @@ pages! {
     event_time = "event-time.md",
     joins = "joins.md",
     packaging = "packaging.md",
+    patterns = "patterns.md",
     sources_and_sinks = "sources-and-sinks.md",
     state = "state.md",
     testing = "testing.md",

@@ -12,6 +12,7 @@ extern crate self as pelton;
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 pub mod async_io;
+pub mod cep;
 pub mod connected;
 pub mod environment;
 pub mod graph_builder;

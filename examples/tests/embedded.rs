@@ -267,3 +267,14 @@ fn a_slow_world_answers_every_number_in_order_where_that_is_wanted() {
     assert_eq!(answers(&["--ordered"]), expected);
     assert_eq!(sorted(answers(&[])), sorted(expected));
 }
+
+#[test]
+fn failed_logins_before_a_successful_one_are_an_alert_and_those_that_time_out_are_not() {
+    let found = sorted(unnumbered(lines(&mut example("cep_login_fail"))));
+    let expected = [
+        "ALERT eve from 172.16.0.9 after 3 failures",
+        "ann failed from second 20 on and gave up",
+        "ann failed from second 21 on and gave up",
+    ];
+    assert_eq!(found, expected);
+}

@@ -1,0 +1,425 @@
+//! Patterns, as programs describe them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::condition::{Condition, ConditionContext};
+use super::malformed::MalformedPattern;
+use super::skip::{AfterMatchSkipStrategy, Skip};
+
+/// A sequence of events. See the [module](super).
+///
+/// ```
+/// use std::time::Duration;
+/// use pelton::cep::{AfterMatchSkipStrategy, Pattern};
+///
+/// // Three readings or more that rise, each above the one before, and no alarm within ten seconds.
+/// let rising = Pattern::begin("first")
+///     .next("rise")
+///     .where_iterative(|reading: &(String, f64), ctx| {
+///         let before = ctx.events_for_pattern("rise").last().copied();
+///         let before = before.or_else(|| ctx.events_for_pattern("first").first().copied());
+///         before.is_some_and(|before| reading.1 > before.1)
+///     })
+///     .times_or_more(2)
+///     .greedy()
+///     .consecutive()
+///     .not_followed_by("alarm")
+///     .where_event(|reading| reading.0 == "alarm")
+///     .within(Duration::from_secs(10))
+///     .after_match(AfterMatchSkipStrategy::skip_past_last_event());
+/// # let _ = rising;
+/// ```
+///
+/// A mistake in a pattern is told when it is [given to a stream](crate::keyed::KeyedStream::pattern), or by
+/// [`check`](Self::check).
+pub struct Pattern<T> {
+    pub(super) stages: Vec<Stage<T>>,
+    pub(super) skip: AfterMatchSkipStrategy,
+    /// The first mistake.
+    problem: Option<MalformedPattern>,
+}
+
+/// One part of a pattern.
+pub(super) struct Stage<T> {
+    pub(super) name: Arc<str>,
+    pub(super) follows: Follows,
+    pub(super) condition: Option<Condition<T>>,
+    pub(super) until: Option<Condition<T>>,
+    pub(super) quantifier: Quantifier,
+    pub(super) between: Between,
+    pub(super) optional: bool,
+    pub(super) greedy: bool,
+    pub(super) within_ms: Option<i64>,
+}
+
+/// What may lie between an event and the one before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Follows {
+    /// Nothing.
+    Strictly,
+    /// Events that do not fit.
+    Relaxed,
+    /// Any events.
+    Any,
+    /// It must not come next.
+    NotNext,
+    /// It must not come before what follows.
+    NotFollowedBy,
+}
+
+impl Follows {
+    fn is_negation(self) -> bool {
+        matches!(self, Self::NotNext | Self::NotFollowedBy)
+    }
+}
+
+/// How often events come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Quantifier {
+    Once,
+    Times { from: u32, to: u32 },
+    AtLeast(u32),
+}
+
+/// What may lie between the events of one part that come several times.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Between {
+    Unfitting,
+    Nothing,
+    Anything,
+}
+
+impl<T> Clone for Stage<T> {
+    fn clone(&self) -> Self {
+        Self {
+            name: self.name.clone(),
+            follows: self.follows,
+            condition: self.condition.clone(),
+            until: self.until.clone(),
+            quantifier: self.quantifier,
+            between: self.between,
+            optional: self.optional,
+            greedy: self.greedy,
+            within_ms: self.within_ms,
+        }
+    }
+}
+
+impl<T> Clone for Pattern<T> {
+    fn clone(&self) -> Self {
+        Self { stages: self.stages.clone(), skip: self.skip.clone(), problem: self.problem.clone() }
+    }
+}
+
+impl<T: 'static> Pattern<T> {
+    /// A pattern that begins with an event.
+    pub fn begin(name: &str) -> Self {
+        let pattern = Self { stages: Vec::new(), skip: AfterMatchSkipStrategy::no_skip(), problem: None };
+        pattern.then(name, Follows::Strictly)
+    }
+
+    /// Then comes an event, right after the one before.
+    #[must_use]
+    pub fn next(self, name: &str) -> Self {
+        self.then(name, Follows::Strictly)
+    }
+
+    /// Then comes an event; those in between that do not fit are passed over.
+    #[must_use]
+    pub fn followed_by(self, name: &str) -> Self {
+        self.then(name, Follows::Relaxed)
+    }
+
+    /// Then comes an event; any in between are passed over, also such that fit, so that there is a match for each.
+    #[must_use]
+    pub fn followed_by_any(self, name: &str) -> Self {
+        self.then(name, Follows::Any)
+    }
+
+    /// An event must not come right after the one before.
+    #[must_use]
+    pub fn not_next(self, name: &str) -> Self {
+        self.not(name, Follows::NotNext)
+    }
+
+    /// An event must not come between those before and after. At the end of a pattern it must not come for as long as
+    /// [`within`](Self::within) says.
+    #[must_use]
+    pub fn not_followed_by(self, name: &str) -> Self {
+        self.not(name, Follows::NotFollowedBy)
+    }
+
+    /// The event fits when `condition` and those that were said before hold.
+    #[must_use]
+    pub fn where_event(self, condition: impl Fn(&T) -> bool + Send + Sync + 'static) -> Self {
+        self.also(Condition::Simple(Arc::new(condition)))
+    }
+
+    /// As [`where_event`](Self::where_event), with a condition that also sees what the partial match has taken. It is asked for each
+    /// partial match, so it costs more.
+    #[must_use]
+    pub fn where_iterative(
+        self,
+        condition: impl Fn(&T, &ConditionContext<'_, T>) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        self.also(Condition::Iterative(Arc::new(condition)))
+    }
+
+    /// The event fits when `condition` or those that were said before hold.
+    #[must_use]
+    pub fn or_event(self, condition: impl Fn(&T) -> bool + Send + Sync + 'static) -> Self {
+        self.alternatively(Condition::Simple(Arc::new(condition)))
+    }
+
+    /// As [`or_event`](Self::or_event), with a condition that also sees what the partial match has taken.
+    #[must_use]
+    pub fn or_iterative(
+        self,
+        condition: impl Fn(&T, &ConditionContext<'_, T>) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        self.alternatively(Condition::Iterative(Arc::new(condition)))
+    }
+
+    /// It comes `times` times.
+    #[must_use]
+    pub fn times(self, times: u32) -> Self {
+        self.quantified("times", times, times, Quantifier::Times { from: times, to: times })
+    }
+
+    /// It comes `from` to `to` times; from 0, it is [optional](Self::optional).
+    #[must_use]
+    pub fn times_between(self, from: u32, to: u32) -> Self {
+        let quantified = self.quantified("times_between", from.max(1), to, Quantifier::Times { from: from.max(1), to });
+        if from == 0 { quantified.optional() } else { quantified }
+    }
+
+    /// It comes once or more often.
+    #[must_use]
+    pub fn one_or_more(self) -> Self {
+        self.quantified("one_or_more", 1, 1, Quantifier::AtLeast(1))
+    }
+
+    /// It comes `times` times or more often.
+    #[must_use]
+    pub fn times_or_more(self, times: u32) -> Self {
+        self.quantified("times_or_more", times, times, Quantifier::AtLeast(times))
+    }
+
+    /// It may be missing.
+    #[must_use]
+    pub fn optional(self) -> Self {
+        if let [.., before, stage] = self.stages.as_slice()
+            && before.greedy
+        {
+            let (name, greedy) = (stage.name.to_string(), before.name.to_string());
+            return self.refuse(MalformedPattern::OptionalAfterGreedy { name, greedy });
+        }
+        self.set("optional", |stage| !std::mem::replace(&mut stage.optional, true))
+    }
+
+    /// What comes several times takes as many events as it can before the part that follows takes one. (At the end of
+    /// a pattern, where nothing follows, every number of them is a match.)
+    #[must_use]
+    pub fn greedy(mut self) -> Self {
+        let stage = self.stage();
+        if stage.quantifier == Quantifier::Once && !stage.follows.is_negation() {
+            let name = stage.name.to_string();
+            return self.refuse(MalformedPattern::NotLooping { name, method: "greedy" });
+        }
+        self.set("greedy", |stage| !std::mem::replace(&mut stage.greedy, true))
+    }
+
+    /// Of what comes several times, events follow each other right away.
+    #[must_use]
+    pub fn consecutive(self) -> Self {
+        self.events_between("consecutive", Between::Nothing)
+    }
+
+    /// Of what comes several times, any events may lie between two, also such that fit.
+    #[must_use]
+    pub fn allow_combinations(self) -> Self {
+        self.events_between("allow_combinations", Between::Anything)
+    }
+
+    /// What comes any number of times ends with an event for which `condition` holds, which it does not take.
+    #[must_use]
+    pub fn until(self, condition: impl Fn(&T) -> bool + Send + Sync + 'static) -> Self {
+        self.ended_by(Condition::Simple(Arc::new(condition)))
+    }
+
+    /// As [`until`](Self::until), with a condition that also sees what the partial match has taken.
+    #[must_use]
+    pub fn until_iterative(
+        self,
+        condition: impl Fn(&T, &ConditionContext<'_, T>) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        self.ended_by(Condition::Iterative(Arc::new(condition)))
+    }
+
+    /// The last event comes less than `time` after the first. A pattern has one such time; of several the shortest
+    /// holds.
+    #[must_use]
+    pub fn within(mut self, time: Duration) -> Self {
+        let millis = i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
+        if millis == 0 {
+            return self.refuse(MalformedPattern::NoTime);
+        }
+        self.stage().within_ms = Some(millis);
+        self
+    }
+
+    /// Which partial matches go on when a match is found; without it all of them.
+    #[must_use]
+    pub fn after_match(self, skip: AfterMatchSkipStrategy) -> Self {
+        Self { skip, ..self }
+    }
+
+    /// Says what is wrong with the pattern, if something is.
+    ///
+    /// # Errors
+    ///
+    /// The first mistake.
+    pub fn check(&self) -> Result<(), MalformedPattern> {
+        if let Some(problem) = &self.problem {
+            return Err(problem.clone());
+        }
+        for (index, stage) in self.stages.iter().enumerate() {
+            if self.stages[..index].iter().any(|other| other.name == stage.name) {
+                return Err(MalformedPattern::DuplicateName { name: stage.name.to_string() });
+            }
+        }
+        if let Some(stage) = self.stages.iter().find(|stage| stage.greedy && stage.between == Between::Anything) {
+            return Err(MalformedPattern::GreedyCombinations { name: stage.name.to_string() });
+        }
+        if let Some(last) = self.stages.last().filter(|stage| stage.follows == Follows::NotFollowedBy)
+            && self.within_ms().is_none()
+        {
+            return Err(MalformedPattern::EndlessNegation { name: last.name.to_string() });
+        }
+        for (index, pair) in self.stages.windows(2).enumerate() {
+            let at_the_end = index + 2 == self.stages.len() && pair[1].follows == Follows::NotFollowedBy;
+            if pair[0].follows == Follows::NotFollowedBy && (at_the_end || pair[1].follows == Follows::NotNext) {
+                let (negation, next) = (pair[0].name.to_string(), pair[1].name.to_string());
+                return Err(MalformedPattern::NegationBeforeNegation { negation, next });
+            }
+        }
+        if let Skip::To { stage: target, .. } = &self.skip.0 {
+            let found = self.stages.iter().any(|stage| *stage.name == **target && !stage.follows.is_negation());
+            if !found {
+                return Err(MalformedPattern::UnknownSkipTarget { name: target.clone() });
+            }
+        }
+        Ok(())
+    }
+
+    /// The time that the whole pattern has.
+    pub(super) fn within_ms(&self) -> Option<i64> {
+        self.stages.iter().filter_map(|stage| stage.within_ms).min()
+    }
+
+    fn stage(&mut self) -> &mut Stage<T> {
+        self.stages.last_mut().expect("a pattern has a beginning")
+    }
+
+    fn refuse(mut self, problem: MalformedPattern) -> Self {
+        self.problem.get_or_insert(problem);
+        self
+    }
+
+    fn then(mut self, name: &str, follows: Follows) -> Self {
+        self.stages.push(Stage {
+            name: name.into(),
+            follows,
+            condition: None,
+            until: None,
+            quantifier: Quantifier::Once,
+            between: Between::Unfitting,
+            optional: false,
+            greedy: false,
+            within_ms: None,
+        });
+        self
+    }
+
+    fn not(mut self, name: &str, follows: Follows) -> Self {
+        let before = self.stage();
+        let problem = before.optional.then(|| MalformedPattern::OptionalBeforeNegation {
+            optional: before.name.to_string(),
+            negation: name.to_owned(),
+        });
+        let pattern = self.then(name, follows);
+        match problem {
+            Some(problem) => pattern.refuse(problem),
+            None => pattern,
+        }
+    }
+
+    fn also(mut self, condition: Condition<T>) -> Self {
+        let stage = self.stage();
+        stage.condition = Some(match stage.condition.take() {
+            Some(before) => before.and(condition),
+            None => condition,
+        });
+        self
+    }
+
+    fn alternatively(mut self, condition: Condition<T>) -> Self {
+        let stage = self.stage();
+        stage.condition = Some(match stage.condition.take() {
+            Some(before) => before.or(condition),
+            None => condition,
+        });
+        self
+    }
+
+    fn quantified(mut self, method: &'static str, from: u32, to: u32, quantifier: Quantifier) -> Self {
+        let stage = self.stage();
+        let name = stage.name.to_string();
+        if from == 0 || from > to {
+            return self.refuse(MalformedPattern::Times { name, from, to });
+        }
+        if stage.quantifier != Quantifier::Once {
+            return self.refuse(MalformedPattern::QuantifierTwice { name, method });
+        }
+        self.set(method, |stage| {
+            stage.quantifier = quantifier;
+            true
+        })
+    }
+
+    fn events_between(mut self, method: &'static str, between: Between) -> Self {
+        let stage = self.stage();
+        if stage.quantifier == Quantifier::Once && !stage.follows.is_negation() {
+            let name = stage.name.to_string();
+            return self.refuse(MalformedPattern::NotLooping { name, method });
+        }
+        self.set(method, |stage| std::mem::replace(&mut stage.between, between) == Between::Unfitting)
+    }
+
+    fn ended_by(mut self, condition: Condition<T>) -> Self {
+        let stage = self.stage();
+        if !matches!(stage.quantifier, Quantifier::AtLeast(_)) {
+            let name = stage.name.to_string();
+            return self.refuse(MalformedPattern::UntilWithoutLoop { name });
+        }
+        self.set("until", |stage| stage.until.replace(condition).is_none())
+    }
+
+    /// Sets something of the last part; `set` answers `false` when it was set already.
+    fn set(mut self, method: &'static str, set: impl FnOnce(&mut Stage<T>) -> bool) -> Self {
+        let stage = self.stage();
+        let name = stage.name.to_string();
+        if stage.follows.is_negation() {
+            return self.refuse(MalformedPattern::OptionOfNegation { name, method });
+        }
+        if set(stage) { self } else { self.refuse(MalformedPattern::Contradiction { name, method }) }
+    }
+}
+
+impl<T> std::fmt::Debug for Pattern<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let stages = self.stages.iter().map(|stage| (&stage.name, stage.follows, stage.quantifier));
+        f.debug_list().entries(stages).finish()
+    }
+}
