@@ -80,6 +80,19 @@ fn cpu_of(who: libc::c_int) -> Duration {
     cpu_time(&usage)
 }
 
+/// CPU time that the calling thread has used so far.
+///
+/// # Errors
+///
+/// When the kernel does not say.
+pub fn thread_cpu_time() -> Result<Duration> {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the pointer is to a live value.
+    let read = unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time) };
+    anyhow::ensure!(read == 0, "the kernel does not say what the thread has used");
+    Ok(Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or(0)))
+}
+
 /// User and system time.
 pub fn cpu_time(usage: &libc::rusage) -> Duration {
     [usage.ru_utime, usage.ru_stime]

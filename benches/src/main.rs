@@ -9,6 +9,7 @@ mod exchange;
 mod latency;
 mod machine;
 mod measure;
+mod operators;
 mod peer;
 mod recovery;
 mod report;
@@ -79,6 +80,8 @@ enum Benchmark {
     Startup,
     /// Updates of keyed state on the heap and in RocksDB, beside a plain map and plain RocksDB
     State,
+    /// Rows per CPU second that each operator takes
+    Operators,
     /// How long a job is away when its worker or TaskManager is killed
     Recovery,
     /// The other process of `exchange`
@@ -91,7 +94,7 @@ enum Benchmark {
 
 type Run = fn(&Options) -> Result<Section>;
 
-const ALL: [(&str, Run); 7] = [
+const ALL: [(&str, Run); 8] = [
     ("word-count", word_count::run),
     ("window-sum", window_sum::run),
     ("exchange", exchange::run),
@@ -99,6 +102,7 @@ const ALL: [(&str, Run); 7] = [
     ("startup", startup::run),
     ("state", state::run),
     ("recovery", recovery::run),
+    ("operators", operators::run),
 ];
 
 fn main() -> ExitCode {
@@ -122,6 +126,7 @@ fn measure_and_report(arguments: &Arguments) -> Result<()> {
         Benchmark::Startup => &ALL[4..5],
         Benchmark::State => &ALL[5..6],
         Benchmark::Recovery => &ALL[6..7],
+        Benchmark::Operators => &ALL[7..8],
         Benchmark::ExchangePeer { role } => return exchange::peer(role),
     };
     let mut report = Report::open(&arguments.options.report)?;

@@ -108,6 +108,15 @@ impl Harness {
         self.emit(source.index, StreamElement::Batch(batch))
     }
 
+    /// Gives the job a batch as it is.
+    ///
+    /// # Errors
+    ///
+    /// When an operator fails, or the batch has not the records' columns.
+    pub fn push_batch<T: Record>(&mut self, source: &TestSource<T>, batch: StreamBatch) -> Result<(), TestError> {
+        self.emit(source.index, StreamElement::Batch(batch))
+    }
+
     /// Gives the job records without event times, in one batch.
     ///
     /// # Errors
