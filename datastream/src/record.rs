@@ -46,6 +46,7 @@
 //! | `Vec<F>` | `List` of `F` |
 //! | derived struct | `Struct`, one child per field |
 //! | tuple of up to 8 | `Struct` of `f0`, `f1`, … |
+//! | [`Opaque<T>`](Opaque) of any type that serde knows | `Utf8` holding JSON |
 //! | derived enum without payloads | `Utf8` holding the variant's name |
 //! | derived enum with payloads | `Struct`: `tag` names the variant, then one nullable `Struct` per variant that carries something |
 //!
@@ -73,6 +74,7 @@ mod decimal;
 mod enumeration;
 mod error;
 mod list;
+mod opaque;
 mod option;
 mod primitive;
 mod reader;
@@ -96,6 +98,7 @@ pub use decimal::{Decimal, DecimalError};
 pub use enumeration::Variants;
 pub use error::RecordError;
 pub use list::ListItem;
+pub use opaque::{Opaque, OpaqueBuilder, OpaqueReader, OpaqueValue};
 pub use primitive::{Primitive, PrimitiveBuilder, PrimitiveReader};
 pub use reader::{ColumnReader, RecordReader};
 pub use time::Timestamp;
