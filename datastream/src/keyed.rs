@@ -42,8 +42,8 @@ pub use context::{BroadcastContext, KeyedBroadcastContext, KeyedContext, OpenCon
 pub use evictors::{CountEvictor, DeltaEvictor, Evictor, EvictorContext, TimeEvictor};
 pub use key_selector::{ByClosure, ByColumn, KeySelector};
 pub use pelton_runtime_core::window::{TimeWindow, WindowAssigner};
-pub(crate) use process_function::failed;
 pub use process_function::{FunctionError, FunctionResult, KeyedProcessFunction, ProcessFunction};
+pub(crate) use process_function::{failed, life_of_a_function, timers_of_a_function};
 pub use state::{
     AggregatingState, ListState, MapState, ReducingState, State, StateTtlConfig, StateVisibility, States, UpdateType,
     ValueState,

@@ -3,6 +3,7 @@
 use crate::keyed::{
     BroadcastContext, FunctionResult, KeyedBroadcastContext, KeyedContext, OpenContext, ProcessContext,
 };
+use crate::keyed::{life_of_a_function, timers_of_a_function};
 use crate::operator_state::StateContext;
 use crate::record::Record;
 use crate::stream::Collector;
@@ -16,14 +17,7 @@ pub trait CoProcessFunction: Clone + Send + Sync + 'static {
     /// The results' type.
     type Out: Record;
 
-    /// Called once before everything else; registers state.
-    ///
-    /// # Errors
-    ///
-    /// What makes the job fail.
-    fn open(&mut self, _ctx: &mut OpenContext<'_>) -> FunctionResult {
-        Ok(())
-    }
+    life_of_a_function!();
 
     /// Sees a record of the first stream.
     ///
@@ -48,29 +42,6 @@ pub trait CoProcessFunction: Clone + Send + Sync + 'static {
         ctx: &mut ProcessContext<'_>,
         out: &mut Collector<'_, Self::Out>,
     ) -> FunctionResult;
-
-    /// A checkpoint is taken: the function brings what it keeps in fields of its own into its
-    /// [operator state](crate::operator_state).
-    ///
-    /// # Errors
-    ///
-    /// What makes the job fail.
-    fn snapshot_state(&mut self, _ctx: &mut StateContext<'_>) -> FunctionResult {
-        Ok(())
-    }
-
-    /// The job goes on from a checkpoint, and its states hold what was in it: the function takes back what it keeps in
-    /// fields of its own. Called after `open`.
-    ///
-    /// # Errors
-    ///
-    /// What makes the job fail.
-    fn restore_state(&mut self, _ctx: &mut StateContext<'_>) -> FunctionResult {
-        Ok(())
-    }
-
-    /// Called once at the end, also after a failure.
-    fn close(&mut self) {}
 }
 
 /// Sees every record of two streams of the same keys, with state and timers of its key.
@@ -127,14 +98,7 @@ pub trait KeyedCoProcessFunction: Clone + Send + Sync + 'static {
     /// The results' type.
     type Out: Record;
 
-    /// Called once before everything else; registers state.
-    ///
-    /// # Errors
-    ///
-    /// What makes the job fail.
-    fn open(&mut self, _ctx: &mut OpenContext<'_>) -> FunctionResult {
-        Ok(())
-    }
+    life_of_a_function!();
 
     /// Sees a record of the first stream.
     ///
@@ -160,42 +124,7 @@ pub trait KeyedCoProcessFunction: Clone + Send + Sync + 'static {
         out: &mut Collector<'_, Self::Out>,
     ) -> FunctionResult;
 
-    /// A timer of the key has come. [`KeyedContext::time_domain`] tells which clock it is of.
-    ///
-    /// # Errors
-    ///
-    /// What makes the job fail.
-    fn on_timer(
-        &mut self,
-        _timestamp: i64,
-        _ctx: &mut KeyedContext<'_, Self::Key>,
-        _out: &mut Collector<'_, Self::Out>,
-    ) -> FunctionResult {
-        Ok(())
-    }
-
-    /// A checkpoint is taken: the function brings what it keeps in fields of its own into its
-    /// [operator state](crate::operator_state).
-    ///
-    /// # Errors
-    ///
-    /// What makes the job fail.
-    fn snapshot_state(&mut self, _ctx: &mut StateContext<'_>) -> FunctionResult {
-        Ok(())
-    }
-
-    /// The job goes on from a checkpoint, and its states hold what was in it: the function takes back what it keeps in
-    /// fields of its own. Called after `open`.
-    ///
-    /// # Errors
-    ///
-    /// What makes the job fail.
-    fn restore_state(&mut self, _ctx: &mut StateContext<'_>) -> FunctionResult {
-        Ok(())
-    }
-
-    /// Called once at the end, also after a failure.
-    fn close(&mut self) {}
+    timers_of_a_function!();
 }
 
 /// Sees every record of its part of a stream, and every record of another one, which all subtasks see.
@@ -252,14 +181,7 @@ pub trait BroadcastProcessFunction: Clone + Send + Sync + 'static {
     /// The results' type.
     type Out: Record;
 
-    /// Called once before everything else; registers state.
-    ///
-    /// # Errors
-    ///
-    /// What makes the job fail.
-    fn open(&mut self, _ctx: &mut OpenContext<'_>) -> FunctionResult {
-        Ok(())
-    }
+    life_of_a_function!();
 
     /// Sees a record of the stream. Broadcast state can only be read here.
     ///
@@ -284,29 +206,6 @@ pub trait BroadcastProcessFunction: Clone + Send + Sync + 'static {
         ctx: &mut BroadcastContext<'_, '_>,
         out: &mut Collector<'_, Self::Out>,
     ) -> FunctionResult;
-
-    /// A checkpoint is taken: the function brings what it keeps in fields of its own into its
-    /// [operator state](crate::operator_state).
-    ///
-    /// # Errors
-    ///
-    /// What makes the job fail.
-    fn snapshot_state(&mut self, _ctx: &mut StateContext<'_>) -> FunctionResult {
-        Ok(())
-    }
-
-    /// The job goes on from a checkpoint, and its states hold what was in it: the function takes back what it keeps in
-    /// fields of its own. Called after `open`.
-    ///
-    /// # Errors
-    ///
-    /// What makes the job fail.
-    fn restore_state(&mut self, _ctx: &mut StateContext<'_>) -> FunctionResult {
-        Ok(())
-    }
-
-    /// Called once at the end, also after a failure.
-    fn close(&mut self) {}
 }
 
 /// Sees every record of a keyed stream, with state and timers of its key, and every record of another stream, which
@@ -321,14 +220,7 @@ pub trait KeyedBroadcastProcessFunction: Clone + Send + Sync + 'static {
     /// The results' type.
     type Out: Record;
 
-    /// Called once before everything else; registers state.
-    ///
-    /// # Errors
-    ///
-    /// What makes the job fail.
-    fn open(&mut self, _ctx: &mut OpenContext<'_>) -> FunctionResult {
-        Ok(())
-    }
+    life_of_a_function!();
 
     /// Sees a record of the keyed stream. Broadcast state can only be read here.
     ///
@@ -354,40 +246,5 @@ pub trait KeyedBroadcastProcessFunction: Clone + Send + Sync + 'static {
         out: &mut Collector<'_, Self::Out>,
     ) -> FunctionResult;
 
-    /// A timer of the key has come. [`KeyedContext::time_domain`] tells which clock it is of.
-    ///
-    /// # Errors
-    ///
-    /// What makes the job fail.
-    fn on_timer(
-        &mut self,
-        _timestamp: i64,
-        _ctx: &mut KeyedContext<'_, Self::Key>,
-        _out: &mut Collector<'_, Self::Out>,
-    ) -> FunctionResult {
-        Ok(())
-    }
-
-    /// A checkpoint is taken: the function brings what it keeps in fields of its own into its
-    /// [operator state](crate::operator_state).
-    ///
-    /// # Errors
-    ///
-    /// What makes the job fail.
-    fn snapshot_state(&mut self, _ctx: &mut StateContext<'_>) -> FunctionResult {
-        Ok(())
-    }
-
-    /// The job goes on from a checkpoint, and its states hold what was in it: the function takes back what it keeps in
-    /// fields of its own. Called after `open`.
-    ///
-    /// # Errors
-    ///
-    /// What makes the job fail.
-    fn restore_state(&mut self, _ctx: &mut StateContext<'_>) -> FunctionResult {
-        Ok(())
-    }
-
-    /// Called once at the end, also after a failure.
-    fn close(&mut self) {}
+    timers_of_a_function!();
 }

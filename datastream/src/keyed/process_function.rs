@@ -29,6 +29,64 @@ pub(crate) fn failed(error: FunctionError) -> OperatorError {
     }
 }
 
+/// The methods that functions of every kind have: their beginning, their end and their own state.
+macro_rules! life_of_a_function {
+    () => {
+        /// Called once before everything else; registers state.
+        ///
+        /// # Errors
+        ///
+        /// What makes the job fail.
+        fn open(&mut self, _ctx: &mut OpenContext<'_>) -> FunctionResult {
+            Ok(())
+        }
+
+        /// A checkpoint is taken: the function brings what it keeps in fields of its own into its
+        /// [operator state](crate::operator_state).
+        ///
+        /// # Errors
+        ///
+        /// What makes the job fail.
+        fn snapshot_state(&mut self, _ctx: &mut StateContext<'_>) -> FunctionResult {
+            Ok(())
+        }
+
+        /// The job goes on from a checkpoint, and its states hold what was in it: the function takes back what it keeps in
+        /// fields of its own. Called after `open`.
+        ///
+        /// # Errors
+        ///
+        /// What makes the job fail.
+        fn restore_state(&mut self, _ctx: &mut StateContext<'_>) -> FunctionResult {
+            Ok(())
+        }
+
+        /// Called once at the end, also after a failure.
+        fn close(&mut self) {}
+    };
+}
+pub(crate) use life_of_a_function;
+
+/// The method that functions with timers have.
+macro_rules! timers_of_a_function {
+    () => {
+        /// A timer of the key has come. [`KeyedContext::time_domain`] tells which clock it is of.
+        ///
+        /// # Errors
+        ///
+        /// What makes the job fail.
+        fn on_timer(
+            &mut self,
+            _timestamp: i64,
+            _ctx: &mut KeyedContext<'_, Self::Key>,
+            _out: &mut Collector<'_, Self::Out>,
+        ) -> FunctionResult {
+            Ok(())
+        }
+    };
+}
+pub(crate) use timers_of_a_function;
+
 /// Sees every record of a keyed stream, with state and timers of its key.
 ///
 /// ```
@@ -73,14 +131,7 @@ pub trait KeyedProcessFunction: Clone + Send + Sync + 'static {
     /// The results' type.
     type Out: Record;
 
-    /// Called once before everything else; registers state.
-    ///
-    /// # Errors
-    ///
-    /// What makes the job fail.
-    fn open(&mut self, _ctx: &mut OpenContext<'_>) -> FunctionResult {
-        Ok(())
-    }
+    life_of_a_function!();
 
     /// Sees a record.
     ///
@@ -94,42 +145,7 @@ pub trait KeyedProcessFunction: Clone + Send + Sync + 'static {
         out: &mut Collector<'_, Self::Out>,
     ) -> FunctionResult;
 
-    /// A timer of the key has come. [`KeyedContext::time_domain`] tells which clock it is of.
-    ///
-    /// # Errors
-    ///
-    /// What makes the job fail.
-    fn on_timer(
-        &mut self,
-        _timestamp: i64,
-        _ctx: &mut KeyedContext<'_, Self::Key>,
-        _out: &mut Collector<'_, Self::Out>,
-    ) -> FunctionResult {
-        Ok(())
-    }
-
-    /// A checkpoint is taken: the function brings what it keeps in fields of its own into its
-    /// [operator state](crate::operator_state).
-    ///
-    /// # Errors
-    ///
-    /// What makes the job fail.
-    fn snapshot_state(&mut self, _ctx: &mut StateContext<'_>) -> FunctionResult {
-        Ok(())
-    }
-
-    /// The job goes on from a checkpoint, and its states hold what was in it: the function takes back what it keeps in
-    /// fields of its own. Called after `open`.
-    ///
-    /// # Errors
-    ///
-    /// What makes the job fail.
-    fn restore_state(&mut self, _ctx: &mut StateContext<'_>) -> FunctionResult {
-        Ok(())
-    }
-
-    /// Called once at the end, also after a failure.
-    fn close(&mut self) {}
+    timers_of_a_function!();
 }
 
 /// Sees every record of a stream, with its time and side outputs.
@@ -139,14 +155,7 @@ pub trait ProcessFunction: Clone + Send + Sync + 'static {
     /// The results' type.
     type Out: Record;
 
-    /// Called once before everything else; registers state.
-    ///
-    /// # Errors
-    ///
-    /// What makes the job fail.
-    fn open(&mut self, _ctx: &mut OpenContext<'_>) -> FunctionResult {
-        Ok(())
-    }
+    life_of_a_function!();
 
     /// Sees a record.
     ///
@@ -159,29 +168,6 @@ pub trait ProcessFunction: Clone + Send + Sync + 'static {
         ctx: &mut ProcessContext<'_>,
         out: &mut Collector<'_, Self::Out>,
     ) -> FunctionResult;
-
-    /// A checkpoint is taken: the function brings what it keeps in fields of its own into its
-    /// [operator state](crate::operator_state).
-    ///
-    /// # Errors
-    ///
-    /// What makes the job fail.
-    fn snapshot_state(&mut self, _ctx: &mut StateContext<'_>) -> FunctionResult {
-        Ok(())
-    }
-
-    /// The job goes on from a checkpoint, and its states hold what was in it: the function takes back what it keeps in
-    /// fields of its own. Called after `open`.
-    ///
-    /// # Errors
-    ///
-    /// What makes the job fail.
-    fn restore_state(&mut self, _ctx: &mut StateContext<'_>) -> FunctionResult {
-        Ok(())
-    }
-
-    /// Called once at the end, also after a failure.
-    fn close(&mut self) {}
 }
 
 impl<T: Record> DataStream<T> {
