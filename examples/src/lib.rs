@@ -1,5 +1,6 @@
 //! What the examples share: where their results go, and what is generated.
 
+pub mod pages;
 pub mod state_machine;
 
 use std::time::Duration;

@@ -80,6 +80,28 @@ impl<V: Record> ValueState<V> {
         })
     }
 
+    /// Removes the key's value and answers with it.
+    ///
+    /// # Errors
+    ///
+    /// When the state is not registered or cannot be read or written.
+    pub fn take<K: Record>(&self, ctx: &mut KeyedContext<'_, K>) -> Result<Option<V>, StateError> {
+        self.modify(ctx, Option::take)
+    }
+
+    /// Removes the key's value if `condition` holds for it, and answers with it.
+    ///
+    /// # Errors
+    ///
+    /// When the state is not registered or cannot be read or written.
+    pub fn take_if<K: Record>(
+        &self,
+        ctx: &mut KeyedContext<'_, K>,
+        condition: impl FnOnce(&V) -> bool,
+    ) -> Result<Option<V>, StateError> {
+        self.modify(ctx, |value| value.take_if(|value| condition(value)))
+    }
+
     /// Removes the key's value.
     ///
     /// # Errors
