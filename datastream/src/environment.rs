@@ -14,10 +14,11 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use pelton_runtime_core::config::{Configuration, MaxParallelism, Origin, options, render_map};
-use pelton_runtime_core::graph::InvalidGraph;
-use pelton_runtime_core::graph::program::Program;
+use pelton_runtime_core::graph::program::{PartitionFunction, Program};
+use pelton_runtime_core::graph::{InvalidGraph, Partitioner};
 
 use crate::graph_builder::{GraphDefaults, NodeId, StreamGraph, StreamNode};
+use crate::parameters::Parameters;
 use crate::role::{self, ExecuteError, JobClient, JobExecutionResult};
 
 /// The name of a job that was given none, as in Flink.
@@ -128,6 +129,17 @@ impl StreamExecutionEnvironment {
         self.configure(options::pipeline::GLOBAL_JOB_PARAMETERS.key(), &render_map(&parameters))
     }
 
+    /// Adds all parameters of the program to the entries that go with the job, as [`set_job_parameter`](Self::set_job_parameter) does with one.
+    ///
+    /// # Errors
+    ///
+    /// When they cannot be a setting.
+    pub fn set_job_parameters(&self, parameters: &Parameters) -> Result<&Self, ExecuteError> {
+        let mut all = self.job_parameters();
+        all.extend(parameters.iter().map(|(name, value)| (name.to_owned(), value.to_owned())));
+        self.configure(options::pipeline::GLOBAL_JOB_PARAMETERS.key(), &render_map(&all))
+    }
+
     /// The entries that go with the job.
     pub fn job_parameters(&self) -> BTreeMap<String, String> {
         self.configuration().get(&options::pipeline::GLOBAL_JOB_PARAMETERS)
@@ -182,6 +194,10 @@ impl StreamExecutionEnvironment {
 
     pub(crate) fn add_node(&self, node: StreamNode) -> NodeId {
         self.shared.lock().graph.add(node)
+    }
+
+    pub(crate) fn add_partitioner(&self, function: PartitionFunction) -> Partitioner {
+        self.shared.lock().graph.add_partitioner(function)
     }
 
     pub(crate) fn with_node<T>(&self, id: NodeId, change: impl FnOnce(&mut StreamNode) -> T) -> T {

@@ -15,7 +15,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use pelton_runtime_core::graph::program::{OperatorCode, Program};
+use pelton_runtime_core::graph::program::{OperatorCode, PartitionFunction, Program};
 use pelton_runtime_core::graph::{
     ChainedInput, DEFAULT_SLOT_SHARING_GROUP, InvalidGraph, JobEdge, JobGraph, JobVertex, OperatorNode, OperatorRole,
     Partitioner,
@@ -112,6 +112,7 @@ pub struct GraphDefaults {
 #[derive(Debug, Default)]
 pub struct StreamGraph {
     nodes: Vec<StreamNode>,
+    partitioners: Vec<PartitionFunction>,
 }
 
 impl StreamGraph {
@@ -119,6 +120,12 @@ impl StreamGraph {
     pub fn add(&mut self, node: StreamNode) -> NodeId {
         self.nodes.push(node);
         NodeId(self.nodes.len() - 1)
+    }
+
+    /// Adds the function of a custom partitioner.
+    pub fn add_partitioner(&mut self, function: PartitionFunction) -> Partitioner {
+        self.partitioners.push(function);
+        Partitioner::Custom { function: self.partitioners.len() as u32 - 1 }
     }
 
     /// The node, to be changed: its name, uid, parallelism and so on may be set after it was added.
@@ -196,7 +203,7 @@ impl StreamGraph {
         let graph = JobGraph { name: name.to_owned(), vertices, edges, configuration };
         graph.validate()?;
         let code = ids.into_iter().zip(self.nodes.iter().map(|node| node.code.clone())).collect::<HashMap<_, _>>();
-        Ok(Program { graph, code, cold_backend: cold_backend() })
+        Ok(Program { graph, code, partitioners: self.partitioners.clone(), cold_backend: cold_backend() })
     }
 
     /// What every node gets, from itself, its inputs and the defaults.

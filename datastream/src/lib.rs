@@ -11,6 +11,7 @@ extern crate self as pelton;
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
+pub mod accumulators;
 pub mod async_io;
 pub mod cep;
 pub mod connected;
@@ -21,6 +22,8 @@ mod guide;
 pub mod joins;
 pub mod keyed;
 pub mod operator_state;
+pub mod parameters;
+pub mod prelude;
 pub mod record;
 pub mod role;
 pub mod sinks;

@@ -15,6 +15,7 @@ use std::process::ExitCode;
 use std::sync::Once;
 use std::time::Duration;
 
+use pelton_runtime_core::accumulator::AccumulatorValue;
 use pelton_runtime_core::config::{ConfigDirectory, ConfigErrors, Configuration, Sources, options};
 use pelton_runtime_core::failure::FailureCause;
 use pelton_runtime_core::graph::InvalidGraph;
@@ -27,12 +28,21 @@ use pelton_taskmanager::worker::setup::WORKER_ROLE;
 pub use self::local::JobClient;
 
 /// What a job came to.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct JobExecutionResult {
     /// The job.
     pub job_id: JobId,
     /// How long it ran, from its start to its end.
     pub net_runtime: Duration,
+    /// What its functions have added up, by name.
+    pub accumulators: BTreeMap<String, AccumulatorValue>,
+}
+
+impl JobExecutionResult {
+    /// What the accumulator of this name has come to.
+    pub fn accumulator_result(&self, name: &str) -> Option<&AccumulatorValue> {
+        self.accumulators.get(name)
+    }
 }
 
 /// Why a job did not run to its end.

@@ -15,6 +15,7 @@
 //! Invariant: no request, however malformed, panics or is held in memory; bodies are counted and dropped, because no
 //! endpoint needs one yet.
 
+mod accumulators;
 mod answer;
 mod checkpoints;
 mod cluster;

@@ -134,6 +134,11 @@ pub enum Partitioner {
     Broadcast,
     /// The first reader gets everything.
     Global,
+    /// By a function of the program.
+    Custom {
+        /// Its place among the program's partitioners ([`program::Program::partitioners`]).
+        function: u32,
+    },
     /// By the key group of these columns.
     Hash {
         /// The key columns' names, in order.
@@ -151,15 +156,17 @@ impl Partitioner {
             Self::Shuffle => "SHUFFLE",
             Self::Broadcast => "BROADCAST",
             Self::Global => "GLOBAL",
+            Self::Custom { .. } => "CUSTOM",
             Self::Hash { .. } => "HASH",
         }
     }
 
     /// Whether barriers may overtake records on such an edge: what is in flight on it must be of use to readers of any
     /// number. Forward edges promise that a record's reader is the one beside its writer, and broadcasts that all
-    /// readers have seen the same; on these barriers always wait for the records before them, as in Flink.
+    /// readers have seen the same, and nobody but the writer's function knows the readers of its records; on these barriers
+    /// always wait for the records before them.
     pub const fn lets_barriers_overtake(&self) -> bool {
-        !matches!(self, Self::Forward | Self::Broadcast)
+        !matches!(self, Self::Forward | Self::Broadcast | Self::Custom { .. })
     }
 
     /// The readers that a writer is connected with.

@@ -8,6 +8,7 @@
 //! Knows no RocksDB, DataFusion, axum, Kubernetes or child processes. Time, randomness and spawning come from
 //! [`env::Env`] alone.
 
+pub mod accumulator;
 pub mod checkpoint;
 pub mod config;
 pub mod element;

@@ -3,13 +3,18 @@
 //! A counter has one writer, the task's thread, and any number of readers; relaxed atomics cost the writer nothing.
 //! Counters are totals since the attempt started; rates are made by whoever shows them.
 
+mod user;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
+use crate::accumulator::Accumulators;
 use crate::time::{EpochMillis, MIN_WATERMARK, Moment};
+
+pub use user::{Gauge, Histogram, Meter};
 
 /// A total that only grows.
 #[derive(Debug, Clone, Default)]
@@ -60,13 +65,56 @@ pub struct OperatorMetricGroup {
     pub records_out: Counter,
     /// The watermark the operator has seen.
     pub watermark: WatermarkGauge,
+    /// What the user's function adds up for the job's result.
+    pub accumulators: Accumulators,
     named: Arc<Mutex<BTreeMap<String, Counter>>>,
+    user: Arc<Mutex<UserMetrics>>,
+}
+
+/// The metrics of the user that are no counters, by name.
+#[derive(Debug, Default)]
+struct UserMetrics {
+    gauges: BTreeMap<String, Gauge>,
+    meters: BTreeMap<String, Meter>,
+    histograms: BTreeMap<String, Histogram>,
 }
 
 impl OperatorMetricGroup {
     /// The counter of this name, made on first use. Fetch it once and keep it.
     pub fn counter(&self, name: &str) -> Counter {
         self.named.lock().entry(name.to_owned()).or_default().clone()
+    }
+
+    /// The gauge of this name, made on first use. Fetch it once and keep it.
+    pub fn gauge(&self, name: &str) -> Gauge {
+        self.user.lock().gauges.entry(name.to_owned()).or_default().clone()
+    }
+
+    /// The meter of this name, made on first use. Fetch it once and keep it.
+    pub fn meter(&self, name: &str) -> Meter {
+        self.user.lock().meters.entry(name.to_owned()).or_default().clone()
+    }
+
+    /// The histogram of this name, made on first use. Fetch it once and keep it.
+    pub fn histogram(&self, name: &str) -> Histogram {
+        self.user.lock().histograms.entry(name.to_owned()).or_default().clone()
+    }
+
+    /// What all gauges show, and the statistics of all histograms under their suffixed names.
+    pub fn gauges(&self) -> BTreeMap<String, f64> {
+        let user = self.user.lock();
+        let mut shown: BTreeMap<String, f64> =
+            user.gauges.iter().map(|(name, gauge)| (name.clone(), gauge.get())).collect();
+        for (name, histogram) in &user.histograms {
+            let statistics = histogram.statistics();
+            shown.extend(statistics.map(|(suffix, value)| (format!("{name}_{suffix}"), value)));
+        }
+        shown
+    }
+
+    /// How many events all meters have counted.
+    pub fn meters(&self) -> BTreeMap<String, u64> {
+        self.user.lock().meters.iter().map(|(name, meter)| (name.clone(), meter.count())).collect()
     }
 
     /// All named counters with their totals.

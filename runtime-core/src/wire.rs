@@ -3,6 +3,7 @@
 //! A message from outside never panics and is never half understood: a conversion either yields a valid domain value
 //! or [`BadMessage`] with the field that is wrong.
 
+pub mod accumulator;
 pub mod address;
 pub mod checkpoint;
 pub mod control;

@@ -6,11 +6,13 @@ use std::process::ExitCode;
 
 use pelton_process::flags::Settings;
 use pelton_proto::{AwaitJobReply, SlotsWait, SubmitJobRequest};
+use pelton_runtime_core::accumulator::AccumulatorValue;
 use pelton_runtime_core::config::options;
 use pelton_runtime_core::env::Env;
 use pelton_runtime_core::failure::FailureCause;
 use pelton_runtime_core::id::JobId;
 use pelton_runtime_core::scheduler::status::JobStatus;
+use pelton_runtime_core::wire::accumulator;
 
 use tokio_stream::StreamExt;
 use tonic::Streaming;
@@ -94,8 +96,10 @@ async fn attached(env: &Env, cluster: &mut Cluster, job: JobId) -> Result<ExitCo
     match JobStatus::parse(&reply.state) {
         Ok(JobStatus::Finished) => {
             let runtime = reply.net_runtime_ms;
-            let words =
-                format!("Program execution finished\nJob with JobID {job} has finished.\nJob Runtime: {runtime} ms");
+            let accumulators = accumulators(reply.accumulators);
+            let words = format!(
+                "Program execution finished\nJob with JobID {job} has finished.\nJob Runtime: {runtime} ms{accumulators}"
+            );
             output::line(words)
                 .map_err(|source| VerbError::Untold { done: format!("job {job} has finished"), source })?;
             Ok(ExitCode::SUCCESS)
@@ -113,6 +117,16 @@ async fn say_what_it_waits_for(env: &Env, job: JobId, waits: Result<Streaming<Sl
     std::future::pending().await
 }
 
+/// What the job's functions have added up, as Flink writes it; of kinds that this client does not know, nothing.
+fn accumulators(wire: Vec<pelton_proto::Accumulator>) -> String {
+    let known: Vec<_> = wire.into_iter().filter_map(|one| accumulator::from_wire(one).ok()).collect();
+    if known.is_empty() {
+        return String::new();
+    }
+    let line = |(name, value): &(String, AccumulatorValue)| format!("\n- {name} ({}): {value}", value.type_name());
+    format!("\nAccumulator Results: {}", known.iter().map(line).collect::<String>())
+}
+
 /// What shells report for a process that SIGINT ended.
 const INTERRUPTED: u8 = 130;
 
@@ -121,5 +135,22 @@ fn outcome(reply: AwaitJobReply) -> String {
         ("FAILED", Some(failure)) => format!("failed: {}", FailureCause::from(failure)),
         ("CANCELED", _) => "was canceled".to_owned(),
         (state, _) => format!("ended as {state}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn accumulators_are_shown_as_flink_does() {
+        let known =
+            [("a".to_owned(), AccumulatorValue::LongCounter(3)), ("b".to_owned(), AccumulatorValue::List(vec![]))];
+        let wire = known.map(|(name, value)| accumulator::to_wire(name, &value));
+        assert_eq!(
+            accumulators(wire.into()),
+            "\nAccumulator Results: \n- a (LongCounter): 3\n- b (ListAccumulator): []"
+        );
+        assert_eq!(accumulators(vec![]), "");
     }
 }

@@ -1,5 +1,8 @@
 //! What functions may ask and do while they see a record or a timer.
 
+use pelton_runtime_core::accumulator::Accumulator;
+use pelton_runtime_core::config::Configuration;
+use pelton_runtime_core::config::options::pipeline::GLOBAL_JOB_PARAMETERS;
 use pelton_runtime_core::operator::OperatorRuntime;
 use pelton_runtime_core::state::{NamespaceTable, Slot};
 use pelton_runtime_core::time::EpochMillis;
@@ -7,6 +10,7 @@ use pelton_runtime_core::time::EpochMillis;
 use crate::operator_state::{
     BroadcastStateAccessMut, OperatorStateAccess, OperatorStateAccessMut, OperatorStates, sealed::Sealed,
 };
+use crate::parameters::Parameters;
 use crate::record::{Record, RecordReader, ToRecord};
 use crate::stream::{OutputTag, SideOutputWriter};
 
@@ -29,6 +33,67 @@ impl OpenContext<'_> {
     /// When another state of the function has the same name, or the state is of keys and the function's stream has none.
     pub fn register(&mut self, state: &mut impl State) -> FunctionResult {
         Ok(state.register(&mut self.states)?)
+    }
+
+    /// A new accumulator of this name: what is added to it is merged over all subtasks, shown while the job runs, and in its
+    /// [result](crate::JobExecutionResult::accumulator_result).
+    ///
+    /// ```
+    /// use pelton::accumulators::LongCounter;
+    /// use pelton::keyed::{FunctionResult, OpenContext, ProcessContext, ProcessFunction};
+    /// use pelton::stream::Collector;
+    /// use pelton::testing::mini_cluster;
+    ///
+    /// #[derive(Clone, Default)]
+    /// struct Squares {
+    ///     seen: LongCounter,
+    /// }
+    ///
+    /// impl ProcessFunction for Squares {
+    ///     type In = i64;
+    ///     type Out = i64;
+    ///
+    ///     fn open(&mut self, ctx: &mut OpenContext<'_>) -> FunctionResult {
+    ///         self.seen = ctx.accumulator("seen")?;
+    ///         Ok(())
+    ///     }
+    ///
+    ///     fn process_element(
+    ///         &mut self,
+    ///         number: &i64,
+    ///         _ctx: &mut ProcessContext<'_>,
+    ///         out: &mut Collector<'_, i64>,
+    ///     ) -> FunctionResult {
+    ///         self.seen.add(1);
+    ///         out.collect(number * number);
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// # fn main() -> Result<(), pelton::ExecuteError> {
+    /// let env = mini_cluster(2);
+    /// env.from_sequence(1, 10).process(Squares::default()).discard();
+    /// let result = env.execute("squares")?;
+    /// assert_eq!(result.accumulator_result("seen").and_then(|seen| seen.as_long()), Some(10));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// When the operator has one of this name.
+    pub fn accumulator<A: Accumulator>(&mut self, name: &str) -> FunctionResult<A> {
+        Ok(self.runtime.metrics.accumulators.register(name)?)
+    }
+
+    /// The parameters that go with the job.
+    ///
+    /// # Errors
+    ///
+    /// When the job's configuration cannot be read.
+    pub fn job_parameters(&self) -> FunctionResult<Parameters> {
+        let configuration = Configuration::from_map(self.runtime.configuration.as_ref().clone())?;
+        Ok(Parameters::from_map(configuration.get(&GLOBAL_JOB_PARAMETERS)))
     }
 
     /// The function's place in the job.

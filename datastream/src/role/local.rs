@@ -17,6 +17,7 @@ use pelton_runtime_core::failure::FailureCause;
 use pelton_runtime_core::graph::program::Program;
 use pelton_runtime_core::id::JobId;
 use pelton_runtime_core::scheduler::status::JobStatus;
+use pelton_runtime_core::wire;
 use pelton_taskmanager::{self as taskmanager, Workers, worker};
 use tokio::sync::{oneshot, watch};
 use tonic::transport::Channel;
@@ -235,7 +236,10 @@ fn outcome(job_id: JobId, reply: proto::AwaitJobReply) -> Result<JobExecutionRes
     match (JobStatus::parse(&reply.state), reply.failure) {
         (Ok(JobStatus::Finished), _) => {
             let millis = u64::try_from(reply.net_runtime_ms).unwrap_or(0);
-            Ok(JobExecutionResult { job_id, net_runtime: std::time::Duration::from_millis(millis) })
+            let accumulators =
+                reply.accumulators.into_iter().map(wire::accumulator::from_wire).collect::<Result<_, _>>();
+            let accumulators = accumulators.map_err(|source| cluster("say what accumulators have come to", source))?;
+            Ok(JobExecutionResult { job_id, net_runtime: std::time::Duration::from_millis(millis), accumulators })
         }
         (Ok(JobStatus::Canceled), _) => Err(ExecuteError::Canceled { job_id }),
         (_, Some(failure)) => Err(ExecuteError::Failed { job_id, cause: Box::new(FailureCause::from(failure)) }),

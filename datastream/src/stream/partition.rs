@@ -1,8 +1,14 @@
 //! Which reader gets which record, and streams put together.
 
-use pelton_runtime_core::graph::Partitioner;
+use std::marker::PhantomData;
+use std::sync::Arc;
 
-use crate::record::Record;
+use pelton_runtime_core::element::StreamBatch;
+use pelton_runtime_core::graph::Partitioner;
+use pelton_runtime_core::graph::program::{PartitionFunction, RowPartitioner};
+use pelton_runtime_core::operator::OperatorResult;
+
+use crate::record::{Record, RecordReader};
 
 use super::DataStream;
 
@@ -90,6 +96,26 @@ impl<T: Record> DataStream<T> {
         self.partitioned(Partitioner::Broadcast)
     }
 
+    /// The reader that `partitioner` chooses: it gets a record and the number of readers, and answers with one of them, counted
+    /// from 0. An answer that is none of them fails the job.
+    ///
+    /// ```
+    /// # use pelton::testing::mini_cluster;
+    /// # fn main() -> Result<(), pelton::ExecuteError> {
+    /// let env = mini_cluster(2);
+    /// let numbers = env.from_sequence(1, 100);
+    /// let apart = numbers.partition_custom(|number: &i64, readers| (*number as u32) % readers);
+    /// # apart.map(|number| *number).discard();
+    /// # env.execute("custom")?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn partition_custom(self, partitioner: impl Fn(&T, u32) -> u32 + Send + Sync + 'static) -> Self {
+        let function = PartitionFunction(Arc::new(Custom { partitioner, records: PhantomData }));
+        let partitioner = self.env.add_partitioner(function);
+        self.partitioned(partitioner)
+    }
+
     /// The first reader gets every record.
     ///
     /// ```
@@ -123,5 +149,22 @@ impl<T: Record> DataStream<T> {
         let mut outputs = self.outputs();
         outputs.extend(others.into_iter().flat_map(|other| other.outputs()));
         Self::from_outputs(self.env, outputs)
+    }
+}
+
+/// A closure that chooses readers.
+struct Custom<T, F> {
+    partitioner: F,
+    records: PhantomData<fn(&T)>,
+}
+
+impl<T: Record, F: Fn(&T, u32) -> u32 + Send + Sync> RowPartitioner for Custom<T, F> {
+    fn choose(&self, batch: &StreamBatch, readers: u32, chosen: &mut Vec<u32>) -> OperatorResult {
+        let (reader, mut record) = (RecordReader::<T>::open(batch.records())?, T::scratch());
+        chosen.extend((0..reader.len()).map(|row| {
+            reader.read_into(row, &mut record);
+            (self.partitioner)(&record, readers)
+        }));
+        Ok(())
     }
 }

@@ -74,6 +74,16 @@ fn view(
             records_out_per_second: rate(operator.records_out, old.map_or(0, |old| old.records_out)),
             watermark: operator.watermark_ms,
             counters: operator.counters.into_iter().map(|counter| (counter.name, counter.value)).collect(),
+            gauges: operator.gauges.into_iter().map(|gauge| (gauge.name, gauge.value)).collect(),
+            meters: operator
+                .meters
+                .into_iter()
+                .map(|meter| {
+                    let before = old.and_then(|old| old.meters.get(&meter.name)).map_or(0, |before| before.0);
+                    let per_second = rate(meter.value, before);
+                    (meter.name, (meter.value, per_second))
+                })
+                .collect(),
         }
     });
     TaskMetricsView {
@@ -98,6 +108,12 @@ fn view(
         watermark: task.watermark_ms,
         late_records_dropped: task.late_records_dropped,
         operators: operators.collect(),
+        // A worker of another version may know kinds that this JobManager does not; they are not shown.
+        accumulators: task
+            .accumulators
+            .into_iter()
+            .filter_map(|known| wire::accumulator::from_wire(known).ok())
+            .collect(),
     }
 }
 

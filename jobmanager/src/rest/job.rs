@@ -17,7 +17,7 @@ use super::error::RestError;
 use super::params::{bad_query, job_id};
 use super::request::Request;
 use super::subtask::{Lifetime, lifetime_of_all};
-use super::{Answered, Context, cluster, exceptions, io_metrics, statistics};
+use super::{Answered, Context, accumulators, cluster, exceptions, io_metrics, statistics};
 use crate::view::{CancelError, JobView, VertexView};
 
 /// The job, or 404.
@@ -135,12 +135,12 @@ pub(super) async fn config(cx: &Context, id: &str) -> Answered {
     })))
 }
 
-/// `/jobs/:jobid/accumulators`: Pelton's programs have none.
+/// `/jobs/:jobid/accumulators`. What Flink serializes are Java objects, which there are none of.
 pub(super) async fn accumulators(cx: &Context, id: &str) -> Answered {
-    named(cx, id).await?;
+    let job = named(cx, id).await?;
     Ok(Answer::ok(json!({
         "job-accumulators": [],
-        "user-task-accumulators": [],
+        "user-task-accumulators": accumulators::shown(&job.accumulators()),
         "serialized-user-task-accumulators": {},
     })))
 }

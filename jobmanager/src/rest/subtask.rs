@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::answer::Answer;
 use super::error::RestError;
 use super::params::{in_path, job_id, subtask_index, vertex_id};
-use super::{Answered, Context, io_metrics, vertex};
+use super::{Answered, Context, accumulators, io_metrics, vertex};
 use crate::view::{AttemptView, SubtaskView};
 
 /// What Flink writes for a place that is not known yet.
@@ -102,7 +102,7 @@ pub(super) async fn attempt(cx: &Context, job: &str, vertex: &str, index: &str, 
     Ok(Answer::ok(attempt_json(index, attempt, cx.cluster.now())))
 }
 
-/// `/subtasks/:subtaskindex/attempts/:attempt/accumulators`: Pelton's programs have none.
+/// `/subtasks/:subtaskindex/attempts/:attempt/accumulators`
 pub(super) async fn attempt_accumulators(cx: &Context, job: &str, vertex: &str, index: &str, number: &str) -> Answered {
     check_ids(job, vertex)?;
     let (index, number) = (subtask_index(index)?, in_path("attempt", number)?);
@@ -112,11 +112,11 @@ pub(super) async fn attempt_accumulators(cx: &Context, job: &str, vertex: &str, 
         "subtask": index,
         "attempt": attempt.number,
         "id": attempt.id.to_string(),
-        "user-accumulators": [],
+        "user-accumulators": accumulators::of_attempt(attempt),
     })))
 }
 
-/// `/subtasks/accumulators`: Pelton's programs have none.
+/// `/subtasks/accumulators`
 pub(super) async fn all_accumulators(cx: &Context, job: &str, vertex: &str) -> Answered {
     let found = vertex::find(cx, job, vertex).await?;
     let (vertex, running) = found.vertex()?;
@@ -127,7 +127,7 @@ pub(super) async fn all_accumulators(cx: &Context, job: &str, vertex: &str) -> A
                 "subtask": index,
                 "attempt": attempt.number,
                 "endpoint": endpoint(attempt),
-                "user-accumulators": [],
+                "user-accumulators": accumulators::of_attempt(attempt),
             })
         })
         .collect();

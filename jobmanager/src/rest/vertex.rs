@@ -13,7 +13,7 @@ use super::answer::Answer;
 use super::error::RestError;
 use super::params::{job_id, vertex_id};
 use super::subtask::{self, Lifetime, UNASSIGNED, lifetime_of_all};
-use super::{Answered, Context, io_metrics, job, statistics};
+use super::{Answered, Context, accumulators, io_metrics, job, statistics};
 use crate::view::{AttemptView, JobView, VertexView};
 
 /// A job and the id of one of its vertices.
@@ -136,9 +136,10 @@ pub(super) async fn task_managers(cx: &Context, job: &str, vertex: &str) -> Answ
     })))
 }
 
-/// `/jobs/:jobid/vertices/:vertexid/accumulators`: Pelton's programs have none.
+/// `/jobs/:jobid/vertices/:vertexid/accumulators`
 pub(super) async fn accumulators(cx: &Context, job: &str, vertex: &str) -> Answered {
     let found = find(cx, job, vertex).await?;
-    let (vertex, _) = found.vertex()?;
-    Ok(Answer::ok(json!({ "id": vertex.id.to_string(), "user-accumulators": [] })))
+    let (vertex, running) = found.vertex()?;
+    let accumulators = accumulators::shown(&running.accumulators());
+    Ok(Answer::ok(json!({ "id": vertex.id.to_string(), "user-accumulators": accumulators })))
 }

@@ -8,7 +8,7 @@ use pelton_proto as proto;
 use pelton_runtime_core::graph::JobGraph;
 use pelton_runtime_core::id::JobId;
 use pelton_runtime_core::scheduler::status::JobStatus;
-use pelton_runtime_core::wire::{id, required};
+use pelton_runtime_core::wire::{self, id, required};
 use proto::dispatcher_server::Dispatcher;
 use tokio_stream::wrappers::WatchStream;
 use tonic::{Request, Response, Status, Streaming};
@@ -126,6 +126,12 @@ impl Dispatcher for Services {
             state: view.status.as_str().to_owned(),
             failure,
             net_runtime_ms: view.duration_ms(self.env.wall_clock()),
+            // One whose types contradict each other has no value; REST says so.
+            accumulators: view
+                .accumulators()
+                .into_iter()
+                .filter_map(|(name, value)| Some(wire::accumulator::to_wire(name, &value.ok()?)))
+                .collect(),
         }))
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use pelton_runtime_core::accumulator::{self, AccumulatorValue};
 use pelton_runtime_core::failure::FailureCause;
 use pelton_runtime_core::graph::{JobGraph, JobVertex};
 use pelton_runtime_core::id::{AttemptNumber, ExecutionAttemptId, JobId, JobVertexId, SubtaskIndex, TaskManagerId};
@@ -73,6 +74,11 @@ impl JobView {
         self.vertices().find(|(vertex, _)| vertex.id == id)
     }
 
+    /// What the functions of all vertices have added up.
+    pub fn accumulators(&self) -> accumulator::Merged {
+        accumulator::merge(self.vertices.iter().flat_map(VertexView::own_accumulators))
+    }
+
     /// All vertices, in the graph and as they run.
     pub fn vertices(&self) -> impl Iterator<Item = (&JobVertex, &VertexView)> {
         self.graph.vertices.iter().zip(&self.vertices)
@@ -87,6 +93,16 @@ pub struct VertexView {
 }
 
 impl VertexView {
+    /// What the functions of its current attempts have added up.
+    pub fn accumulators(&self) -> accumulator::Merged {
+        accumulator::merge(self.own_accumulators())
+    }
+
+    fn own_accumulators(&self) -> impl Iterator<Item = (&String, &AccumulatorValue)> {
+        let current = self.subtasks.iter().map(|subtask| &subtask.current);
+        current.flat_map(|attempt| &attempt.metrics.accumulators).map(|(name, value)| (name, value))
+    }
+
     /// The subtasks' current attempts with their indices.
     pub fn current(&self) -> impl Iterator<Item = (SubtaskIndex, &AttemptView)> {
         (0..).zip(self.subtasks.iter().map(|subtask| &subtask.current))
@@ -176,6 +192,8 @@ pub struct TaskMetricsView {
     pub late_records_dropped: u64,
     /// The chain's operators, in order.
     pub operators: Vec<OperatorMetricsView>,
+    /// What the functions of its chain have added up, each under its name; one name may come from several operators.
+    pub accumulators: Vec<(String, AccumulatorValue)>,
 }
 
 /// What an attempt does per second.
@@ -214,6 +232,10 @@ pub struct OperatorMetricsView {
     pub watermark: Option<EpochMillis>,
     /// The operator's own counters.
     pub counters: BTreeMap<String, u64>,
+    /// The numbers that the operator has set.
+    pub gauges: BTreeMap<String, f64>,
+    /// How many events its meters have counted, and how many there are per second.
+    pub meters: BTreeMap<String, (u64, f64)>,
 }
 
 /// A failure that the job has seen.

@@ -7,9 +7,10 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
+use crate::element::StreamBatch;
 use crate::graph::JobGraph;
 use crate::id::OperatorId;
-use crate::operator::OperatorFactory;
+use crate::operator::{OperatorFactory, OperatorResult};
 use crate::source::SourceFactory;
 use crate::state::cold::ColdBackend;
 
@@ -38,6 +39,28 @@ pub struct Program {
     pub graph: JobGraph,
     /// The code of every operator that is not a stock operator.
     pub code: HashMap<OperatorId, OperatorCode>,
+    /// The functions of custom partitioners, by their number.
+    pub partitioners: Vec<PartitionFunction>,
     /// The store for state that has no room on the heap, if the program was built with one.
     pub cold_backend: Option<Arc<dyn ColdBackend>>,
+}
+
+/// A program's function that says which reader gets which row.
+pub trait RowPartitioner: Send + Sync {
+    /// Puts the number of a reader, less than `readers`, into `chosen` for every row of a batch.
+    ///
+    /// # Errors
+    ///
+    /// When rows cannot be read.
+    fn choose(&self, batch: &StreamBatch, readers: u32, chosen: &mut Vec<u32>) -> OperatorResult;
+}
+
+/// A function of a custom partitioner.
+#[derive(Clone)]
+pub struct PartitionFunction(pub Arc<dyn RowPartitioner>);
+
+impl fmt::Debug for PartitionFunction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PartitionFunction")
+    }
 }

@@ -9,6 +9,7 @@ use crate::element::{BarrierMode, CheckpointBarrier, CheckpointId, StreamBatch, 
 use crate::exchange::ElementWriter;
 use crate::exchange::feedback::Feedback;
 use crate::graph::Partitioner;
+use crate::graph::program::PartitionFunction;
 use crate::metrics::TaskMetricGroup;
 use crate::operator::{OperatorError, OutputPort, TARGET_BATCH_ROWS, TaskWaker};
 use crate::time::{EpochMillis, Moment};
@@ -29,6 +30,8 @@ pub struct EdgeOutput {
     pub port: OutputPort,
     /// Which channel gets which record.
     pub partitioner: Partitioner,
+    /// What a custom partitioner does.
+    pub function: Option<PartitionFunction>,
     /// One per channel.
     pub writers: Vec<Box<dyn ElementWriter>>,
     /// Number of key groups of the reader.
@@ -74,7 +77,13 @@ impl Outputs {
                 operator: edge.operator,
                 port: edge.port,
                 lets_overtake: edge.partitioner.lets_barriers_overtake(),
-                partition: Partition::new(edge.partitioner, edge.writers.len(), edge.max_parallelism, edge.seed),
+                partition: Partition::new(
+                    edge.partitioner,
+                    edge.function,
+                    edge.writers.len(),
+                    edge.max_parallelism,
+                    edge.seed,
+                ),
                 channels: edge
                     .writers
                     .into_iter()

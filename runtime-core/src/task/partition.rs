@@ -6,6 +6,7 @@ use arrow::array::UInt32Array;
 
 use crate::element::StreamBatch;
 use crate::graph::Partitioner;
+use crate::graph::program::PartitionFunction;
 use crate::key_group::KeyGroup;
 use crate::operator::OperatorError;
 use crate::state::key_hash::hash_columns;
@@ -27,6 +28,8 @@ enum Strategy {
     Broadcast,
     /// By key group.
     Hash(HashSplit),
+    /// By a function of the program; without one nothing can be sent.
+    Custom { function: Option<PartitionFunction>, chosen: Vec<u32>, rows: Vec<Vec<u32>> },
 }
 
 struct HashSplit {
@@ -39,7 +42,13 @@ struct HashSplit {
 }
 
 impl Partition {
-    pub(super) fn new(partitioner: Partitioner, channels: usize, max_parallelism: u32, seed: u64) -> Self {
+    pub(super) fn new(
+        partitioner: Partitioner,
+        function: Option<PartitionFunction>,
+        channels: usize,
+        max_parallelism: u32,
+        seed: u64,
+    ) -> Self {
         let strategy = match partitioner {
             Partitioner::Broadcast => Strategy::Broadcast,
             _ if channels <= 1 => Strategy::First,
@@ -48,6 +57,9 @@ impl Partition {
                 Strategy::InTurn { next: usize::try_from(seed % channels as u64).unwrap_or(0) }
             }
             Partitioner::Shuffle => Strategy::Random { state: seed },
+            Partitioner::Custom { .. } => {
+                Strategy::Custom { function, chosen: Vec::new(), rows: vec![Vec::new(); channels] }
+            }
             Partitioner::Hash { key_columns } => Strategy::Hash(HashSplit {
                 key_columns,
                 places: None,
@@ -80,6 +92,25 @@ impl Partition {
                 });
             }
             Strategy::Hash(split) => split.split(batch, channels, emit)?,
+            Strategy::Custom { function, chosen, rows } => {
+                let Some(PartitionFunction(function)) = function else {
+                    return Err(OperatorError::data("the program has no function for its custom partitioner"));
+                };
+                chosen.clear();
+                // Maximum parallelism is at most 2^15, so a subtask's index fits.
+                function.choose(batch, channels as u32, chosen)?;
+                for (row, channel) in chosen.iter().enumerate() {
+                    match rows.get_mut(*channel as usize) {
+                        Some(rows) => rows.push(row as u32),
+                        None => {
+                            return Err(OperatorError::data(format!(
+                                "a custom partitioner chose reader {channel} of {channels}; they are counted from 0"
+                            )));
+                        }
+                    }
+                }
+                send(rows, batch, emit)?;
+            }
         }
         Ok(())
     }
@@ -96,6 +127,25 @@ fn slices(batch: &StreamBatch, channels: usize, mut emit: impl FnMut(usize, Stre
     count
 }
 
+/// Gives every channel its rows.
+fn send(
+    rows: &mut [Vec<u32>],
+    batch: &StreamBatch,
+    mut emit: impl FnMut(usize, StreamBatch),
+) -> Result<(), OperatorError> {
+    for (channel, rows) in rows.iter_mut().enumerate() {
+        if rows.len() == batch.num_rows() {
+            rows.clear();
+            emit(channel, batch.clone());
+        } else if !rows.is_empty() {
+            let length = rows.len();
+            let indices = UInt32Array::from(std::mem::replace(rows, Vec::with_capacity(length)));
+            emit(channel, batch.take(&indices)?);
+        }
+    }
+    Ok(())
+}
+
 /// The splitmix64 generator: cheap, and good enough to spread load.
 fn splitmix(state: &mut u64) -> u64 {
     *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
@@ -110,7 +160,7 @@ impl HashSplit {
         &mut self,
         batch: &StreamBatch,
         channels: usize,
-        mut emit: impl FnMut(usize, StreamBatch),
+        emit: impl FnMut(usize, StreamBatch),
     ) -> Result<(), OperatorError> {
         let records = batch.records();
         if self.places.is_none() {
@@ -125,17 +175,7 @@ impl HashSplit {
             let group = KeyGroup::of_hash(hash, self.max_parallelism);
             self.rows[group.subtask(self.max_parallelism, parallelism) as usize].push(row as u32);
         }
-        for (channel, rows) in self.rows.iter_mut().enumerate() {
-            if rows.len() == batch.num_rows() {
-                rows.clear();
-                emit(channel, batch.clone());
-            } else if !rows.is_empty() {
-                let length = rows.len();
-                let indices = UInt32Array::from(std::mem::replace(rows, Vec::with_capacity(length)));
-                emit(channel, batch.take(&indices)?);
-            }
-        }
-        Ok(())
+        send(&mut self.rows, batch, emit)
     }
 
     fn find_places(&self, batch: &StreamBatch) -> Result<Vec<usize>, OperatorError> {
@@ -160,6 +200,7 @@ mod tests {
     use arrow::datatypes::Int64Type;
 
     use super::*;
+    use crate::graph::program::RowPartitioner;
 
     fn numbers(rows: i64) -> StreamBatch {
         let column = Arc::new(Int64Array::from_iter_values(0..rows));
@@ -179,7 +220,7 @@ mod tests {
 
     #[test]
     fn rebalance_gives_every_channel_its_share_in_turn() {
-        let mut partition = Partition::new(Partitioner::Rebalance, 3, 128, 0);
+        let mut partition = Partition::new(Partitioner::Rebalance, None, 3, 128, 0);
         assert_eq!(split(&mut partition, 1), [(0, vec![0])]);
         assert_eq!(split(&mut partition, 4), [(1, vec![0]), (2, vec![1]), (0, vec![2, 3])]);
         assert_eq!(split(&mut partition, 1), [(1, vec![0])]);
@@ -187,7 +228,7 @@ mod tests {
 
     #[test]
     fn hash_sends_every_row_once_and_equal_keys_to_one_channel() {
-        let mut partition = Partition::new(Partitioner::Hash { key_columns: vec!["n".into()] }, 3, 128, 0);
+        let mut partition = Partition::new(Partitioner::Hash { key_columns: vec!["n".into()] }, None, 3, 128, 0);
         let first = split(&mut partition, 1000);
         let mut all: Vec<i64> = first.iter().flat_map(|(_, rows)| rows.clone()).collect();
         all.sort_unstable();
@@ -197,15 +238,34 @@ mod tests {
     }
 
     #[test]
+    fn a_custom_partitioner_says_who_gets_which_row() {
+        struct Modulo(u32);
+        impl RowPartitioner for Modulo {
+            fn choose(&self, batch: &StreamBatch, readers: u32, chosen: &mut Vec<u32>) -> Result<(), OperatorError> {
+                chosen.extend((0..batch.num_rows() as u32).map(|row| row % (readers + self.0)));
+                Ok(())
+            }
+        }
+        let partition = |more| {
+            let function = Some(PartitionFunction(Arc::new(Modulo(more))));
+            Partition::new(Partitioner::Custom { function: 0 }, function, 3, 128, 0)
+        };
+        assert_eq!(split(&mut partition(0), 5), [(0, vec![0, 3]), (1, vec![1, 4]), (2, vec![2])]);
+        assert_eq!(split(&mut partition(0), 1), [(0, vec![0])]);
+        let error = partition(1).split(&numbers(4), |_, _| {}).unwrap_err();
+        assert_eq!(error.to_string(), "a custom partitioner chose reader 3 of 3; they are counted from 0");
+    }
+
+    #[test]
     fn a_missing_key_column_is_named() {
-        let mut partition = Partition::new(Partitioner::Hash { key_columns: vec!["m".into()] }, 3, 128, 0);
+        let mut partition = Partition::new(Partitioner::Hash { key_columns: vec!["m".into()] }, None, 3, 128, 0);
         let error = partition.split(&numbers(1), |_, _| {}).unwrap_err();
         assert_eq!(error.to_string(), "the stream has no key column `m`, only n");
     }
 
     #[test]
     fn broadcast_gives_everything_to_everyone() {
-        let mut partition = Partition::new(Partitioner::Broadcast, 2, 128, 0);
+        let mut partition = Partition::new(Partitioner::Broadcast, None, 2, 128, 0);
         assert_eq!(split(&mut partition, 2), [(0, vec![0, 1]), (1, vec![0, 1])]);
     }
 }

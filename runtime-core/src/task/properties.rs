@@ -367,6 +367,7 @@ impl Job {
                     EdgeOutput {
                         operator: 0,
                         port: 0,
+                        function: None,
                         partitioner: edge.partitioner.clone(),
                         writers: targets.map(|target| writers.remove(&(index, subtask, target)).unwrap()).collect(),
                         max_parallelism: MAX_PARALLELISM,

@@ -228,6 +228,7 @@ fn driven(input: Result<i64, InputQueue>, adders: usize, output: Option<ChannelW
     let edges = output.map(|writer| EdgeOutput {
         operator: operators - 1,
         port: 0,
+        function: None,
         partitioner: Partitioner::Forward,
         writers: vec![Box::new(writer)],
         max_parallelism: 128,

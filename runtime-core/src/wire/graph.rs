@@ -119,6 +119,7 @@ fn edge_to_wire(edge: &JobEdge) -> proto::JobEdge {
         Partitioner::Shuffle => Kind::Shuffle(proto::Unit {}),
         Partitioner::Broadcast => Kind::Broadcast(proto::Unit {}),
         Partitioner::Global => Kind::Global(proto::Unit {}),
+        Partitioner::Custom { function } => Kind::Custom(*function),
         Partitioner::Hash { key_columns } => Kind::Hash(proto::HashPartitioner { key_columns: key_columns.clone() }),
     };
     let index = |index: usize| u32::try_from(index).unwrap_or(u32::MAX);
@@ -142,6 +143,7 @@ fn edge_from_wire(edge: proto::JobEdge) -> Result<JobEdge, BadMessage> {
         Kind::Shuffle(_) => Partitioner::Shuffle,
         Kind::Broadcast(_) => Partitioner::Broadcast,
         Kind::Global(_) => Partitioner::Global,
+        Kind::Custom(function) => Partitioner::Custom { function },
         Kind::Hash(hash) => Partitioner::Hash { key_columns: hash.key_columns },
     };
     Ok(JobEdge {

@@ -10,6 +10,7 @@ use pelton_proto as proto;
 use pelton_runtime_core::id::ExecutionAttemptId;
 use pelton_runtime_core::metrics::TaskMetricGroup;
 use pelton_runtime_core::time::Moment;
+use pelton_runtime_core::wire;
 
 /// The attempts of one worker; clones share them.
 #[derive(Clone, Default)]
@@ -78,6 +79,8 @@ fn task_metrics(attempt: ExecutionAttemptId, metrics: &TaskMetricGroup, now: Mom
             records_out: group.records_out.get(),
             watermark_ms: group.watermark.get(),
             counters: group.named().into_iter().map(|(name, value)| proto::NamedCounter { name, value }).collect(),
+            gauges: group.gauges().into_iter().map(|(name, value)| proto::NamedGauge { name, value }).collect(),
+            meters: group.meters().into_iter().map(|(name, value)| proto::NamedCounter { name, value }).collect(),
         })
         .collect();
     let late = operators
@@ -86,6 +89,8 @@ fn task_metrics(attempt: ExecutionAttemptId, metrics: &TaskMetricGroup, now: Mom
         .filter(|counter| counter.name == pelton_runtime_core::metrics::NUM_LATE_RECORDS_DROPPED)
         .map(|counter| counter.value)
         .sum();
+    let accumulators: Vec<_> = metrics.operators.iter().map(|group| group.accumulators.values()).collect();
+    let accumulators = accumulators.iter().flatten();
     proto::TaskMetrics {
         attempt_id: attempt.to_wire(),
         records_in: metrics.records_in.get(),
@@ -98,5 +103,6 @@ fn task_metrics(attempt: ExecutionAttemptId, metrics: &TaskMetricGroup, now: Mom
         watermark_ms: metrics.watermark.get(),
         late_records_dropped: late,
         operators,
+        accumulators: accumulators.map(|(name, value)| wire::accumulator::to_wire(name.clone(), value)).collect(),
     }
 }

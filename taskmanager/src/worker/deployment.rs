@@ -18,8 +18,8 @@ use pelton_runtime_core::exchange::channel::ChannelId;
 use pelton_runtime_core::exchange::input_queue::{ChannelWriter, InputQueue};
 use pelton_runtime_core::exchange::lost::LostChannels;
 use pelton_runtime_core::failure::{FailureClass, error_chain};
-use pelton_runtime_core::graph::JobGraph;
 use pelton_runtime_core::graph::program::Program;
+use pelton_runtime_core::graph::{JobGraph, Partitioner};
 use pelton_runtime_core::id::{ExecutionAttemptId, WorkerId};
 use pelton_runtime_core::scheduler::status::ExecutionState;
 use pelton_runtime_core::task::driver::TaskControl;
@@ -296,10 +296,20 @@ impl Deployment {
                     channels.push(self.peers.writer(place.worker, &place.data_address, id));
                 }
             }
+            let function = match edge.partitioner {
+                Partitioner::Custom { function } => {
+                    let known = self.program.partitioners.get(function as usize).cloned();
+                    Some(known.ok_or_else(|| {
+                        DeployError::Mismatch(format!("the program has no custom partitioner {function}"))
+                    })?)
+                }
+                _ => None,
+            };
             outputs.push(EdgeOutput {
                 operator: edge.source_operator,
                 port: edge.source_port,
                 partitioner: edge.partitioner.clone(),
+                function,
                 writers: channels,
                 max_parallelism: target.max_parallelism,
                 // Writers begin their turns at different readers.

@@ -66,6 +66,8 @@ fn operator_metrics(measured: &OperatorMetricsView) -> Vec<Metric> {
         Metric::signed("currentInputWatermark", measured.watermark.unwrap_or(MIN_WATERMARK)),
     ];
     metrics.extend(measured.counters.iter().map(|(name, &value)| Metric::count(name, value)));
+    metrics.extend(measured.gauges.iter().map(|(name, &value)| Metric::rate(name, value)));
+    metrics.extend(measured.meters.iter().map(|(name, &(_, per_second))| Metric::rate(name, per_second)));
     metrics
 }
 

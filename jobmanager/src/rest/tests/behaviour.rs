@@ -78,6 +78,31 @@ async fn secrets_among_the_parameters_of_a_job_are_hidden() {
 }
 
 #[tokio::test]
+async fn accumulators_are_merged_over_subtasks_and_vertices() {
+    let accumulator = |kind: &str, value: &str| json!({ "name": format!("my-{}-counter", kind.to_lowercase()), "type": format!("{kind}Counter"), "value": value });
+    let job = get(&format!("{}/accumulators", running())).await;
+    let expected = json!([accumulator("Int", "71724"), accumulator("Long", "402")]);
+    assert_eq!(job.json()["user-task-accumulators"], expected);
+    let vertex = format!("{}/vertices/{}", running(), window());
+    let of_vertex = get(&format!("{vertex}/accumulators")).await;
+    assert_eq!(of_vertex.json()["user-accumulators"], json!([accumulator("Int", "35862"), accumulator("Long", "201")]));
+    let own = json!([accumulator("Int", "17931"), accumulator("Long", "101")]);
+    let all = get(&format!("{vertex}/subtasks/accumulators")).await;
+    assert_eq!(all.json()["subtasks"][1]["user-accumulators"], own);
+    let attempt = get(&format!("{vertex}/subtasks/1/attempts/0/accumulators")).await;
+    assert_eq!(attempt.json()["user-accumulators"], own);
+}
+
+#[tokio::test]
+async fn metrics_of_the_user_are_numbers_and_rates() {
+    let names = "0.discard__Writer.custom.load,0.discard__Writer.custom.events";
+    let reply = get(&format!("{}/vertices/{}/metrics?get={names}", running(), window())).await;
+    let values: Vec<String> =
+        reply.json().as_array().expect("a list").iter().map(|one| one["value"].to_string()).collect();
+    assert_eq!(values, ["\"0.5\"", "\"25.0\""]);
+}
+
+#[tokio::test]
 async fn the_allowed_origin_is_the_configured_one() {
     let settings =
         RestSettings { allow_origin: Some(HeaderValue::from_static("https://ops")), ..RestSettings::default() };

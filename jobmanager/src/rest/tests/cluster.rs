@@ -6,6 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use parking_lot::Mutex;
+use pelton_runtime_core::accumulator::AccumulatorValue;
 use pelton_runtime_core::failure::{FailureCause, FailureClass};
 use pelton_runtime_core::graph::{
     ChainedInput, DEFAULT_SLOT_SHARING_GROUP, JobEdge, JobGraph, JobVertex, OperatorNode, OperatorRole, Partitioner,
@@ -141,7 +142,16 @@ fn metrics(subtask: u64) -> TaskMetricsView {
                 counters: BTreeMap::from([("numLateRecordsDropped".to_owned(), 7)]),
                 ..OperatorMetricsView::default()
             },
-            OperatorMetricsView { records_in: 144, ..OperatorMetricsView::default() },
+            OperatorMetricsView {
+                records_in: 144,
+                gauges: BTreeMap::from([("custom.load".to_owned(), 0.5)]),
+                meters: BTreeMap::from([("custom.events".to_owned(), (100, 25.0))]),
+                ..OperatorMetricsView::default()
+            },
+        ],
+        accumulators: vec![
+            ("my-int-counter".to_owned(), AccumulatorValue::IntCounter(17_931)),
+            ("my-long-counter".to_owned(), AccumulatorValue::LongCounter(100 + subtask as i64)),
         ],
     }
 }

@@ -61,7 +61,7 @@ pub fn to_subtask(
                 Partitioner::Global | Partitioner::Rebalance | Partitioner::Rescale | Partitioner::Shuffle => {
                     Vec::new()
                 }
-                Partitioner::Forward | Partitioner::Broadcast => {
+                Partitioner::Forward | Partitioner::Broadcast | Partitioner::Custom { .. } => {
                     return Err(OperatorError::misfit(format!(
                         "the checkpoint has records in flight to `{}` that cannot be shared anew among {} subtasks \
                          instead of {written_parallelism}, as the edge is {} now: restore at the old parallelism",
