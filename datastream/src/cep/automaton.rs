@@ -33,6 +33,13 @@ pub(super) struct Automaton<T> {
     skip_stage: Option<u16>,
 }
 
+impl<T> Automaton<T> {
+    /// Whether a partial match can be in this state.
+    pub(super) fn goes_on(&self, state: StateIndex) -> bool {
+        matches!(self.states[usize::from(state)].kind, Kind::Normal | Kind::Pending)
+    }
+}
+
 #[derive(Debug, Clone)]
 pub(super) struct State {
     /// No other state of the automaton has it; checkpoints know states by their names.

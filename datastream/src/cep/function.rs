@@ -53,7 +53,8 @@ pub trait PatternProcessFunction: Clone + Send + Sync + 'static {
     /// The results' type.
     type Out: Record;
 
-    /// Sees a match. Results carry the time of the event that completed it.
+    /// Sees a match. Results carry the time at which it was decided: that of the event that completed it, of what ended
+    /// an earlier beginning that it [waited](super::AfterMatchSkipStrategy) for, or the end of its own time.
     ///
     /// # Errors
     ///
@@ -65,7 +66,8 @@ pub trait PatternProcessFunction: Clone + Send + Sync + 'static {
         out: &mut Collector<'_, Self::Out>,
     ) -> FunctionResult;
 
-    /// Sees a partial match that was not completed [`within`](super::Pattern::within) its time; what comes of it goes to
+    /// Sees a partial match that had not come to an end [`within`](super::Pattern::within) its time, also one that could
+    /// have gone on after it had been shown as a match; what comes of it goes to
     /// side outputs.
     ///
     /// # Errors
@@ -90,8 +92,8 @@ pub struct MatchContext<'a> {
 }
 
 impl MatchContext<'_> {
-    /// The event time of the match: that of the event that completed it, or the end of its time. None with processing
-    /// time.
+    /// The event time at which the match was decided: that of an event, or the end of some match's time. None with
+    /// processing time.
     pub fn timestamp(&self) -> Option<EpochMillis> {
         (self.domain == TimeDomain::EventTime).then_some(self.time)
     }

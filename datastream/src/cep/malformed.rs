@@ -65,6 +65,16 @@ pub enum MalformedPattern {
         /// At most.
         to: u32,
     },
+    /// More events than a pattern has room for.
+    #[error("`{name}` comes up to {times} times; the parts of a pattern come {most} times in all at most")]
+    TooMany {
+        /// The part with the most.
+        name: String,
+        /// How often it comes.
+        times: u32,
+        /// How often all parts may come.
+        most: u32,
+    },
     /// A setting of loops on what is none.
     #[error(
         "`{method}` is about what comes several times, and `{name}` comes once: call `one_or_more` or `times` before"

@@ -5,8 +5,10 @@
 //!  run ──────────────────────────────┘        beginnings in common are shared
 //! ```
 //!
-//! Invariants: a node's predecessor has a smaller index; runs and completed matches have a node each; `completed` is in
-//! the order of beginnings; what no run leads to is dropped before it is more than what some run does.
+//! Invariants: a node's predecessor has a smaller index; runs and completed matches have a node each, and both are in the
+//! order of beginnings; what no run leads to is dropped before it is more than what some run does.
+
+use std::collections::VecDeque;
 
 use pelton_runtime_core::time::EpochMillis;
 
@@ -50,7 +52,7 @@ pub(super) struct Run {
 #[derive(Debug, Clone)]
 pub(super) struct Matching<T> {
     /// Events that wait for the watermark, in the order of time.
-    pub(super) waiting: Vec<(EpochMillis, T)>,
+    pub(super) waiting: VecDeque<(EpochMillis, T)>,
     pub(super) events: Vec<Taken<T>>,
     pub(super) nodes: Vec<Node>,
     pub(super) runs: Vec<Run>,
@@ -69,7 +71,7 @@ const FEW_NODES: usize = 32;
 impl<T> Default for Matching<T> {
     fn default() -> Self {
         Self {
-            waiting: Vec::new(),
+            waiting: VecDeque::new(),
             events: Vec::new(),
             nodes: Vec::new(),
             runs: Vec::new(),
@@ -107,7 +109,7 @@ impl<T> Matching<T> {
     /// Puts an event among those that wait.
     #[inline]
     pub(super) fn wait(&mut self, time: EpochMillis, event: T) {
-        let at = match self.waiting.last() {
+        let at = match self.waiting.back() {
             Some((last, _)) if *last > time => self.waiting.partition_point(|(other, _)| *other <= time),
             _ => self.waiting.len(),
         };
@@ -139,7 +141,8 @@ impl<T> Matching<T> {
         }
     }
 
-    fn sweep(&mut self) {
+    /// Drops what no run leads to.
+    pub(super) fn sweep(&mut self) {
         let mut live = vec![false; self.nodes.len()];
         for run in self.runs.iter().chain(&self.completed) {
             let mut next = Some(run.last);

@@ -95,18 +95,16 @@ impl<F: PatternProcessFunction> Matcher<F> {
         cx: &mut OperatorContext<'_>,
     ) -> OperatorResult {
         let due = matching.waiting.partition_point(|(time, _)| *time <= to);
-        if due > 0 {
-            let later = matching.waiting.split_off(due);
-            for (time, event) in std::mem::replace(&mut matching.waiting, later) {
-                self.see(matching, &event, time, cx)?;
-            }
+        for _ in 0..due {
+            let Some((time, event)) = matching.waiting.pop_front() else { break };
+            self.see(matching, &event, time, cx)?;
         }
         self.advance(matching, to, cx)
     }
 
     /// When the key must be looked at again.
     fn next_due(&self, matching: &Matching<F::In>) -> Option<EpochMillis> {
-        let waiting = matching.waiting.first().map(|(time, _)| *time);
+        let waiting = matching.waiting.front().map(|(time, _)| *time);
         waiting.into_iter().chain(self.automaton.next_end(matching)).min()
     }
 }

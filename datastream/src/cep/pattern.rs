@@ -13,7 +13,7 @@ use super::skip::{AfterMatchSkipStrategy, Skip};
 /// use std::time::Duration;
 /// use pelton::cep::{AfterMatchSkipStrategy, Pattern};
 ///
-/// // Three readings or more that rise, each above the one before, and no alarm within ten seconds.
+/// // Three readings that rise, each above the one before, and no alarm within ten seconds.
 /// let rising = Pattern::begin("first")
 ///     .next("rise")
 ///     .where_iterative(|reading: &(String, f64), ctx| {
@@ -21,8 +21,7 @@ use super::skip::{AfterMatchSkipStrategy, Skip};
 ///         let before = before.or_else(|| ctx.events_for_pattern("first").first().copied());
 ///         before.is_some_and(|before| reading.1 > before.1)
 ///     })
-///     .times_or_more(2)
-///     .greedy()
+///     .times(2)
 ///     .consecutive()
 ///     .not_followed_by("alarm")
 ///     .where_event(|reading| reading.0 == "alarm")
@@ -39,6 +38,9 @@ pub struct Pattern<T> {
     /// The first mistake.
     problem: Option<MalformedPattern>,
 }
+
+/// How often the parts of a pattern may come in all; each time is a few states of its automaton.
+const TIMES_MAX: u32 = 5_000;
 
 /// One part of a pattern.
 pub(super) struct Stage<T> {
@@ -265,7 +267,8 @@ impl<T: 'static> Pattern<T> {
         if millis == 0 {
             return self.refuse(MalformedPattern::NoTime);
         }
-        self.stage().within_ms = Some(millis);
+        let stage = self.stage();
+        stage.within_ms = Some(stage.within_ms.map_or(millis, |before| before.min(millis)));
         self
     }
 
@@ -291,6 +294,17 @@ impl<T: 'static> Pattern<T> {
         }
         if let Some(stage) = self.stages.iter().find(|stage| stage.greedy && stage.between == Between::Anything) {
             return Err(MalformedPattern::GreedyCombinations { name: stage.name.to_string() });
+        }
+        let times = |stage: &Stage<T>| match stage.quantifier {
+            Quantifier::Once => 1,
+            Quantifier::Times { to, .. } => to,
+            Quantifier::AtLeast(times) => times,
+        };
+        if self.stages.iter().map(times).fold(0, u32::saturating_add) > TIMES_MAX
+            && let Some(stage) = self.stages.iter().max_by_key(|stage| times(stage))
+        {
+            let name = stage.name.to_string();
+            return Err(MalformedPattern::TooMany { name, times: times(stage), most: TIMES_MAX });
         }
         if let Some(last) = self.stages.last().filter(|stage| stage.follows == Follows::NotFollowedBy)
             && self.within_ms().is_none()

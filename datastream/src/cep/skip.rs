@@ -33,7 +33,7 @@ impl AfterMatchSkipStrategy {
         Self(Skip::ToNext)
     }
 
-    /// No match is shown that began before the last event of this one.
+    /// No match is shown that began before the last event of this one, or with it.
     pub fn skip_past_last_event() -> Self {
         Self(Skip::PastLast)
     }
@@ -67,7 +67,7 @@ pub(super) enum CannotSkip {
     First { stage: String },
 }
 
-/// Matches that began before this event, or with it, are dropped.
+/// Which matches are dropped, by the event they began with; always those that began first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Dropped {
     Nothing,

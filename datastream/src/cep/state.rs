@@ -24,7 +24,7 @@ type Stored<T> =
 
 /// A partial match has no place in the pattern.
 #[derive(Debug, thiserror::Error)]
-#[error("a partial match is in `{name}`, which the pattern does not have any more")]
+#[error("a partial match is in `{name}`, which the pattern does not have any more, or which now ends it")]
 struct NoPlace {
     name: String,
 }
@@ -64,12 +64,12 @@ impl<T: Record> Matchings<T> {
         let nodes = matching.nodes.iter();
         let nodes = nodes.map(|node| (stage(node.stage), i64::from(node.event.0), index(node.previous))).collect();
         let (runs, completed) = (runs(&matching.runs), runs(&matching.completed));
-        (matching.waiting.clone(), events, nodes, runs, completed, matching.next_sequence)
+        (matching.waiting.iter().cloned().collect(), events, nodes, runs, completed, matching.next_sequence)
     }
 
     fn load(&self, stored: Stored<T>) -> Result<Matching<T>, ColumnError> {
         let (waiting, events, nodes, runs, completed, next_sequence) = stored;
-        let mut matching = Matching { waiting, next_sequence, ..Matching::default() };
+        let mut matching = Matching { waiting: waiting.into(), next_sequence, ..Matching::default() };
         for (time, sequence, event) in events {
             matching.events.push(Taken { event, time, sequence });
         }
@@ -92,6 +92,10 @@ impl<T: Record> Matchings<T> {
             runs.into_iter().map(run).collect()
         };
         matching.runs = load(runs, matching.nodes.len())?;
+        if let Some(run) = matching.runs.iter().find(|run| !self.automaton.goes_on(run.state)) {
+            let name = self.automaton.states[usize::from(run.state)].name.replace('\u{1}', ":");
+            return Err(no_place(NoPlace { name }));
+        }
         matching.completed = load(completed, matching.nodes.len())?;
         Ok(matching)
     }
@@ -119,6 +123,8 @@ impl<T: Record> StateColumn for Matchings<T> {
     }
 
     fn snapshot(&mut self, slots: &[Slot]) -> Result<Option<ArrayRef>, ColumnError> {
+        // A pattern need only have the parts of matches that go on.
+        slots.iter().for_each(|slot| self.of_keys[*slot as usize].sweep());
         let stored: Vec<Stored<T>> = slots.iter().map(|slot| self.store(self.get(*slot))).collect();
         Ok(Some(self.codec.encode(&stored.iter().map(Some).collect::<Vec<_>>())?))
     }

@@ -294,7 +294,7 @@ impl GroupAggregate for ColumnAggregates {
                 let mut firsts = Vec::with_capacity(group_count - into.count);
                 for (source, target) in targets.iter().enumerate() {
                     if *target == next {
-                        firsts.push(source as u32);
+                        firsts.push(from.carried.row_of(source as Slot));
                         next += 1;
                     }
                 }
@@ -318,7 +318,7 @@ impl GroupAggregate for ColumnAggregates {
         into.prepare_like(from)?;
         if target as usize == into.count {
             if !self.carried.is_empty() {
-                into.carried.push(&from.carried.whole()?, vec![source])?;
+                into.carried.push(&from.carried.whole()?, vec![from.carried.row_of(source)])?;
             }
             into.count += 1;
         }

@@ -11,6 +11,7 @@
 //! A state that may proceed does not wait for events itself, but by a twin without that transition: otherwise there would
 //! be a branch for each event that is ignored on the way to the same match.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::super::condition::Condition;
@@ -47,6 +48,8 @@ struct Compiler<'a, T> {
     states: Vec<State>,
     /// The states in which matches end, by the negation that ends them.
     stops: Vec<Option<StateIndex>>,
+    /// How many states have each name.
+    named: BTreeMap<String, u32>,
 }
 
 impl<'a, T: 'static> Compiler<'a, T> {
@@ -60,7 +63,7 @@ impl<'a, T: 'static> Compiler<'a, T> {
         let fits = pattern.stages.iter().map(|stage| literal(&stage.condition).into_iter().collect()).collect();
         let ends = pattern.stages.iter().map(|stage| literal(&stage.until)).collect();
         let stops = vec![None; pattern.stages.len()];
-        Self { pattern, conditions, fits, ends, states: Vec::new(), stops }
+        Self { pattern, conditions, fits, ends, states: Vec::new(), stops, named: BTreeMap::new() }
     }
 
     fn stage(&self, stage: usize) -> &'a Stage<T> {
@@ -320,9 +323,9 @@ impl<'a, T: 'static> Compiler<'a, T> {
 
     fn state(&mut self, stage: usize, name: &str, kind: Kind) -> StateIndex {
         let base = name.split_once(SEPARATOR).map_or(name, |(base, _)| base);
-        let taken = |name: &str| self.states.iter().any(|state| *state.name == *name);
-        let numbered = (1..).map(|number| format!("{base}{SEPARATOR}{number}"));
-        let name = std::iter::once(base.to_owned()).chain(numbered).find(|name| !taken(name)).unwrap_or_default();
+        let others = self.named.entry(base.to_owned()).or_default();
+        let name = if *others == 0 { base.to_owned() } else { format!("{base}{SEPARATOR}{others}") };
+        *others += 1;
         self.states.push(State { name: name.into(), stage: stage as u16, kind, transitions: Vec::new() });
         self.states.len() as StateIndex - 1
     }

@@ -47,10 +47,12 @@ impl<T: Clone + 'static> Automaton<T> {
     ) -> FunctionResult {
         let Scratch { known, edges, states, runs, finals } = scratch;
         let mut verdicts = Verdicts::new(&self.conditions, known, event);
-        let before = std::mem::replace(&mut matching.runs, std::mem::take(runs));
+        // A copy: the key's own memory stays with the key, however much another one needed.
+        runs.clear();
+        runs.append(&mut matching.runs);
         let mut kept = None;
         // The beginning comes last: matches that began earlier are shown first.
-        for run in before.iter().map(Some).chain([None]) {
+        for run in runs.iter().map(Some).chain([None]) {
             let last = run.map(|run| run.last);
             let mut asked = Asked { automaton: self, verdicts: &mut verdicts, last, time, processing_time };
             asked.edges(matching, run.map_or(self.start, |run| run.state), edges, states);
@@ -90,8 +92,6 @@ impl<T: Clone + 'static> Automaton<T> {
                 matching.runs.truncate(first_new);
             }
         }
-        *runs = before;
-        runs.clear();
         self.show(matching, finals, |_| time, &mut found)?;
         matching.compact();
         Ok(())
@@ -106,11 +106,10 @@ impl<T: Clone + 'static> Automaton<T> {
         mut found: impl FnMut(Found<'_, T>) -> FunctionResult,
     ) -> FunctionResult {
         let Some(within) = self.within_ms else { return Ok(()) };
-        let over = |run: &Run| now.saturating_sub(run.start_time) >= within;
-        if !matching.runs.iter().any(over) {
-            return Ok(());
-        }
         let end = |run: &Run| run.start_time.saturating_add(within);
+        let over = |run: &Run| end(run) <= now;
+        // What waited for those that end is decided when the last of them does.
+        let Some(decided) = matching.runs.iter().filter(|run| over(run)).map(end).max() else { return Ok(()) };
         let mut timed_out = Vec::new();
         matching.runs.retain(|run| {
             if !over(run) {
@@ -126,7 +125,7 @@ impl<T: Clone + 'static> Automaton<T> {
         for run in &timed_out {
             found(Found::TimedOut(Match::new(matching, &self.stages, run.last), end(run)))?;
         }
-        self.show(matching, &mut scratch.finals, end, &mut found)?;
+        self.show(matching, &mut scratch.finals, |run| end(run).min(decided), &mut found)?;
         matching.compact();
         Ok(())
     }
@@ -154,16 +153,21 @@ impl<T: Clone + 'static> Automaton<T> {
         }
         matching.completed.append(finals);
         matching.completed.sort_by_key(|run| run.start);
-        while let Some(earliest) = matching.completed.first().copied() {
-            if matching.runs.iter().any(|run| run.start < earliest.start) {
+        // Partial matches are in the order of their beginnings, too: what a match drops is the first of both.
+        let (mut decided, mut gone) = (0, 0);
+        while let Some(earliest) = matching.completed.get(decided).copied() {
+            if matching.runs.get(gone).is_some_and(|run| run.start < earliest.start) {
                 break;
             }
-            matching.completed.remove(0);
+            decided += 1;
             let dropped = self.dropped_after(matching, earliest.last)?;
             found(Found::Match(Match::new(matching, &self.stages, earliest.last), time(&earliest)))?;
-            matching.runs.retain(|run| !dropped.drops(run.start));
-            matching.completed.retain(|run| !dropped.drops(run.start));
+            let further = |runs: &[Run]| runs.iter().take_while(|run| dropped.drops(run.start)).count();
+            gone += further(&matching.runs[gone..]);
+            decided += further(&matching.completed[decided..]);
         }
+        matching.runs.drain(..gone);
+        matching.completed.drain(..decided);
         Ok(())
     }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::super::AfterMatchSkipStrategy as Skip;
+use super::super::ConditionContext;
 use super::{Event, Found, Pattern, found, is, timed};
 
 fn begin(letter: char) -> Pattern<Event> {
@@ -214,6 +215,57 @@ fn a_match_waits_for_earlier_beginnings() {
     let pattern = then(begin('a').times_between(1, 2).consecutive().greedy(), 'b');
     let pattern = pattern.after_match(Skip::skip_past_last_event());
     check(pattern, "a1 a2 b", &["a1 a2 b"]);
+}
+
+#[test]
+fn a_match_that_waited_is_shown_when_the_earlier_beginning_has_no_time_left() {
+    // `a1` waits for `b1`, which never comes.
+    let same = |event: &Event, ctx: &ConditionContext<'_, Event>| {
+        ctx.events_for_pattern("a").last().is_some_and(|first| first[1..] == event[1..])
+    };
+    let pattern = begin('a').followed_by("b").where_event(is('b')).where_iterative(same);
+    let pattern = pattern.within(Duration::from_millis(10)).after_match(Skip::skip_to_next());
+    let automaton = super::Automaton::compile(&pattern).unwrap();
+    let (mut matching, mut scratch) = (super::Matching::default(), super::Scratch::default());
+    let mut shown = Vec::new();
+    let mut see = |found: Found<'_, Event>| {
+        match found {
+            Found::Match(found, at) => shown.push((found.events().map(|(_, event)| *event).collect::<String>(), at)),
+            Found::TimedOut(partial, at) => shown.push((format!("{} timed out", partial.first("a")), at)),
+        }
+        Ok(())
+    };
+    for (time, event) in [(1, "a1"), (5, "a2"), (7, "b2")] {
+        automaton.see(&mut matching, &event, time, time, &mut scratch, &mut see).unwrap();
+    }
+    automaton.advance(&mut matching, 10, &mut scratch, &mut see).unwrap();
+    automaton.advance(&mut matching, 12, &mut scratch, &mut see).unwrap();
+    assert_eq!(shown, [("a1 timed out".to_owned(), 11), ("a2b2".to_owned(), 11)]);
+}
+
+#[test]
+fn a_match_without_end_has_no_time_left_when_time_ends() {
+    let pattern = then(begin('a'), 'b').within(Duration::MAX);
+    let (_, timed_out) = super::timed(&pattern, [(5, "a")], i64::MAX);
+    assert_eq!(timed_out, [format!("a at {}", i64::MAX)]);
+    let pattern = then(begin('a'), 'b').within(Duration::from_millis(1));
+    let (_, timed_out) = super::timed(&pattern, [(i64::MAX, "a")], i64::MAX);
+    assert_eq!(timed_out, [format!("a at {}", i64::MAX)]);
+}
+
+#[test]
+fn the_memory_of_a_hot_key_stays_with_it() {
+    let pattern = then(begin('a'), 'b');
+    let automaton = super::Automaton::compile(&pattern).unwrap();
+    let (mut hot, mut cold, mut scratch) =
+        (super::Matching::default(), super::Matching::default(), super::Scratch::default());
+    let nothing = |_: Found<'_, Event>| Ok(());
+    automaton.see(&mut cold, &"a", 0, 0, &mut scratch, nothing).unwrap();
+    for time in 1..5_000 {
+        automaton.see(&mut hot, &"a", time, time, &mut scratch, nothing).unwrap();
+        automaton.see(&mut cold, &"x", time, time, &mut scratch, nothing).unwrap();
+    }
+    assert!(cold.runs.capacity() < 100, "{}", cold.runs.capacity());
 }
 
 #[test]

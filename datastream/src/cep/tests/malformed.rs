@@ -28,6 +28,11 @@ fn mistakes_are_told_in_words() {
     check(a().times(2).one_or_more(), "`one_or_more` says it again");
     check(a().times(0), "0 to 0 times");
     check(a().times_between(3, 2), "3 to 2 times");
+    check(
+        a().times(4_000).next("b").times_or_more(1_001),
+        "`a` comes up to 4000 times; the parts of a pattern come 5000",
+    );
+    check(a().times(u32::MAX).next("b").times(u32::MAX), "times in all at most");
     check(a().consecutive(), "`consecutive` is about what comes several times");
     check(a().greedy(), "`greedy` is about what comes several times");
     check(a().times(2).until(is('b')), "`until` ends what comes any number of times");
@@ -37,6 +42,12 @@ fn mistakes_are_told_in_words() {
     check(a().one_or_more().greedy().next("b").optional(), "`b` cannot be optional, as `a` before it is greedy");
     check(a().after_match(Skip::skip_to_last("x")), "goes on at `x`");
     check(a().within(Duration::ZERO), "less than a millisecond");
+}
+
+#[test]
+fn as_many_times_as_there_is_room_for_are_compiled() {
+    let pattern = a().followed_by_any("b").where_event(is('b')).times(4_999).allow_combinations().optional();
+    assert!(super::Automaton::compile(&pattern).is_ok());
 }
 
 #[test]

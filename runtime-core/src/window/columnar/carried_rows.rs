@@ -39,6 +39,11 @@ impl CarriedRows {
         self.places.is_none()
     }
 
+    /// Which of the rows of [`whole`](Self::whole) a group has.
+    pub(super) fn row_of(&self, group: Slot) -> u32 {
+        self.places.as_ref().map_or(group, |places| places.row_of[group as usize])
+    }
+
     /// Adds rows of `columns` for the groups that follow.
     pub(super) fn push(&mut self, columns: &[ArrayRef], rows: Vec<u32>) -> OperatorResult {
         let rows = UInt32Array::from(rows);
@@ -101,7 +106,7 @@ impl CarriedRows {
         Ok(())
     }
 
-    /// The rows of all groups, which are dense.
+    /// All rows; groups have them in the order of [`row_of`](Self::row_of).
     pub(super) fn whole(&self) -> Result<Vec<ArrayRef>, ArrowError> {
         let Some(first) = self.chunks.first() else { return Ok(Vec::new()) };
         if self.chunks.len() == 1 {

@@ -83,9 +83,9 @@ fn through_bytes(snapshots: Vec<OperatorSnapshot>) -> Vec<OperatorSnapshot> {
         .collect()
 }
 
-/// The results and the late rows of a run, sorted, with or without its restarts.
-fn run(factory: &Arc<dyn OperatorFactory>, events: &[Event], restarts: bool) -> (Vec<String>, Vec<String>) {
-    // Every other restart takes the state from the heap to a store without a cache, or back.
+/// The results and the late rows of a run, sorted, without its restarts, or with them and caches of so many bytes.
+fn run(factory: &Arc<dyn OperatorFactory>, events: &[Event], restarts: Option<usize>) -> (Vec<String>, Vec<String>) {
+    // Every other restart takes the state from the heap to a store, or back.
     let mut in_store = false;
     let mut harness = ParallelHarness::open(factory.clone(), KeyColumns::new(["key"]), 1).unwrap();
     let (mut results, mut late) = (Vec::new(), Vec::new());
@@ -94,11 +94,12 @@ fn run(factory: &Arc<dyn OperatorFactory>, events: &[Event], restarts: bool) -> 
             Event::Rows(rows) => harness.process(&input(rows)).unwrap(),
             Event::Watermark(watermark) => harness.watermark(*watermark).unwrap(),
             Event::WallClock(now) => harness.advance_processing_time(*now).unwrap(),
-            Event::Restart(_) if !restarts => {}
+            Event::Restart(_) if restarts.is_none() => {}
             Event::Restart(parallelism) => {
                 let snapshots = through_bytes(harness.checkpoint().unwrap());
                 in_store = !in_store;
-                harness.set_cold_stores(in_store.then(|| Arc::new(MemoryColdStores::new(0)) as _));
+                let stores = restarts.filter(|_| in_store).map(|cache| Arc::new(MemoryColdStores::new(cache)) as _);
+                harness.set_cold_stores(stores);
                 harness.restart(&snapshots, *parallelism).unwrap();
             }
         }
@@ -125,6 +126,11 @@ fn windowed<A: GroupAggregate + Clone + Sync>(
     Arc::new(move |_: &OperatorRuntime| -> OperatorResult<Box<dyn Operator>> {
         Ok(Box::new(WindowOperator::new(settings.clone(), aggregate.clone()).unwrap()))
     })
+}
+
+/// None, one that holds a part of the keys, and one for all.
+fn caches() -> impl Strategy<Value = usize> {
+    prop_oneof![Just(0), 100usize..4_000, Just(1 << 20)]
 }
 
 fn events(domain: TimeDomain) -> impl Strategy<Value = Vec<Event>> {
@@ -154,17 +160,18 @@ proptest! {
     #[test]
     fn windows_survive_restarts_at_any_parallelism(
         assigner in assigners(), lateness in prop_oneof![Just(0i64), 0i64..60], events in events(TimeDomain::EventTime),
+        cache in caches(),
     ) {
         for factory in [
             windowed(assigner, lateness, every_function()),
             windowed(assigner, lateness, WithoutPanes(every_function())),
         ] {
-            prop_assert_eq!(run(&factory, &events, true), run(&factory, &events, false));
+            prop_assert_eq!(run(&factory, &events, Some(cache)), run(&factory, &events, None));
         }
     }
 
     #[test]
-    fn windows_of_processing_time_survive_restarts(size in 1i64..60, events in events(TimeDomain::ProcessingTime)) {
+    fn windows_of_processing_time_survive_restarts(size in 1i64..60, events in events(TimeDomain::ProcessingTime), cache in caches(),) {
         let domain = TimeDomain::ProcessingTime;
         for assigner in [
             WindowAssigner::tumbling(size, 0, domain).unwrap(),
@@ -172,16 +179,16 @@ proptest! {
             WindowAssigner::session(size, domain).unwrap(),
         ] {
             let factory = windowed(assigner, 0, every_function());
-            prop_assert_eq!(run(&factory, &events, true), run(&factory, &events, false));
+            prop_assert_eq!(run(&factory, &events, Some(cache)), run(&factory, &events, None));
         }
     }
 
     #[test]
-    fn rolling_aggregates_survive_restarts(events in events(TimeDomain::EventTime)) {
+    fn rolling_aggregates_survive_restarts(events in events(TimeDomain::EventTime), cache in caches()) {
         let factory: Arc<dyn OperatorFactory> = Arc::new(|_: &OperatorRuntime| -> OperatorResult<Box<dyn Operator>> {
             Ok(Box::new(RollingAggregates::new(KeyColumns::new(["key"]), every_function())?))
         });
-        prop_assert_eq!(run(&factory, &events, true), run(&factory, &events, false));
+        prop_assert_eq!(run(&factory, &events, Some(cache)), run(&factory, &events, None));
     }
 
     /// Instances that were at different times meet in one; nothing fires twice, nothing is lost, and lateness stays
