@@ -306,7 +306,7 @@ fn assigners() -> impl Strategy<Value = WindowAssigner> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(512))]
+    #![proptest_config(ProptestConfig::with_cases(10_000))]
 
     #[test]
     fn windows_agree_with_a_naive_reference(
