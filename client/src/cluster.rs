@@ -6,9 +6,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use pelton_proto::dispatcher_client::DispatcherClient;
+use pelton_proto::run_operation_request::Operation;
 use pelton_proto::{
     ArtifactChunk, AwaitJobReply, AwaitJobRequest, CancelJobRequest, HasArtifactRequest, JobSummary, ListJobsRequest,
-    SlotsWait, SubmitJobRequest, WatchSlotsRequest,
+    RunOperationReply, RunOperationRequest, SlotsWait, SubmitJobRequest, WatchSlotsRequest,
 };
 use pelton_runtime_core::config::{Configuration, format_duration, options};
 use pelton_runtime_core::id::JobId;
@@ -224,6 +225,22 @@ impl Cluster {
     pub async fn cancel(&mut self, job: JobId) -> Result<(), ClusterError> {
         let reply = self.dispatcher.cancel_job(CancelJobRequest { job_id: job.to_wire() }).await;
         self.answer(&format!("canceling job {job}"), reply).map(|_| ())
+    }
+
+    /// Takes a checkpoint or savepoint, or removes one. Answers when that is done, unless it is detached.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be done, or the JobManager goes away.
+    pub async fn run_operation(
+        &mut self,
+        action: &str,
+        operation: Operation,
+        detached: bool,
+    ) -> Result<RunOperationReply, ClusterError> {
+        let request = RunOperationRequest { detached, operation: Some(operation) };
+        let reply = self.dispatcher.run_operation(request).await;
+        self.answer(action, reply)
     }
 
     /// All jobs that the JobManager remembers.

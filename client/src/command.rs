@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use pelton_process::flags::ConfigFlags;
 use pelton_runtime_core::config::{ClaimMode, parse_duration};
+use pelton_runtime_core::element::SavepointFormat;
 use pelton_runtime_core::id::JobId;
 use pelton_runtime_core::key_group::MAX_PARALLELISM_LIMIT;
 
@@ -40,15 +41,12 @@ pub enum Verb {
     List(List),
     /// Cancels a job
     Cancel(Cancel),
-    /// Not available yet: needs savepoints
-    #[command(hide = true)]
-    Stop(Unavailable),
-    /// Not available yet
-    #[command(hide = true)]
-    Savepoint(Unavailable),
-    /// Not available yet
-    #[command(hide = true)]
-    Checkpoint(Unavailable),
+    /// Stops a job with a savepoint
+    Stop(Stop),
+    /// Takes a savepoint of a running job, or disposes of one
+    Savepoint(Savepoint),
+    /// Takes a checkpoint of a running job
+    Checkpoint(Checkpoint),
     /// Not available yet
     #[command(hide = true)]
     Sql(Unavailable),
@@ -159,6 +157,82 @@ pub struct Cancel {
     pub target: Target,
 }
 
+/// `client stop`.
+#[derive(Args, Debug)]
+pub struct Stop {
+    /// The job's id, as `client list` shows it
+    #[arg(value_name = "JOB", value_parser = job_id)]
+    pub job: JobId,
+
+    /// Where the savepoint is made [default: execution.checkpointing.savepoint-dir]
+    #[arg(short = 'p', long = "savepointPath", value_name = "DIRECTORY")]
+    pub savepoint_path: Option<String>,
+
+    /// Ends event time before the savepoint, so that windows fire: for a job that will not go on
+    #[arg(short = 'd', long = "drain")]
+    pub drain: bool,
+
+    /// How it is written, and whether it is waited for.
+    #[command(flatten)]
+    pub how: SavepointHow,
+
+    /// The cluster.
+    #[command(flatten)]
+    pub target: Target,
+}
+
+/// `client savepoint`.
+#[derive(Args, Debug)]
+pub struct Savepoint {
+    /// The job's id, as `client list` shows it
+    #[arg(value_name = "JOB", value_parser = job_id, required_unless_present = "dispose")]
+    pub job: Option<JobId>,
+
+    /// Where the savepoint is made [default: execution.checkpointing.savepoint-dir]
+    #[arg(value_name = "DIRECTORY")]
+    pub directory: Option<String>,
+
+    /// Removes the savepoint at this path
+    #[arg(short = 'd', long = "dispose", value_name = "PATH", conflicts_with = "job")]
+    pub dispose: Option<String>,
+
+    /// How it is written, and whether it is waited for.
+    #[command(flatten)]
+    pub how: SavepointHow,
+
+    /// The cluster.
+    #[command(flatten)]
+    pub target: Target,
+}
+
+/// How a savepoint is made.
+#[derive(Args, Debug, Clone)]
+pub struct SavepointHow {
+    /// Returns once the savepoint was asked for, with the id under which REST tells what became of it
+    #[arg(long = "detached")]
+    pub detached: bool,
+
+    /// The form of state: `canonical`, which every state backend reads, or `native`
+    #[arg(long = "type", value_name = "FORMAT", default_value = "canonical", value_parser = savepoint_format)]
+    pub format: SavepointFormat,
+}
+
+/// `client checkpoint`.
+#[derive(Args, Debug)]
+pub struct Checkpoint {
+    /// The job's id, as `client list` shows it
+    #[arg(value_name = "JOB", value_parser = job_id)]
+    pub job: JobId,
+
+    /// Takes one that shares nothing with those before it, which all do today
+    #[arg(long = "full")]
+    pub full: bool,
+
+    /// The cluster.
+    #[command(flatten)]
+    pub target: Target,
+}
+
 /// Whatever follows a verb that is not built yet.
 #[derive(Args, Debug)]
 pub struct Unavailable {
@@ -174,6 +248,14 @@ fn parallelism(text: &str) -> Result<u32, String> {
 
 fn duration(text: &str) -> Result<Duration, String> {
     parse_duration(text).ok_or_else(|| "expected a duration such as `30 s`, `1 min` or `500 ms`".to_owned())
+}
+
+fn savepoint_format(text: &str) -> Result<SavepointFormat, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "canonical" => Ok(SavepointFormat::Canonical),
+        "native" => Ok(SavepointFormat::Native),
+        _ => Err("expected `canonical` or `native`".to_owned()),
+    }
 }
 
 fn claim_mode(text: &str) -> Result<ClaimMode, String> {

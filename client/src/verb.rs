@@ -1,10 +1,13 @@
 //! What the verbs do.
 
 mod cancel;
+mod checkpoint;
 mod info;
 mod list;
 mod run;
+mod savepoint;
 mod slots_wait;
+mod stop;
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -116,11 +119,9 @@ pub async fn run(command: Command) -> Result<ExitCode, VerbError> {
         Verb::Info(verb) => info::run(&env, dynamic, verb).await,
         Verb::List(verb) => list::run(&settings, &verb).await,
         Verb::Cancel(verb) => cancel::run(&settings, &verb).await,
-        Verb::Stop(_) => unavailable("`client stop`", "it needs savepoints, which are not built yet; use cancel"),
-        Verb::Savepoint(_) => unavailable("`client savepoint`", "savepoints are not built yet"),
-        Verb::Checkpoint(_) => {
-            unavailable("`client checkpoint`", "checkpoints are taken by their interval only, so far")
-        }
+        Verb::Stop(verb) => stop::run(&settings, verb).await,
+        Verb::Savepoint(verb) => savepoint::run(&settings, verb).await,
+        Verb::Checkpoint(verb) => checkpoint::run(&settings, &verb).await,
         Verb::Sql(_) => unavailable("`client sql`", "SQL is not built yet"),
     }
 }

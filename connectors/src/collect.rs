@@ -128,6 +128,10 @@ impl Operator for Collect {
         Ok(Finish::Done)
     }
 
+    fn stop(&mut self, cx: &mut OperatorContext<'_>) -> OperatorResult<Finish> {
+        self.finish(cx)
+    }
+
     fn is_ready(&self) -> bool {
         self.queue.has_room(&self.waker)
     }

@@ -20,7 +20,9 @@
 //! fails, restarts, and commits what its checkpoint lists. Each try is counted ([`SUCCESSFUL_COMMITTABLES`] and others).
 //! A sink whose input has ended waits for the checkpoint that commits its last committables.
 //!
-//! Without checkpoints what the writer has finished is committed at once, and the rest when the input ends.
+//! Without checkpoints what the writer has finished is committed at once, and the rest at a savepoint or when the input ends.
+//! After a savepoint with which the job stops, what it lists is committed; what the writer has not prepared stays as it is
+//! listed, as somebody goes on from there.
 //!
 //! Writer and committer are called on a thread of their own, so they may block; a slow one holds the stream back through
 //! the queue and delays the snapshot, never the task.

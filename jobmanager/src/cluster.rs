@@ -10,19 +10,20 @@ use futures::StreamExt;
 use pelton_proto as proto;
 use pelton_runtime_core::config::Configuration;
 use pelton_runtime_core::env::{Env, Stopped};
-use pelton_runtime_core::id::{JobId, TaskManagerId};
+use pelton_runtime_core::id::{JobId, TaskManagerId, TriggerId};
 use pelton_runtime_core::time::EpochMillis;
 use proto::task_manager_client::TaskManagerClient;
 use tokio::sync::watch;
 use tonic::transport::{Channel, Endpoint};
 
 use crate::dispatcher::DispatcherHandle;
+use crate::operations::Operations;
 use crate::own_logs::OwnLogs;
 use crate::process_metrics;
 use crate::resource_manager::ResourceManagerHandle;
 use crate::view::{
-    CancelError, ClusterPort, ConfigEntry, JobManagerView, JobView, LogBody, LogError, LogFileView, TaskManagerView,
-    ThreadView, Unavailable, WhichLog,
+    CancelError, ClusterPort, ConfigEntry, JobManagerView, JobView, LogBody, LogError, LogFileView, Operation,
+    OperationKey, OperationOutcome, TaskManagerView, ThreadView, Unavailable, WhichLog,
 };
 
 /// How long a TaskManager may take to answer.
@@ -40,6 +41,8 @@ pub struct Cluster {
     pub configuration: Configuration,
     /// The JobManager's own log files.
     pub logs: OwnLogs,
+    /// What people have started.
+    pub operations: Operations,
     /// When the JobManager started.
     pub start_time: EpochMillis,
     /// Its command line, with secrets hidden.
@@ -98,6 +101,18 @@ impl ClusterPort for Cluster {
 
     async fn cancel(&self, job: JobId) -> Result<(), CancelError> {
         self.dispatcher.cancel(job).await
+    }
+
+    fn new_trigger(&self) -> TriggerId {
+        TriggerId::random(&self.env)
+    }
+
+    fn trigger(&self, id: TriggerId, operation: Operation) {
+        self.operations.trigger(id, operation);
+    }
+
+    fn operation(&self, key: OperationKey) -> Option<Option<OperationOutcome>> {
+        self.operations.status(key)
     }
 
     async fn task_managers(&self) -> Result<Vec<TaskManagerView>, Unavailable> {

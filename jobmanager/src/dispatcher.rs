@@ -11,13 +11,14 @@ use pelton_filesystem::location::LocationError;
 use pelton_runtime_core::checkpoint::storage::CheckpointStorageConflict;
 use pelton_runtime_core::config::{ConfigErrors, Configuration, Origin};
 use pelton_runtime_core::env::{Env, Stopped};
+use pelton_runtime_core::failure::error_chain;
 use pelton_runtime_core::id::{Epoch, JobId};
 use pelton_runtime_core::scheduler::status::JobStatus;
 use tokio::sync::{mpsc, oneshot};
 
 pub use self::recovery::RecoveryError;
 use crate::blob::BlobStore;
-use crate::job_master::{JobDescription, JobMasterHandle, Recovered};
+use crate::job_master::{CheckpointOrder, JobDescription, JobMasterHandle, Recovered, Taken};
 use crate::resource_manager::{HeartbeatSettings, ResourceManagerHandle};
 use crate::view::{CancelError, JobView, Unavailable};
 
@@ -214,6 +215,33 @@ impl DispatcherHandle {
                 }
             }
         }
+    }
+
+    /// Takes a checkpoint or savepoint of a job, as [`JobMasterHandle::take`] has it.
+    ///
+    /// # Errors
+    ///
+    /// Why there is none.
+    pub async fn take(&self, job: JobId, order: CheckpointOrder) -> Result<Taken, String> {
+        match self.entry(job).await.map_err(|stopped| stopped.to_string())? {
+            None => Err(format!("Could not find Flink job ({job})")),
+            Some(JobEntry::Ended(view)) => Err(format!("job {job} has already ended as {}", view.status)),
+            Some(JobEntry::Running(master)) => match master.take(order).await {
+                Ok(taken) => taken,
+                Err(Stopped) => Err(format!("job {job} has ended as {}", *master.status().borrow())),
+            },
+        }
+    }
+
+    /// Removes a savepoint.
+    ///
+    /// # Errors
+    ///
+    /// Why it is still there, or was not there.
+    pub async fn dispose(&self, path: &str) -> Result<(), String> {
+        recovery::dispose(&self.env, &self.configuration, path)
+            .await
+            .map_err(|error| format!("could not dispose of savepoint `{path}`: {}", error_chain(&error)))
     }
 
     /// Suspends all jobs and answers when nothing of them runs any more.

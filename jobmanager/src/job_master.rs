@@ -12,6 +12,7 @@
 mod actor;
 mod checkpoints;
 mod metrics;
+mod orders;
 #[cfg(test)]
 mod tests;
 mod view;
@@ -27,7 +28,8 @@ use pelton_runtime_core::scheduler::slots::SlotSupply;
 use pelton_runtime_core::scheduler::status::JobStatus;
 use tokio::sync::{mpsc, oneshot, watch};
 
-pub use self::checkpoints::{CheckpointPlace, Recovered};
+pub use self::checkpoints::{CheckpointPlace, Lies, Recovered};
+pub use self::orders::{CheckpointOrder, Taken};
 use crate::resource_manager::{HeartbeatSettings, NEWS_CAPACITY, ResourceManagerHandle};
 use crate::view::JobView;
 
@@ -109,6 +111,7 @@ enum Message {
     Detached { worker: WorkerId, reason: String },
     Cancel,
     Suspend { reason: String },
+    Take { order: CheckpointOrder, reply: oneshot::Sender<Result<Taken, String>> },
     View(oneshot::Sender<Arc<JobView>>),
 }
 
@@ -179,6 +182,14 @@ impl JobMasterHandle {
     /// Asks the job to cancel.
     pub async fn cancel(&self) -> Result<(), Stopped> {
         self.tell(Message::Cancel).await
+    }
+
+    /// Takes a checkpoint or savepoint. Answers when it exists, or why there is none; when the job stops after it, at
+    /// the job's end.
+    pub async fn take(&self, order: CheckpointOrder) -> Result<Result<Taken, String>, Stopped> {
+        let (reply, answer) = oneshot::channel();
+        self.tell(Message::Take { order, reply }).await?;
+        answer.await.map_err(|_| Stopped)
     }
 
     /// Stops the job here without ending it for good.

@@ -14,6 +14,7 @@ mod dispatcher;
 mod job_master;
 #[cfg(test)]
 mod manual_world;
+mod operations;
 mod own_logs;
 mod process_metrics;
 mod resource_manager;

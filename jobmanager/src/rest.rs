@@ -12,8 +12,8 @@
 //!
 //! Owns no state of the cluster. What Pelton does not do yet is refused by [`unsupported`], each with its reason.
 //!
-//! Invariant: no request, however malformed, panics or is held in memory; bodies are counted and dropped, because no
-//! endpoint needs one yet.
+//! Invariant: no request, however malformed, panics or is held in memory; bodies are counted, and dropped but for the
+//! beginning that an endpoint may read.
 
 mod accumulators;
 mod answer;
@@ -27,6 +27,7 @@ mod jobs;
 mod logs;
 mod metric_query;
 mod metrics;
+mod operations;
 mod params;
 mod pressure;
 mod request;
@@ -72,8 +73,8 @@ async fn serve(State(context): State<Arc<Context>>, request: axum::extract::Requ
         return unknown_grpc_method();
     }
     let (head, body) = request.into_parts();
-    let answered = match request::drain(&head, body, context.settings.max_content_length_bytes).await {
-        Ok(()) => match Request::parse(&head) {
+    let answered = match request::read(&head, body, context.settings.max_content_length_bytes).await {
+        Ok(body) => match Request::parse(&head, body) {
             Ok(request) => routes::dispatch(&context, &request).await,
             Err(error) => Err(error),
         },

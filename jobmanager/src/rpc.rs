@@ -13,6 +13,7 @@ use tonic::service::Routes;
 
 use crate::blob::BlobStore;
 use crate::dispatcher::DispatcherHandle;
+use crate::operations::Operations;
 use crate::resource_manager::ResourceManagerHandle;
 
 /// The largest message that carries a job graph.
@@ -30,6 +31,8 @@ pub struct Services {
     pub dispatcher: DispatcherHandle,
     /// Takes TaskManagers.
     pub resource_manager: ResourceManagerHandle,
+    /// What people have started.
+    pub operations: Operations,
     /// Keeps artifacts.
     pub blobs: Arc<BlobStore>,
 }

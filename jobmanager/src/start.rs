@@ -14,6 +14,7 @@ use tracing::{info, warn};
 use crate::blob::{BlobError, BlobStore};
 use crate::cluster::Cluster;
 use crate::dispatcher::{self, DispatcherHandle, DispatcherSettings, ProgramSource};
+use crate::operations::Operations;
 use crate::own_logs::OwnLogs;
 use crate::resource_manager::{self, HeartbeatSettings};
 use crate::rest::{self, InvalidAllowOrigin, RestSettings};
@@ -107,11 +108,14 @@ pub async fn start(env: Env, configuration: Configuration, start: StartOptions) 
         job_store_expiration: configuration.get(&options::jobmanager::JOB_STORE_EXPIRATION).0,
     };
     let dispatcher = dispatcher::spawn(&env, settings, manager.clone(), Arc::clone(&blobs));
+    let kept_for = configuration.get(&options::rest::ASYNC_STORE_DURATION);
+    let operations = Operations::new(env.clone(), dispatcher.clone(), kept_for);
     let (shut_down, ending) = watch::channel(false);
     let cluster = Arc::new(Cluster {
         env: env.clone(),
         dispatcher: dispatcher.clone(),
         resource_manager: manager.clone(),
+        operations: operations.clone(),
         start_time: env.wall_clock(),
         logs: start.logs,
         arguments: start.arguments,
@@ -122,6 +126,7 @@ pub async fn start(env: Env, configuration: Configuration, start: StartOptions) 
         env: env.clone(),
         dispatcher: dispatcher.clone(),
         resource_manager: manager,
+        operations,
         blobs: Arc::clone(&blobs),
     };
     let grpc = rpc::router(services);

@@ -6,6 +6,7 @@
 
 pub mod checkpoints;
 pub mod job;
+pub mod operation;
 pub mod port;
 pub mod task_manager;
 
@@ -14,6 +15,7 @@ pub use job::{
     AttemptLocation, AttemptView, ExceptionView, JobView, OperatorMetricsView, SubtaskView, TaskMetricsView,
     TaskRatesView, VertexView,
 };
+pub use operation::{Operation, OperationKey, OperationOutcome, OperationResult};
 pub use port::{CancelError, ClusterPort, ConfigEntry, LogBody, LogError, LogFileView, Unavailable, WhichLog};
 pub use task_manager::{
     AllocatedSlotView, HardwareView, JobManagerView, MemoryView, ProcessMetricsView, TaskManagerView, ThreadView,

@@ -9,6 +9,8 @@
 
 mod views;
 
+use std::sync::Arc;
+
 use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, UInt32Array};
 use arrow::buffer::ScalarBuffer;
 use arrow::compute;
@@ -214,6 +216,8 @@ pub struct CheckpointBarrier {
     pub triggered_at: EpochMillis,
     /// Whether it may overtake the records before it.
     pub mode: BarrierMode,
+    /// What makes it a savepoint; none for a checkpoint.
+    pub savepoint: Option<Arc<Savepoint>>,
 }
 
 /// Whether a barrier waits until the records before it are processed.
@@ -225,6 +229,37 @@ pub enum BarrierMode {
     AlignedUntil(EpochMillis),
     /// It overtakes them. They are stored with the checkpoint as what was in flight.
     Unaligned,
+}
+
+/// What makes a checkpoint a savepoint: somebody asked for it, and owns it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Savepoint {
+    /// Its own directory, as a URL or path.
+    pub directory: String,
+    /// The form of state in it.
+    pub format: SavepointFormat,
+    /// What the job does after it.
+    pub then: AfterSavepoint,
+}
+
+/// The form of state in a savepoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SavepointFormat {
+    /// One that every state backend reads.
+    Canonical,
+    /// That of the state backend.
+    Native,
+}
+
+/// What a job does after a savepoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AfterSavepoint {
+    /// It goes on.
+    GoOn,
+    /// It stops where it is, to go on elsewhere: event time does not end.
+    Stop,
+    /// It stops for good: event time ends before the savepoint, so that windows fire.
+    Drain,
 }
 
 /// Travels from a source to the sinks to measure latency.

@@ -106,6 +106,11 @@ id128!(
     "a worker id"
 );
 id128!(
+    /// Something that a person started and asks about later: a savepoint, for instance.
+    TriggerId,
+    "a trigger id"
+);
+id128!(
     /// One leadership of the ResourceManager.
     ResourceManagerEpoch,
     "a resource manager epoch"

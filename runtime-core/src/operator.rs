@@ -288,6 +288,13 @@ pub trait Operator: Send {
         Ok(Finish::Done)
     }
 
+    /// The job stops after a savepoint, which exists and of which [`checkpoint_completed`](Self::checkpoint_completed)
+    /// has told: somebody will go on from it. So the input has not ended, and what is emitted is dropped. A sink that still
+    /// has work off the task's thread answers [`Finish::Pending`] and is asked again, as with [`finish`](Self::finish).
+    fn stop(&mut self, _cx: &mut OperatorContext<'_>) -> OperatorResult<Finish> {
+        Ok(Finish::Done)
+    }
+
     /// A checkpoint's barrier is about to pass: the last chance to emit what belongs before it.
     fn prepare_checkpoint(&mut self, _cx: &mut OperatorContext<'_>) -> OperatorResult {
         Ok(())

@@ -8,6 +8,7 @@
 //!               └─────────────────────────────────────────────────────────┘
 //!
 //!  Running ── every input ended ──► Finishing ── every operator finished ──► Delivering ── all sent ──► Finished
+//!     └─ took the savepoint after which the job stops ─► Stopped ─ it exists ─► Leaving ──┘
 //! ```
 //!
 //! A checkpoint is taken between two elements: when a source is triggered, or when the barriers of all channels are
@@ -36,6 +37,7 @@ pub mod outputs;
 pub mod partition;
 mod portion;
 pub mod replay;
+mod stopping;
 pub mod tracking;
 pub mod valve;
 
@@ -193,13 +195,23 @@ pub struct StreamTask {
     partial: Vec<PartialSnapshot>,
     /// The listener was told that the task waits for a checkpoint.
     waiting_told: bool,
+    /// Event time was ended for a savepoint with which the job is drained.
+    drained: bool,
     /// The source had ended when the state that the task starts from was taken.
     source_ended: bool,
+    /// No more splits come.
+    enumerator_ended: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     Running,
+    /// It has taken the savepoint after which the job stops, and stands still until it knows what became of it.
+    Stopped(CheckpointId),
+    /// That savepoint exists; operators from this index on have not stopped yet.
+    Leaving {
+        next: usize,
+    },
     /// Every input has ended; operators from this index on have not finished yet.
     Finishing {
         next: usize,
@@ -239,7 +251,9 @@ impl StreamTask {
             begun: (None, 0),
             partial: Vec::new(),
             waiting_told: false,
+            drained: false,
             source_ended: false,
+            enumerator_ended: false,
         }
     }
 
@@ -318,6 +332,7 @@ impl StreamTask {
             CheckpointCommand::Completed(checkpoint) => self.completed(checkpoint, now),
             CheckpointCommand::Aborted(checkpoint) => {
                 self.partial.retain(|partial| partial.snapshot.checkpoint != checkpoint);
+                self.go_on_after(checkpoint);
                 self.outputs.is_over(checkpoint);
                 if let TaskInput::Gate { queue, .. } = &self.input {
                     queue.forget_recording(checkpoint);
@@ -361,6 +376,8 @@ impl StreamTask {
         match self.phase {
             Phase::Running => self.run(now),
             Phase::Finishing { next } => self.finish(next, now),
+            Phase::Stopped(_) => Ok(self.stand_still()),
+            Phase::Leaving { next } => self.leave(next, now),
             Phase::Delivering => Ok(self.deliver()),
             Phase::Finished => Ok(Step::Finished),
         }
@@ -460,7 +477,7 @@ impl StreamTask {
     /// What an enumerator has sent. It needs no room downstream, so its barriers do not wait for that.
     fn next_of_splits(&self) -> Option<(usize, StreamElement)> {
         match &self.input {
-            TaskInput::Splits { queue, .. } if self.is_between_batches() => queue.poll(),
+            TaskInput::Splits { queue, .. } if self.is_between_batches() || self.awaits_enumerator() => queue.poll(),
             _ => None,
         }
     }
@@ -479,6 +496,7 @@ impl StreamTask {
             }
             StreamElement::EndOfInput => {
                 reader.no_more_splits();
+                self.enumerator_ended = true;
                 let decision = self.barriers.ended(channel);
                 self.on_alignment(decision, now)?;
             }
@@ -557,6 +575,9 @@ impl StreamTask {
 
     /// Finishes operators from `next` on, in topological order, as far as they are ready.
     fn finish(&mut self, next: usize, now: Now) -> Result<Step, TaskError> {
+        if self.awaits_enumerator() {
+            return Ok(self.idle(WaitsFor::Input, None, now));
+        }
         // Timers in wall-clock time may be what a pending sink waits for.
         self.chain.fire_timers(now, &mut self.outputs)?;
         for operator in next..self.chain.len() {
@@ -593,7 +614,7 @@ impl StreamTask {
                 Ok(decision) => return self.on_alignment(decision, now),
                 Err(late) => late.into(),
             },
-            Phase::Delivering => DeclineReason::Ending,
+            Phase::Stopped(_) | Phase::Leaving { .. } | Phase::Delivering => DeclineReason::Ending,
             Phase::Finished => DeclineReason::NotRunning,
         };
         self.decline(checkpoint, refused);
@@ -654,7 +675,9 @@ impl StreamTask {
         if let (Some(reader), false) = (self.input.source(), self.source_ended) {
             reader.checkpoint_completed(checkpoint).map_err(|source| self.chain.error(0, source))?;
         }
-        self.chain.checkpoint_completed(checkpoint, now, &mut self.outputs)
+        self.chain.checkpoint_completed(checkpoint, now, &mut self.outputs)?;
+        self.stop_after(checkpoint);
+        Ok(())
     }
 
     fn on_alignment(&mut self, decision: Decision, now: Now) -> Result<(), TaskError> {
@@ -676,6 +699,8 @@ impl StreamTask {
         let alignment = now.moment.since(started);
         let since_trigger = u64::try_from(now.wall.saturating_sub(barrier.triggered_at)).unwrap_or(0);
         let start_delay = Duration::from_millis(since_trigger).saturating_sub(alignment);
+        let savepoint = barrier.savepoint.clone();
+        self.end_event_time_before(savepoint.as_deref(), now)?;
         self.chain.prepare_checkpoint(now, &mut self.outputs)?;
         self.outputs.barrier(barrier);
         if self.listener.is_none() {
@@ -699,6 +724,7 @@ impl StreamTask {
         in_flight.channels.retain(|channel| !channel.batches.is_empty());
         let snapshot = TaskSnapshot {
             checkpoint,
+            savepoint: savepoint.clone(),
             operators: Vec::new(),
             in_flight,
             unaligned: mode == BarrierMode::Unaligned,
@@ -707,7 +733,9 @@ impl StreamTask {
             processed_bytes: self.processed_since_begun(checkpoint),
             synchronous: Duration::ZERO,
         };
-        self.take_snapshot(snapshot, recording, now)
+        self.take_snapshot(snapshot, recording, now)?;
+        self.stop_at(checkpoint, savepoint.as_deref());
+        Ok(())
     }
 
     /// What was taken from a channel, or from the source, and is not processed yet.
@@ -798,12 +826,16 @@ impl StreamTask {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
         };
-        let until = wall.map_or(Wakeup::OnEvent, |wall| {
-            let delay = u64::try_from(wall.saturating_sub(now.wall)).unwrap_or(0);
-            Wakeup::At(now.moment.after(Duration::from_millis(delay)))
-        });
-        Step::Idle { waits_for, until }
+        Step::Idle { waits_for, until: until(wall, now) }
     }
+}
+
+/// When to look again: at this wall-clock time, or when something happens.
+fn until(wall: Option<EpochMillis>, now: Now) -> Wakeup {
+    wall.map_or(Wakeup::OnEvent, |wall| {
+        let delay = u64::try_from(wall.saturating_sub(now.wall)).unwrap_or(0);
+        Wakeup::At(now.moment.after(Duration::from_millis(delay)))
+    })
 }
 
 fn tell_enumerator(reader: &mut dyn SourceReader, queue: &InputQueue) {

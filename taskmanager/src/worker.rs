@@ -30,7 +30,7 @@ use std::time::Duration;
 
 use pelton_proto as proto;
 use pelton_proto::job_master_client::JobMasterClient;
-use pelton_runtime_core::element::{CheckpointBarrier, CheckpointId};
+use pelton_runtime_core::element::{BarrierMode, CheckpointBarrier, CheckpointId, Savepoint};
 use pelton_runtime_core::env::Env;
 use pelton_runtime_core::failure::error_chain;
 use pelton_runtime_core::graph::JobGraph;
@@ -302,8 +302,13 @@ impl Worker {
     async fn trigger(&mut self, trigger: &proto::TriggerCheckpoint) -> Result<(), WorkerError> {
         let checkpoint = CheckpointId(trigger.checkpoint_id);
         let triggered_at = trigger.triggered_at_ms;
-        let mode = self.deployment.barrier_mode(triggered_at);
-        let barrier = CheckpointBarrier { checkpoint, triggered_at, mode };
+        let savepoint = trigger.savepoint.clone().map(|savepoint| Arc::new(Savepoint::from_wire(savepoint)));
+        // What is in flight belongs to this job's own channels, and a savepoint to whoever asked for it.
+        let mode = match savepoint {
+            Some(_) => BarrierMode::Aligned,
+            None => self.deployment.barrier_mode(triggered_at),
+        };
+        let barrier = CheckpointBarrier { checkpoint, triggered_at, mode, savepoint };
         for attempt in &trigger.attempt_ids {
             let attempt: ExecutionAttemptId = wire::id(attempt, "attempt_id")?;
             let told = match self.tasks.get(&attempt) {

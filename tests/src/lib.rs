@@ -4,6 +4,7 @@
 //! takes time is awaited with a deadline ([`eventually`]).
 
 pub mod cluster;
+pub mod counts;
 pub mod deadline;
 pub mod footprint;
 pub mod hosts;

@@ -96,6 +96,30 @@ impl<S: CommittingSink> CommittingOperator<S> {
         self.clock_runs = true;
     }
 
+    /// Says that nothing more will be written, and waits until everything is committed.
+    fn end(&mut self, command: Command<S::Committable>, cx: &mut OperatorContext<'_>) -> OperatorResult<Finish> {
+        if matches!(self.stage, Stage::Writing(_)) {
+            self.send(command, 0)?;
+            if let Stage::Writing(queue) = std::mem::replace(&mut self.stage, Stage::Ended) {
+                self.stage = Stage::Finishing(queue);
+            }
+        }
+        if let Stage::Finishing(_) = self.stage {
+            match self.progress.take_outcome() {
+                None => {
+                    // A commit that failed is tried again by the clock.
+                    self.run_clock(cx.processing_time(), cx);
+                    return Ok(Finish::Pending);
+                }
+                Some(outcome) => {
+                    self.stage = Stage::Ended;
+                    outcome?;
+                }
+            }
+        }
+        Ok(Finish::Done)
+    }
+
     fn snapshot_of(&self, committables: &[S::Committable]) -> OperatorResult<OperatorSnapshot> {
         let rows = self.sink.encode(committables)?;
         // Every subtask gets those of all, so that a writer knows what is no leftover.
@@ -149,39 +173,21 @@ impl<S: CommittingSink> Operator for CommittingOperator<S> {
     }
 
     fn finish(&mut self, cx: &mut OperatorContext<'_>) -> OperatorResult<Finish> {
-        if matches!(self.stage, Stage::Writing(_)) {
-            self.send(Command::Finish, 0)?;
-            if let Stage::Writing(queue) = std::mem::replace(&mut self.stage, Stage::Ended) {
-                self.stage = Stage::Finishing(queue);
-            }
-        }
-        if let Stage::Finishing(_) = self.stage {
-            match self.progress.take_outcome() {
-                None => {
-                    // A commit that failed is tried again by the clock.
-                    self.run_clock(cx.processing_time(), cx);
-                    return Ok(Finish::Pending);
-                }
-                Some(outcome) => {
-                    self.stage = Stage::Ended;
-                    outcome?;
-                }
-            }
-        }
-        Ok(Finish::Done)
+        self.end(Command::Finish, cx)
+    }
+
+    fn stop(&mut self, cx: &mut OperatorContext<'_>) -> OperatorResult<Finish> {
+        self.end(Command::Stop, cx)
     }
 
     fn snapshot(&mut self, checkpoint: CheckpointId) -> OperatorResult<OperatorSnapshot> {
-        if self.mode == Mode::WithCheckpoints && !matches!(self.stage, Stage::Ended) {
+        if !matches!(self.stage, Stage::Ended) {
             self.send(Command::Checkpoint(checkpoint), 0)?;
         }
         Ok(OperatorSnapshot::default())
     }
 
     fn poll_snapshot(&mut self, checkpoint: CheckpointId) -> OperatorResult<Poll<OperatorSnapshot>> {
-        if self.mode == Mode::AtOnce {
-            return Ok(Poll::Ready(OperatorSnapshot::default()));
-        }
         if let Some(list) = self.progress.take_list(checkpoint) {
             return self.snapshot_of(&list).map(Poll::Ready);
         }

@@ -273,3 +273,47 @@ async fn without_checkpoints_the_end_of_the_input_commits() {
     }
     assert_eq!(ledger.0.lock().committed, BTreeMap::from([(1, 3)]));
 }
+
+fn stop(sink: &mut Driven) -> Finish {
+    sink.call(|operator, cx| operator.stop(cx)).expect("stopped")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sink_that_stops_commits_what_its_savepoint_lists_however_often_that_is_refused() {
+    let ledger = Ledger::default();
+    ledger.0.lock().refuses = 2;
+    let mut sink = Driven::start(&ledger, true, None);
+    sink.write(1);
+    sink.barrier(1);
+    sink.listed(1);
+    sink.completed(1);
+    while stop(&mut sink) == Finish::Pending {
+        // As the task does, which fires the timers of nobody else.
+        if let Some(wake_at) = sink.wake_at.take() {
+            sink.now = wake_at;
+            sink.call(|operator, cx| operator.processing_time(wake_at, cx)).expect("told");
+        }
+        std::thread::yield_now();
+    }
+    assert_eq!(names(&ledger), [1]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_checkpoints_a_savepoint_commits_what_precedes_it() {
+    let ledger = Ledger::default();
+    let mut sink = Driven::start(&ledger, false, None);
+    sink.write(1);
+    sink.barrier(1);
+    let listed = [sink.listed(1)];
+    sink.completed(1);
+    while stop(&mut sink) == Finish::Pending {
+        assert!(sink.alarm.wait(DEADLINE));
+    }
+    assert_eq!(names(&ledger), [1]);
+    let mut again = Driven::start(&ledger, false, Some(&listed));
+    again.write(2);
+    while again.call(|operator, cx| operator.finish(cx)).expect("finished") == Finish::Pending {
+        assert!(again.alarm.wait(DEADLINE));
+    }
+    assert_eq!(names(&ledger), [1, 2]);
+}

@@ -43,6 +43,9 @@ pub(super) enum Command<C> {
     Completed(CheckpointId, EpochMillis),
     /// The input has ended. A queue that ends without this belonged to a task that failed or was cancelled.
     Finish,
+    /// The job stops after a savepoint, which has completed: what it lists is committed, and the writer is left as it is,
+    /// as somebody goes on from it.
+    Stop,
 }
 
 /// What a thread works with.
@@ -158,7 +161,9 @@ impl<C: Clone> Work<C> {
             }
             Command::Tick(now) => {
                 self.now = now;
-                self.writer.tick(now)?;
+                if !self.ended {
+                    self.writer.tick(now)?;
+                }
             }
             Command::Checkpoint(checkpoint) => {
                 self.prepare(CommitPoint::Checkpoint)?;
@@ -175,6 +180,7 @@ impl<C: Clone> Work<C> {
                 self.prepare(CommitPoint::EndOfInput)?;
                 self.ended = true;
             }
+            Command::Stop => self.ended = true,
         }
         Ok(())
     }

@@ -131,16 +131,19 @@ impl Dispatcher {
         configuration: &Configuration,
     ) -> Result<Option<CheckpointPlace>, SubmitError> {
         let Some(settings) = CheckpointSettings::of(configuration) else { return Ok(None) };
+        let savepoint_directory = configuration.get(&options::checkpointing::SAVEPOINT_DIRECTORY);
+        let own = Arc::new(configuration.to_map());
         let Some(directory) = CheckpointStorageSettings::of(configuration)?.directory else {
             // Everything is in acknowledgements and records, which are kept here.
             let storage = Arc::new(MemoryStorage::default());
             let (store, directory) = (CheckpointStore::new(job.id, storage), String::new());
-            return Ok(Some(CheckpointPlace { settings, store, directory }));
+            return Ok(Some(CheckpointPlace { settings, store, directory, savepoint_directory, configuration: own }));
         };
         let directory = pelton_filesystem::job_directory(&directory, job.id);
         let storage = pelton_filesystem::checkpoint_storage(&directory, &configuration.to_map(), &self.env)
             .map_err(|source| SubmitError::CheckpointDirectory { directory: directory.clone(), source })?;
-        Ok(Some(CheckpointPlace { settings, store: CheckpointStore::new(job.id, storage), directory }))
+        let store = CheckpointStore::new(job.id, storage);
+        Ok(Some(CheckpointPlace { settings, store, directory, savepoint_directory, configuration: own }))
     }
 
     async fn job_ended(&mut self, view: Arc<JobView>) {

@@ -24,7 +24,7 @@ use pelton_runtime_core::graph::JobGraph;
 use pelton_runtime_core::id::OperatorId;
 
 use super::SubmitError;
-use crate::job_master::Recovered;
+use crate::job_master::{Lies, Recovered};
 
 /// How long the storage may take to show what a job is to begin from.
 const STORAGE_TIMEOUT: Duration = Duration::from_secs(60);
@@ -59,6 +59,12 @@ pub enum RecoveryError {
     /// The record is damaged.
     #[error(transparent)]
     Record(#[from] RecordError),
+    /// A checkpoint, where only a savepoint will do.
+    #[error("it is checkpoint {checkpoint} of a job, and only savepoints are disposed of")]
+    NoSavepoint {
+        /// Its id.
+        checkpoint: u64,
+    },
     /// A checkpoint under another name.
     #[error(
         "it is checkpoint {checkpoint}, whose directory has to keep its name `{name}` and its place beside `shared`: \
@@ -126,7 +132,8 @@ pub(super) async fn recover(
         ClaimMode::Claim => Ownership::Own,
         ClaimMode::NoClaim => Ownership::Foreign,
     };
-    Ok(Some(Recovered { record: Arc::new(record), directory, store, path: place, ownership }))
+    let lies = Lies { directory, store, path: place };
+    Ok(Some(Recovered { record: Arc::new(record), lies, ownership }))
 }
 
 /// The checkpoint or savepoint at a path, whole as far as can be seen without reading it all.
@@ -135,6 +142,13 @@ pub(super) async fn recover(
 ///
 /// When there is none, or it is damaged.
 pub(crate) async fn find(env: &Env, configuration: &Configuration, path: &str) -> Result<Found, RecoveryError> {
+    let found = find_record(env, configuration, path).await?;
+    found.store.check(&found.record).await?;
+    Ok(found)
+}
+
+/// The record at a path.
+async fn find_record(env: &Env, configuration: &Configuration, path: &str) -> Result<Found, RecoveryError> {
     let configured = configuration.to_map();
     let place = pelton_filesystem::absolute(path, &configured)?;
     let own = place.strip_suffix(layout::RECORD).map_or(place.as_str(), |own| own.trim_end_matches('/'));
@@ -155,8 +169,23 @@ pub(crate) async fn find(env: &Env, configuration: &Configuration, path: &str) -
             (above.to_owned(), CheckpointStore::new(record.job, storage))
         }
     };
-    store.check(&record).await?;
     Ok(Found { record, path: storage.url(""), directory, store })
+}
+
+/// Removes a savepoint: its record first, and then its files.
+///
+/// # Errors
+///
+/// When there is none, or its storage refuses.
+pub(super) async fn dispose(env: &Env, configuration: &Configuration, path: &str) -> Result<(), RecoveryError> {
+    let removed = async {
+        let found = find_record(env, configuration, path).await?;
+        match found.record.kind {
+            RecordKind::Savepoint => Ok(found.store.remove_savepoint(&found.record).await?),
+            RecordKind::Checkpoint => Err(RecoveryError::NoSavepoint { checkpoint: found.record.checkpoint.0 }),
+        }
+    };
+    env.timeout(STORAGE_TIMEOUT, removed).await.unwrap_or(Err(RecoveryError::Silent))
 }
 
 /// Says what is there instead of a checkpoint.

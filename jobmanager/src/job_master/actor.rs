@@ -155,6 +155,7 @@ impl JobMaster {
             Message::Detached { worker, reason } => self.detach(worker, reason).await,
             Message::Cancel => self.tell(Fact::CancelRequested).await,
             Message::Suspend { reason } => self.tell(Fact::SuspendRequested { reason }).await,
+            Message::Take { order, reply } => self.take_checkpoint(order, reply).await,
             // Who asked may have stopped waiting; that is its right.
             Message::View(reply) => drop(reply.send(self.view())),
         }

@@ -34,6 +34,7 @@ use tokio::sync::mpsc;
 use tracing::{debug, info, warn};
 
 use super::actor::JobMaster;
+use super::orders::{Orders, Taken};
 use super::{JobDescription, Report};
 use crate::view::CheckpointsView;
 
@@ -52,6 +53,21 @@ pub struct CheckpointPlace {
     pub store: CheckpointStore,
     /// The job's own directory, as a URL; empty when they are in memory.
     pub directory: String,
+    /// Where savepoints are made unless somebody says otherwise.
+    pub savepoint_directory: Option<String>,
+    /// How storage is reached.
+    pub configuration: Arc<BTreeMap<String, String>>,
+}
+
+/// Where a checkpoint lies that is not in the job's own directory.
+#[derive(Debug, Clone)]
+pub struct Lies {
+    /// The directory that its paths are relative to, as a URL.
+    pub directory: String,
+    /// The same.
+    pub store: CheckpointStore,
+    /// Where it is, as people name it.
+    pub path: String,
 }
 
 /// A checkpoint or savepoint that a job begins from.
@@ -59,12 +75,8 @@ pub struct CheckpointPlace {
 pub struct Recovered {
     /// What it consists of.
     pub record: Arc<CheckpointRecord>,
-    /// The directory that its paths are relative to, as a URL.
-    pub directory: String,
-    /// The same, to remove it.
-    pub store: CheckpointStore,
-    /// Where it is, as people name it.
-    pub path: String,
+    /// Where it is.
+    pub lies: Lies,
     /// Whose it is.
     pub ownership: Ownership,
 }
@@ -72,7 +84,7 @@ pub struct Recovered {
 /// Checkpoints of one job.
 pub(super) struct Checkpoints {
     coordinator: CheckpointCoordinator,
-    place: CheckpointPlace,
+    pub(super) place: CheckpointPlace,
     timers: BTreeMap<Timer, Moment>,
     start: StartFrom,
     /// Deployments that wait for `start`.
@@ -84,7 +96,13 @@ pub(super) struct Checkpoints {
     /// Records that may exist, as the storage did not say.
     ambiguous: BTreeSet<CheckpointId>,
     /// Those that do not lie in the job's own directory.
-    elsewhere: BTreeMap<CheckpointId, Recovered>,
+    elsewhere: BTreeMap<CheckpointId, Lies>,
+    /// What the job began from.
+    began_from: Option<Recovered>,
+    /// Directories of savepoints that have not begun.
+    pub(super) targets: BTreeMap<String, Lies>,
+    /// Those who asked for checkpoints.
+    pub(super) orders: Orders,
     /// Executions that were cancelled before they were sent to their workers; the scheduler is to be told.
     pub(super) withdrawn: Vec<(WorkerId, ExecutionAttemptId)>,
     results: (mpsc::Sender<Finished>, mpsc::Receiver<Finished>),
@@ -110,8 +128,8 @@ impl Recovered {
     /// Removes it, with the files that nothing beside it shares.
     async fn remove(&self) -> Result<(), StoreError> {
         match self.record.kind {
-            RecordKind::Checkpoint => self.store.remove_claimed(&self.record).await,
-            RecordKind::Savepoint => self.store.remove_savepoint(&self.record).await,
+            RecordKind::Checkpoint => self.lies.store.remove_claimed(&self.record).await,
+            RecordKind::Savepoint => self.lies.store.remove_savepoint(&self.record).await,
         }
     }
 }
@@ -128,7 +146,10 @@ impl Checkpoints {
             place,
             timers: BTreeMap::new(),
             start: StartFrom::Known(record),
-            elsewhere: from.into_iter().map(|from| (from.record.checkpoint, from)).collect(),
+            elsewhere: from.iter().map(|from| (from.record.checkpoint, from.lies.clone())).collect(),
+            began_from: from,
+            targets: BTreeMap::new(),
+            orders: Orders::default(),
             held: Vec::new(),
             deployed: BTreeMap::new(),
             restoring: BTreeMap::new(),
@@ -155,6 +176,16 @@ impl Checkpoints {
             Arc::new(CheckpointsView { settings: self.place.settings.clone(), directory, elsewhere, statistics })
         };
         Arc::clone(self.view.get_or_init(make))
+    }
+
+    /// Forgets where savepoints are that nobody can ask about any more.
+    fn forget_places(&mut self) {
+        let (statistics, newest) = (self.coordinator.statistics(), self.coordinator.newest());
+        let newest = newest.map(|record| record.checkpoint);
+        let restored = statistics.latest_restored().map(|restored| restored.checkpoint);
+        self.elsewhere.retain(|id, _| {
+            statistics.find(*id).is_some() || [newest, restored].contains(&Some(*id)) || self.began_from.is_some()
+        });
     }
 
     pub(super) fn alarm(&self) -> Moment {
@@ -374,7 +405,7 @@ impl JobMaster {
         }
     }
 
-    async fn tell_coordinator(&mut self, fact: Fact) {
+    pub(super) async fn tell_coordinator(&mut self, fact: Fact) {
         let Some(checkpoints) = &mut self.checkpoints else { return };
         checkpoints.view.take();
         let actions = checkpoints.coordinator.handle(self.env.wall_clock(), fact);
@@ -388,38 +419,43 @@ impl JobMaster {
         let Some(checkpoints) = &mut self.checkpoints else { return };
         let store = checkpoints.place.store.clone();
         match action {
-            Action::Trigger { checkpoint, at, attempts } => {
-                debug!(%job, checkpoint = checkpoint.0, tasks = attempts.len(), "triggering checkpoint");
+            Action::Trigger { checkpoint, at, savepoint, attempts } => {
+                debug!(%job, checkpoint = checkpoint.0, tasks = attempts.len(), ?savepoint, "triggering checkpoint");
+                if let Some(savepoint) = &savepoint
+                    && let Some(lies) = checkpoints.targets.remove(&savepoint.directory)
+                {
+                    checkpoints.elsewhere.insert(checkpoint, lies);
+                }
+                let savepoint = savepoint.map(|savepoint| savepoint.to_wire());
                 self.tell_tasks(&attempts, |attempt_ids| {
                     let (checkpoint_id, triggered_at_ms) = (checkpoint.0, at);
-                    Command::TriggerCheckpoint(proto::TriggerCheckpoint { checkpoint_id, triggered_at_ms, attempt_ids })
+                    Command::TriggerCheckpoint(proto::TriggerCheckpoint {
+                        checkpoint_id,
+                        triggered_at_ms,
+                        attempt_ids,
+                        savepoint: savepoint.clone(),
+                    })
                 })
                 .await;
             }
-            Action::StoreRecord(record) => {
-                let checkpoint = record.checkpoint;
-                let env = self.env.clone();
-                // An earlier try may still come to pass.
-                let may_exist = checkpoints.ambiguous.contains(&checkpoint);
-                checkpoints.work(&self.env, async move {
-                    // What is not answered may have happened.
-                    let written = env.timeout(RECORD_TIMEOUT, store.write_record(&record)).await;
-                    let written = written.unwrap_or_else(|late| Ok(RecordOutcome::Unknown { reason: late.to_string() }));
-                    Some(match written {
-                        Ok(RecordOutcome::Stored) => Fact::RecordStored { checkpoint },
-                        Ok(RecordOutcome::Unknown { reason }) => {
-                            warn!(%job, checkpoint = checkpoint.0, reason, "it is not known whether the checkpoint's record exists");
-                            Fact::RecordAmbiguous { checkpoint }
-                        }
-                        Ok(RecordOutcome::Taken { by }) => Fact::RecordFailed { checkpoint, reason: format!("in its place is {by}") },
-                        Err(error) if may_exist => {
+            Action::StoreRecord(record) => self.store_record(record, store, Vec::new()),
+            Action::StoreSavepoint { record, copies } => match checkpoints.elsewhere.get(&record.checkpoint) {
+                Some(lies) => {
+                    let place = lies.store.clone();
+                    self.store_record(record, place, copies);
+                }
+                None => warn!(%job, checkpoint = record.checkpoint.0, "a savepoint without a place"),
+            },
+            Action::DiscardSavepoint(checkpoint) => {
+                if let Some(lies) = checkpoints.elsewhere.get(&checkpoint).cloned() {
+                    checkpoints.work(&self.env, async move {
+                        if let Err(error) = lies.store.remove_all().await {
                             let error = error_chain(&error);
-                            warn!(%job, checkpoint = checkpoint.0, error, "the checkpoint's record cannot be written, and an earlier try may have");
-                            Fact::RecordAmbiguous { checkpoint }
+                            warn!(%job, savepoint = lies.path, error, "what is left of a savepoint cannot be removed");
                         }
-                        Err(error) => Fact::RecordFailed { checkpoint, reason: error_chain(&error) },
-                    })
-                });
+                        None
+                    });
+                }
             }
             Action::Completed { checkpoint, attempts } => {
                 info!(%job, checkpoint = checkpoint.0, "checkpoint completed");
@@ -438,7 +474,7 @@ impl JobMaster {
                 .await;
             }
             Action::RemoveCheckpoint { checkpoint, files } => {
-                let claimed = checkpoints.elsewhere.get(&checkpoint).cloned();
+                let claimed = checkpoints.began_from.clone().filter(|from| from.record.checkpoint == checkpoint);
                 checkpoints.work(&self.env, async move {
                     let removed = match claimed {
                         Some(claimed) => claimed.remove().await,
@@ -460,10 +496,10 @@ impl JobMaster {
             Action::Sweep { shared } => {
                 let shared_up_to = shared.then_some(self.settings.epoch);
                 checkpoints.work(&self.env, async move {
-                    if let Err(error) = store.sweep(shared_up_to, &BTreeSet::new()).await {
-                        warn!(%job, error = error_chain(&error), "leftovers of checkpoints cannot be removed");
-                    }
-                    None
+                    let swept = store.sweep(shared_up_to, &BTreeSet::new()).await;
+                    let error = swept.err()?;
+                    warn!(%job, error = error_chain(&error), "leftovers of checkpoints cannot be removed");
+                    Some(Fact::SweepFailed)
                 });
             }
             Action::Clear => checkpoints.work(&self.env, async move {
@@ -492,12 +528,52 @@ impl JobMaster {
                 let cause = FailureCause::new(FailureClass::Transient, reason, self.env.wall_clock());
                 Box::pin(self.tell(job::Fact::JobFailed { cause })).await;
             }
-            // Nothing asks for checkpoints by hand yet.
-            Action::Answer { request, outcome } => debug!(%job, request = request.0, ?outcome, "nobody asked"),
+            Action::Answer { request, outcome } => {
+                let path_of = |checkpoint| match checkpoints.elsewhere.get(&checkpoint) {
+                    Some(lies) => lies.path.clone(),
+                    None => checkpoints.place.store.url(checkpoint),
+                };
+                let outcome = outcome.map(|checkpoint| Taken { checkpoint, path: path_of(checkpoint) });
+                checkpoints.forget_places();
+                checkpoints.orders.answer(request, outcome);
+            }
             Action::ArmTimer { timer, after } => drop(checkpoints.timers.insert(timer, self.env.moment().after(after))),
             Action::DisarmTimer(timer) => drop(checkpoints.timers.remove(&timer)),
             Action::Closed => checkpoints.closed = true,
         }
+    }
+
+    /// Creates a record, after these files of the job were copied beside it.
+    fn store_record(&mut self, record: Arc<CheckpointRecord>, into: CheckpointStore, copies: Vec<(String, String)>) {
+        let Some(checkpoints) = &mut self.checkpoints else { return };
+        let (job, checkpoint) = (self.job.id, record.checkpoint);
+        let (env, own) = (self.env.clone(), checkpoints.place.store.clone());
+        // An earlier try may still come to pass.
+        let may_exist = checkpoints.ambiguous.contains(&checkpoint);
+        checkpoints.work(&self.env, async move {
+            // What is not answered may have happened.
+            let written = env.timeout(RECORD_TIMEOUT, async {
+                own.copy_to(&into, &copies).await?;
+                into.write_record(&record).await
+            });
+            let written = written.await.unwrap_or_else(|late| Ok(RecordOutcome::Unknown { reason: late.to_string() }));
+            Some(match written {
+                Ok(RecordOutcome::Stored) => Fact::RecordStored { checkpoint },
+                Ok(RecordOutcome::Unknown { reason }) => {
+                    warn!(%job, checkpoint = checkpoint.0, reason, "it is not known whether the checkpoint's record exists");
+                    Fact::RecordAmbiguous { checkpoint }
+                }
+                Ok(RecordOutcome::Taken { by }) => {
+                    Fact::RecordFailed { checkpoint, reason: format!("in its place is {by}") }
+                }
+                Err(error) if may_exist => {
+                    let error = error_chain(&error);
+                    warn!(%job, checkpoint = checkpoint.0, error, "the checkpoint's record cannot be written, and an earlier try may have");
+                    Fact::RecordAmbiguous { checkpoint }
+                }
+                Err(error) => Fact::RecordFailed { checkpoint, reason: error_chain(&error) },
+            })
+        });
     }
 
     /// Sends each worker a command about its own of these executions.

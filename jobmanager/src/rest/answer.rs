@@ -30,6 +30,11 @@ impl Answer {
         Self::Json(StatusCode::ACCEPTED, json!({}))
     }
 
+    /// 202 with this content.
+    pub(super) fn accepted_with(content: Value) -> Self {
+        Self::Json(StatusCode::ACCEPTED, content)
+    }
+
     /// The answer as HTTP.
     pub(super) fn into_response(self, allow_origin: Option<&HeaderValue>) -> Response {
         match self {

@@ -20,7 +20,7 @@ use super::answer::Answer;
 use super::error::RestError;
 use super::params::{in_path, job_id, vertex_id};
 use super::request::Request;
-use super::{Answered, Context, job};
+use super::{Answered, Context, job, operations};
 use crate::view::CheckpointsView;
 
 /// Everything below `/jobs/:jobid/checkpoints`.
@@ -31,7 +31,7 @@ pub(super) async fn get(cx: &Context, request: &Request, id: &str, rest: &[&str]
         ["config"] => config(cx, id).await,
         ["details", checkpoint] => details(cx, id, checkpoint, None).await,
         ["details", checkpoint, "subtasks", vertex] => details(cx, id, checkpoint, Some(vertex)).await,
-        [trigger] => operation("checkpoint", id, trigger),
+        [trigger] => operations::checkpoint_status(cx, id, trigger),
         _ => Err(RestError::NoSuchFile { path: request.path.clone() }),
     }
 }
@@ -68,7 +68,7 @@ async fn statistics(cx: &Context, id: JobId) -> Answered {
         },
         "latest": {
             "completed": latest(CheckpointStatistics::latest_completed),
-            "savepoint": null,
+            "savepoint": latest(CheckpointStatistics::latest_savepoint),
             "failed": latest(CheckpointStatistics::latest_failed),
             "restored": checkpoints.and_then(restored),
         },
@@ -157,16 +157,4 @@ async fn details(cx: &Context, id: JobId, checkpoint: &str, vertex: Option<&str>
     let Some(vertex) = vertex else { return Ok(Answer::ok(detail::whole(checkpoints, details))) };
     let part = details.vertices.iter().find(|part| part.id == vertex).ok_or(RestError::UnknownVertex(vertex))?;
     Ok(Answer::ok(detail::vertex(details, part)))
-}
-
-/// `/jobs/:jobid/savepoints/:triggerid`
-pub(super) fn savepoint_operation(job: &str, trigger: &str) -> Answered {
-    operation("savepoint", job_id(job)?, trigger)
-}
-
-/// Nothing was ever triggered, so nothing is found; the Kubernetes operator knows this sentence.
-fn operation(kind: &str, job: JobId, trigger: &str) -> Answered {
-    // A trigger's id has the form of a job's.
-    let trigger: JobId = in_path("triggerid", trigger)?;
-    Err(RestError::NotFound(format!("There is no {kind} operation with triggerId={trigger} for job {job}.")))
 }

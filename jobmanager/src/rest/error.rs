@@ -55,6 +55,18 @@ pub(super) enum RestError {
         /// Why.
         reason: String,
     },
+    /// The body is no JSON, or has other fields.
+    #[error("Request did not match expected format {format}.")]
+    BadBody {
+        /// Flink's name of what was expected.
+        format: &'static str,
+    },
+    /// The body lacks a field.
+    #[error("Field {0} must not be omitted or be null.")]
+    MissingField(&'static str),
+    /// Flink answers 500 to this.
+    #[error("{0}")]
+    Internal(&'static str),
     /// There is no such job.
     #[error("Job {0} not found")]
     UnknownJob(JobId),
@@ -117,7 +129,11 @@ impl RestError {
     /// The status code.
     pub(super) fn status(&self) -> StatusCode {
         match self {
-            Self::BadParameter { .. } | Self::NotUtf8 { .. } | Self::BrokenBody { .. } => StatusCode::BAD_REQUEST,
+            Self::BadParameter { .. }
+            | Self::NotUtf8 { .. }
+            | Self::BrokenBody { .. }
+            | Self::BadBody { .. }
+            | Self::MissingField(_) => StatusCode::BAD_REQUEST,
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::NoSuchFile { .. }
             | Self::NoSuchEndpoint { .. }
@@ -126,7 +142,9 @@ impl RestError {
             | Self::UnknownSubtask { .. }
             | Self::UnknownAttempt { .. }
             | Self::NotFound(_) => StatusCode::NOT_FOUND,
-            Self::UnknownJobIsInternal(_) | Self::UnknownTaskManager(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::UnknownJobIsInternal(_) | Self::UnknownTaskManager(_) | Self::Internal(_) => {
+                StatusCode::INTERNAL_SERVER_ERROR
+            }
             Self::AlreadyTerminal(_) => StatusCode::CONFLICT,
             Self::Removed(_) => StatusCode::PERMANENT_REDIRECT,
             // Neither 404 nor 503: the Kubernetes operator takes the one for a missing job, and Flink's client

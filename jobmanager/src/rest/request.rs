@@ -1,14 +1,14 @@
 //! A request taken apart: method, decoded path without `/v1`, decoded query.
 
-use axum::body::Body;
 use futures::StreamExt;
 use http::Method;
 use http::header::CONTENT_LENGTH;
 use http::request::Parts;
+use serde::de::DeserializeOwned;
 
 use super::error::RestError;
 
-/// A request without its body.
+/// A request.
 pub(super) struct Request {
     /// The method.
     pub(super) method: Method,
@@ -20,7 +20,19 @@ pub(super) struct Request {
     query: Vec<(String, String)>,
     /// The server's address as the client knows it.
     pub(super) host: Option<String>,
+    body: Body,
 }
+
+/// A request's body.
+pub(super) enum Body {
+    /// All of it.
+    Whole(Vec<u8>),
+    /// It had more bytes than any endpoint reads.
+    TooLong,
+}
+
+/// The longest body that an endpoint reads.
+const READ_BYTES_MAX: u64 = 1 << 20;
 
 impl Request {
     /// Takes the request apart.
@@ -28,7 +40,7 @@ impl Request {
     /// # Errors
     ///
     /// When path or query are not UTF-8 after decoding.
-    pub(super) fn parse(head: &Parts) -> Result<Self, RestError> {
+    pub(super) fn parse(head: &Parts, body: Body) -> Result<Self, RestError> {
         let path = head.uri.path();
         let unversioned = match path.strip_prefix("/v1") {
             Some(rest) if rest.starts_with('/') => rest,
@@ -48,7 +60,27 @@ impl Request {
         let host = head.headers.get(http::header::HOST).and_then(|value| value.to_str().ok());
         // HTTP/2 carries the address in the URI.
         let host = host.or_else(|| head.uri.authority().map(http::uri::Authority::as_str));
-        Ok(Self { method: head.method.clone(), path: path.to_owned(), segments, query, host: host.map(str::to_owned) })
+        Ok(Self {
+            method: head.method.clone(),
+            path: path.to_owned(),
+            segments,
+            query,
+            host: host.map(str::to_owned),
+            body,
+        })
+    }
+
+    /// The fields of a JSON body, or their defaults when there is no body. Unknown fields are ignored, as in Flink.
+    ///
+    /// # Errors
+    ///
+    /// When it is no such JSON; `format` is Flink's name of what it should be.
+    pub(super) fn json<T: DeserializeOwned + Default>(&self, format: &'static str) -> Result<T, RestError> {
+        match &self.body {
+            Body::TooLong => Err(RestError::TooLarge { limit_bytes: READ_BYTES_MAX }),
+            Body::Whole(bytes) if bytes.iter().all(u8::is_ascii_whitespace) => Ok(T::default()),
+            Body::Whole(bytes) => serde_json::from_slice(bytes).map_err(|_| RestError::BadBody { format }),
+        }
     }
 
     /// The value of a query parameter; the last one wins.
@@ -105,19 +137,20 @@ fn escaped(digits: &[u8]) -> Option<u8> {
     u8::try_from(digit(0)? << 4 | digit(1)?).ok()
 }
 
-/// Reads a body to its end and drops it.
+/// Reads a body to its end, and keeps as much as an endpoint may want.
 ///
 /// Flink's own clients send `{}` even with GET, so a body is never wrong, only too large.
 ///
 /// # Errors
 ///
 /// When the body is longer than `limit_bytes` or ends early.
-pub(super) async fn drain(head: &Parts, body: Body, limit_bytes: u64) -> Result<(), RestError> {
+pub(super) async fn read(head: &Parts, body: axum::body::Body, limit_bytes: u64) -> Result<Body, RestError> {
     let announced = head.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if announced.is_some_and(|length| length > limit_bytes) {
         return Err(RestError::TooLarge { limit_bytes });
     }
     let mut length = 0_u64;
+    let mut kept = Vec::new();
     let mut chunks = body.into_data_stream();
     while let Some(chunk) = chunks.next().await {
         let chunk = chunk.map_err(|error| RestError::BrokenBody { reason: error.to_string() })?;
@@ -125,6 +158,9 @@ pub(super) async fn drain(head: &Parts, body: Body, limit_bytes: u64) -> Result<
         if length > limit_bytes {
             return Err(RestError::TooLarge { limit_bytes });
         }
+        if length <= READ_BYTES_MAX {
+            kept.extend_from_slice(&chunk);
+        }
     }
-    Ok(())
+    Ok(if length <= READ_BYTES_MAX { Body::Whole(kept) } else { Body::TooLong })
 }

@@ -5,7 +5,7 @@ use http::Method;
 use super::error::RestError;
 use super::request::Request;
 use super::{
-    Answered, Context, checkpoints, cluster, exceptions, job, jobs, logs, metric_query, pressure, subtask,
+    Answered, Context, checkpoints, cluster, exceptions, job, jobs, logs, metric_query, operations, pressure, subtask,
     task_managers, unsupported, vertex,
 };
 
@@ -30,6 +30,7 @@ async fn get(cx: &Context, request: &Request, segments: &[&str]) -> Answered {
         ["jobs"] => jobs::ids(cx).await,
         ["jobs", "overview"] => jobs::overview(cx).await,
         ["jobs", "metrics"] => metric_query::of_jobs(cx, request).await,
+        ["savepoint-disposal", trigger] => operations::disposal_status(cx, trigger),
         ["jobs", job, "vertices", vertex, ref rest @ ..] => get_vertex(cx, request, job, vertex, rest).await,
         ["jobs", job, "checkpoints", ref rest @ ..] => checkpoints::get(cx, request, job, rest).await,
         ["jobs", job, ref rest @ ..] => get_job(cx, request, job, rest).await,
@@ -82,7 +83,7 @@ async fn get_job(cx: &Context, request: &Request, id: &str, rest: &[&str]) -> An
         ["jobmanager", "environment"] => job::job_manager_environment(cx, id).await,
         ["jobmanager", "log-url"] => job::job_manager_log_url(request, id),
         ["taskmanagers", task_manager, "log-url"] => job::task_manager_log_url(request, id, task_manager),
-        ["savepoints", trigger] => checkpoints::savepoint_operation(id, trigger),
+        ["savepoints", trigger] => operations::savepoint_status(cx, id, trigger),
         ["rescaling", trigger] => unsupported::rescaling_operation(id, trigger),
         ["resource-requirements"] => unsupported::resource_requirements(id),
         _ => Err(unknown(request)),
@@ -115,6 +116,10 @@ async fn get_vertex(cx: &Context, request: &Request, job: &str, vertex: &str, re
 async fn other(cx: &Context, request: &Request, segments: &[&str]) -> Answered {
     match (request.method.as_str(), segments) {
         ("PATCH", ["jobs", job]) => job::terminate(cx, request, job).await,
+        ("POST", ["jobs", job, "savepoints"]) => operations::savepoint(cx, request, job),
+        ("POST", ["jobs", job, "stop"]) => operations::stop(cx, request, job),
+        ("POST", ["jobs", job, "checkpoints"]) => operations::checkpoint(cx, request, job),
+        ("POST", ["savepoint-disposal"]) => operations::disposal(cx, request),
         ("DELETE", ["cluster"]) => cluster::shut_down(cx).await,
         (method, segments) => match unsupported::refusal(method, segments) {
             Some(refusal) => Err(refusal),

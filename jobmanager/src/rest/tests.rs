@@ -3,6 +3,7 @@
 mod behaviour;
 mod checkpoints;
 mod cluster;
+mod operations;
 mod random;
 mod shapes;
 

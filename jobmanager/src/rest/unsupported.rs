@@ -11,18 +11,13 @@ use super::request::Request;
 use super::{Answered, Context};
 
 const USE_CLIENT: &str = "submit the job with `client run`, which uploads the program";
-const USE_CANCEL: &str = "cancel the job, or let its input end";
-const RESUBMIT: &str = "cancel the job and submit it with another parallelism";
+const RESUBMIT: &str = "stop the job with a savepoint and submit it from there with another parallelism";
 
 /// Why this order is refused; none when Flink has no such endpoint either.
 pub(super) fn refusal(method: &str, segments: &[&str]) -> Option<RestError> {
     let (what, instead) = match (method, segments) {
         ("POST", ["jobs"]) => ("job submission over REST", USE_CLIENT),
         ("POST" | "DELETE", ["jars", ..]) => ("JAR files", USE_CLIENT),
-        ("POST", ["jobs", _, "savepoints"]) => ("savepoints", USE_CANCEL),
-        ("POST", ["jobs", _, "stop"]) => ("stopping with a savepoint", USE_CANCEL),
-        ("POST", ["jobs", _, "checkpoints"]) => ("checkpoints", USE_CANCEL),
-        ("POST", ["savepoint-disposal"]) => ("savepoints", "delete the savepoint's folder"),
         ("POST", ["jobs", _, "coordinators", _]) => {
             ("requests to operator coordinators", "write results to a sink and read them there")
         }

@@ -5,18 +5,20 @@ use std::sync::Arc;
 
 use futures::{Stream, StreamExt};
 use pelton_proto as proto;
+use pelton_runtime_core::element::{AfterSavepoint, SavepointFormat};
 use pelton_runtime_core::graph::JobGraph;
-use pelton_runtime_core::id::JobId;
+use pelton_runtime_core::id::{JobId, TriggerId};
 use pelton_runtime_core::scheduler::status::JobStatus;
-use pelton_runtime_core::wire::{self, id, required};
+use pelton_runtime_core::wire::{self, BadMessage, id, required};
 use proto::dispatcher_server::Dispatcher;
+use proto::run_operation_request::Operation as WireOperation;
 use tokio_stream::wrappers::WatchStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{Services, status};
 use crate::dispatcher::JobEntry;
 use crate::job_master::{JobDescription, SlotsWait};
-use crate::view::{CancelError, JobView};
+use crate::view::{CancelError, JobView, Operation, OperationResult};
 
 #[tonic::async_trait]
 impl Dispatcher for Services {
@@ -110,6 +112,29 @@ impl Dispatcher for Services {
         Ok(Response::new(proto::CancelJobReply {}))
     }
 
+    async fn run_operation(
+        &self,
+        request: Request<proto::RunOperationRequest>,
+    ) -> Result<Response<proto::RunOperationReply>, Status> {
+        let request = request.into_inner();
+        let operation = required(request.operation, "operation").map_err(status::bad_message)?;
+        let operation = operation_of(operation).map_err(status::bad_message)?;
+        let trigger = TriggerId::random(&self.env);
+        let key = operation.key(trigger);
+        self.operations.trigger(trigger, operation);
+        let mut reply = proto::RunOperationReply { trigger_id: trigger.to_wire(), ..Default::default() };
+        if request.detached {
+            return Ok(Response::new(reply));
+        }
+        let outcome = self.operations.outcome(key).await.map_err(status::stopped)?;
+        match outcome.map_err(Status::failed_precondition)? {
+            OperationResult::Checkpoint(checkpoint) => reply.checkpoint_id = Some(checkpoint.0),
+            OperationResult::Savepoint { location } => reply.location = Some(location),
+            OperationResult::Disposed => {}
+        }
+        Ok(Response::new(reply))
+    }
+
     async fn await_job(
         &self,
         request: Request<proto::AwaitJobRequest>,
@@ -134,6 +159,19 @@ impl Dispatcher for Services {
                 .collect(),
         }))
     }
+}
+
+fn operation_of(operation: WireOperation) -> Result<Operation, BadMessage> {
+    Ok(match operation {
+        WireOperation::Checkpoint(wanted) => Operation::Checkpoint { job: id(&wanted.job_id, "job_id")? },
+        WireOperation::Savepoint(wanted) => Operation::Savepoint {
+            job: id(&wanted.job_id, "job_id")?,
+            format: SavepointFormat::of(wanted.native),
+            then: AfterSavepoint::from_wire(wanted.then()),
+            directory: wanted.target_directory,
+        },
+        WireOperation::Disposal(wanted) => Operation::Dispose { path: wanted.path },
+    })
 }
 
 fn slots_wait(wait: Option<SlotsWait>) -> proto::SlotsWait {

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::Stream;
-use pelton_runtime_core::id::{JobId, TaskManagerId};
+use pelton_runtime_core::id::{JobId, TaskManagerId, TriggerId};
 use pelton_runtime_core::scheduler::status::JobStatus;
 use pelton_runtime_core::time::EpochMillis;
 
-use super::{JobManagerView, JobView, TaskManagerView, ThreadView};
+use super::{JobManagerView, JobView, Operation, OperationKey, OperationOutcome, TaskManagerView, ThreadView};
 
 /// The content of a log file as it is read.
 pub type LogBody = Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>;
@@ -121,6 +121,15 @@ pub trait ClusterPort: Send + Sync + 'static {
 
     /// Asks a job to cancel. Returns when the order is accepted; cancelling a job that is `CANCELED` is fine.
     async fn cancel(&self, job: JobId) -> Result<(), CancelError>;
+
+    /// A new id for something that is started.
+    fn new_trigger(&self) -> TriggerId;
+
+    /// Starts an operation, unless one of this id was started before.
+    fn trigger(&self, id: TriggerId, operation: Operation);
+
+    /// What became of an operation, none while it runs; none at all when it is unknown.
+    fn operation(&self, key: OperationKey) -> Option<Option<OperationOutcome>>;
 
     /// The TaskManagers that are registered.
     async fn task_managers(&self) -> Result<Vec<TaskManagerView>, Unavailable>;

@@ -19,7 +19,9 @@
 //! - ids only grow, also over restarts of the job;
 //! - a checkpoint is announced only after its record is durable, and announced ones come in order;
 //! - a checkpoint whose record is being stored is never aborted by its timer, as it may exist already, and the job is
-//!   not restored before that is known;
+//!   not restored before that is known, or its storage was asked in vain several times: what may exist and was never
+//!   announced need not be restored from;
+//! - a savepoint is announced only if the job stops after it, as the job does not go on from it otherwise;
 //! - a file that a kept checkpoint names is never removed, and a record is removed before the files it names;
 //! - an acknowledgement that comes too late only discards its own file.
 
@@ -30,6 +32,7 @@ mod fact;
 mod failures;
 mod pending;
 mod retained;
+mod savepoints;
 mod settings;
 mod tasks;
 
@@ -38,7 +41,7 @@ mod properties;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -49,13 +52,16 @@ use self::failures::ConsecutiveFailures;
 use self::pending::{Pending, Stage};
 pub use self::retained::Ownership;
 use self::retained::Retained;
+use self::savepoints::Stopping;
 pub use self::settings::{CheckpointSettings, Retention};
 pub(in crate::checkpoint) use self::tasks::TaskKey;
 use self::tasks::Tasks;
 use super::layout;
 use super::record::{CheckpointRecord, StateHandle};
-use super::statistics::{AcknowledgedSubtask, CheckpointStatistics, RestoredCheckpoint};
-use crate::element::CheckpointId;
+use super::statistics::{
+    AcknowledgedSubtask, CheckpointDetails, CheckpointStatistics, CheckpointStatus, RestoredCheckpoint,
+};
+use crate::element::{CheckpointId, Savepoint};
 use crate::graph::JobGraph;
 use crate::id::{Epoch, ExecutionAttemptId, JobId};
 use crate::scheduler::status::JobStatus;
@@ -63,6 +69,9 @@ use crate::time::EpochMillis;
 
 /// How long to wait before a record that may be stored is stored again.
 const STORE_AGAIN: Duration = Duration::from_secs(1);
+
+/// How often a storage that does not say whether a record exists is asked, before its checkpoint is given up.
+const STORE_TRIES_MAX: u32 = 3;
 
 /// How many requests may wait for a checkpoint.
 const REQUESTS_MAX: usize = 1000;
@@ -105,6 +114,10 @@ pub struct CheckpointCoordinator {
     failures: ConsecutiveFailures,
     /// Those who wait for the next checkpoint to begin.
     requests: Vec<RequestId>,
+    /// Savepoints that were asked for and have not begun.
+    savepoints: VecDeque<(RequestId, Arc<Savepoint>)>,
+    /// The savepoint that exists and after which the job is ending.
+    stopping: Option<Stopping>,
     /// When the next checkpoint is due.
     periodic_at: Option<EpochMillis>,
     armed: Option<EpochMillis>,
@@ -134,6 +147,8 @@ impl CheckpointCoordinator {
             retained: Retained::new(settings.retained),
             failures: ConsecutiveFailures::new(settings.tolerable_failures),
             requests: Vec::new(),
+            savepoints: VecDeque::new(),
+            stopping: None,
             periodic_at: None,
             armed: None,
             sweep_due: false,
@@ -173,7 +188,7 @@ impl CheckpointCoordinator {
             Fact::TaskRunning { attempt } => self.tasks.run(attempt),
             Fact::TaskFinished { attempt, state, last_barrier } => self.task_finished(attempt, state, last_barrier),
             Fact::TaskWaits { attempt } => self.tasks.wait(attempt),
-            Fact::TriggerRequested(request) => self.trigger_requested(request),
+            Fact::TriggerRequested { request, savepoint } => self.trigger_requested(request, savepoint),
             Fact::Acknowledged { attempt, checkpoint, state, stats } => {
                 self.acknowledged(attempt, checkpoint, state, stats);
             }
@@ -181,6 +196,7 @@ impl CheckpointCoordinator {
             Fact::RecordStored { checkpoint } => self.record_stored(checkpoint),
             Fact::RecordFailed { checkpoint, reason } => self.record_failed(checkpoint, reason),
             Fact::RecordAmbiguous { checkpoint } => self.record_ambiguous(checkpoint),
+            Fact::SweepFailed => self.sweep_due = true,
             Fact::Restarting { attempts } => self.restarting(&attempts),
             Fact::RestoreFailed { checkpoint, reason } => self.restore_failed(checkpoint, &reason),
             Fact::JobEnded { status } => self.job_ended(status),
@@ -242,22 +258,33 @@ impl CheckpointCoordinator {
             let told: Vec<_> =
                 self.tasks.without_running_predecessor(&self.graph).filter(|attempt| pending.tell(*attempt)).collect();
             if !told.is_empty() {
-                more.push(Action::Trigger { checkpoint: pending.checkpoint, at: pending.triggered_at, attempts: told });
+                more.push(Action::Trigger {
+                    checkpoint: pending.checkpoint,
+                    at: pending.triggered_at,
+                    savepoint: pending.savepoint.clone(),
+                    attempts: told,
+                });
             }
         }
         self.actions.extend(more);
     }
 
-    fn trigger_requested(&mut self, request: RequestId) {
+    fn trigger_requested(&mut self, request: RequestId, savepoint: Option<Arc<Savepoint>>) {
         let refusal = match self.phase {
             Phase::Running if !self.tasks.any_running() => Some("all tasks of the job have finished"),
-            Phase::Running if self.requests.len() >= REQUESTS_MAX => Some("too many requests wait for a checkpoint"),
+            Phase::Running if self.is_stopping() => Some("the job is being stopped"),
+            Phase::Running if self.requests.len() + self.savepoints.len() >= REQUESTS_MAX => {
+                Some("too many requests wait for a checkpoint")
+            }
             Phase::Running => None,
             Phase::Starting | Phase::Down => Some("not all tasks of the job are running"),
             Phase::Ended(_) | Phase::Closed => Some("the job has ended"),
         };
         match refusal {
-            None => self.requests.push(request),
+            None => match savepoint {
+                Some(savepoint) => self.savepoints.push_back((request, savepoint)),
+                None => self.requests.push(request),
+            },
             Some(reason) => {
                 self.statistics.refused();
                 self.push(Action::Answer { request, outcome: Err(reason.to_owned()) });
@@ -272,7 +299,8 @@ impl CheckpointCoordinator {
         state: StateHandle,
         stats: super::statistics::AckStats,
     ) {
-        let own = layout::state(checkpoint, attempt);
+        let pending = self.pending.get(&checkpoint);
+        let own = pending.map_or_else(|| layout::state(checkpoint, attempt), |pending| pending.state_path(attempt));
         let named = state.file().map(|file| file.path.clone());
         if let Some(pending) = self.pending.get_mut(&checkpoint)
             && pending.stage == Stage::Collecting
@@ -287,6 +315,12 @@ impl CheckpointCoordinator {
             return;
         }
         // Too late, or twice. Its file is somebody's only while the checkpoint is.
+        let is_of_failed_savepoint = |details: &CheckpointDetails| {
+            details.savepoint.is_some() && matches!(details.status, CheckpointStatus::Failed { .. })
+        };
+        if self.statistics.find(checkpoint).is_some_and(is_of_failed_savepoint) {
+            return self.push(Action::DiscardSavepoint(checkpoint));
+        }
         let in_use = self.retained.names(&own) || self.pending.values().any(|pending| pending.names(&own));
         if named.is_some_and(|path| path == own) && !in_use {
             self.push(Action::DiscardFiles(vec![own]));
@@ -315,9 +349,11 @@ impl CheckpointCoordinator {
                 }
             }
             Timer::StoreAgain(checkpoint) => {
-                if let Some(Stage::Storing(record)) = self.pending.get(&checkpoint).map(|pending| &pending.stage) {
-                    let record = record.clone();
-                    self.push(Action::StoreRecord(record));
+                if let Some(pending) = self.pending.get(&checkpoint)
+                    && let Stage::Storing(record, _) = &pending.stage
+                {
+                    let store = storing(pending, Arc::clone(record));
+                    self.push(store);
                 }
             }
         }
@@ -350,27 +386,37 @@ impl CheckpointCoordinator {
     fn may_trigger(&self) -> bool {
         self.phase == Phase::Running
             && self.tasks.any_running()
+            && !self.is_frozen()
             && self.pending.len() < self.settings.max_concurrent as usize
     }
 
     fn wants_to_trigger(&self) -> bool {
         // When the sources have finished, sinks wait for the checkpoint that has their last results.
         let last = self.finished_since && self.tasks.sources_have_finished();
-        last || self.tasks.any_waits() || !self.requests.is_empty() || self.periodic_at.is_some_and(|at| at <= self.now)
+        last || self.tasks.any_waits()
+            || !self.requests.is_empty()
+            || !self.savepoints.is_empty()
+            || self.periodic_at.is_some_and(|at| at <= self.now)
     }
 
     fn trigger(&mut self) {
         let checkpoint = self.next;
         self.next = CheckpointId(checkpoint.0 + 1);
-        self.finished_since = false;
-        self.tasks.begun(checkpoint);
-        self.periodic_at = Some(self.later(self.settings.interval));
-        let mut pending = Pending::new(checkpoint, self.now, &self.tasks, std::mem::take(&mut self.requests));
+        let (savepoint, requests) = match self.savepoints.pop_front() {
+            Some((request, savepoint)) => (Some(savepoint), vec![request]),
+            None => (None, std::mem::take(&mut self.requests)),
+        };
+        if savepoint.is_none() {
+            self.finished_since = false;
+            self.tasks.begun(checkpoint);
+            self.periodic_at = Some(self.later(self.settings.interval));
+        }
+        let mut pending = Pending::new(checkpoint, self.now, savepoint.clone(), &self.tasks, requests);
         let attempts: Vec<_> =
             self.tasks.without_running_predecessor(&self.graph).filter(|attempt| pending.tell(*attempt)).collect();
-        self.statistics.triggered(checkpoint, self.now, &self.graph, pending.already_finished());
+        self.statistics.triggered(checkpoint, self.now, savepoint.clone(), &self.graph, pending.already_finished());
         self.pending.insert(checkpoint, pending);
-        self.push(Action::Trigger { checkpoint, at: self.now, attempts });
+        self.push(Action::Trigger { checkpoint, at: self.now, savepoint, attempts });
         self.push(Action::ArmTimer { timer: Timer::Expiry(checkpoint), after: self.settings.timeout });
     }
 
@@ -381,7 +427,9 @@ impl CheckpointCoordinator {
     }
 
     fn refuse_requests(&mut self, reason: &str) {
-        for request in std::mem::take(&mut self.requests) {
+        let savepoints = std::mem::take(&mut self.savepoints).into_iter().map(|(request, _)| request);
+        let requests: Vec<RequestId> = std::mem::take(&mut self.requests).into_iter().chain(savepoints).collect();
+        for request in requests {
             self.statistics.refused();
             self.push(Action::Answer { request, outcome: Err(reason.to_owned()) });
         }
@@ -395,6 +443,14 @@ impl CheckpointCoordinator {
     fn name(&self, task: tasks::TaskKey) -> String {
         let vertex = &self.graph.vertices[task.vertex];
         format!("{} ({}/{})", vertex.name, task.subtask + 1, vertex.parallelism)
+    }
+}
+
+/// What stores the record of a pending checkpoint.
+fn storing(pending: &Pending, record: Arc<CheckpointRecord>) -> Action {
+    match pending.savepoint {
+        Some(_) => Action::StoreSavepoint { record, copies: pending.copies() },
+        None => Action::StoreRecord(record),
     }
 }
 

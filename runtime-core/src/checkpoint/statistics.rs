@@ -12,7 +12,7 @@ use std::time::Duration;
 pub use self::spread::{SUMMARY_WINDOW, Spread, Summary};
 use super::coordinator::TaskKey;
 use super::record::RecordKind;
-use crate::element::CheckpointId;
+use crate::element::{CheckpointId, Savepoint};
 use crate::graph::JobGraph;
 use crate::id::JobVertexId;
 use crate::time::EpochMillis;
@@ -52,6 +52,8 @@ pub struct AcknowledgedSubtask {
 pub struct CheckpointDetails {
     /// Which one.
     pub checkpoint: CheckpointId,
+    /// What makes it a savepoint; none for a checkpoint.
+    pub savepoint: Option<Arc<Savepoint>>,
     /// How far it is.
     pub status: CheckpointStatus,
     /// When it began.
@@ -142,6 +144,7 @@ pub struct CheckpointStatistics {
     /// Ended ones, by id.
     ended: VecDeque<Arc<CheckpointDetails>>,
     latest_completed: Option<Arc<CheckpointDetails>>,
+    latest_savepoint: Option<Arc<CheckpointDetails>>,
     latest_failed: Option<Arc<CheckpointDetails>>,
     latest_restored: Option<RestoredCheckpoint>,
     summary: CheckpointSummary,
@@ -190,6 +193,7 @@ impl CheckpointStatistics {
             in_progress: BTreeMap::new(),
             ended: VecDeque::new(),
             latest_completed: None,
+            latest_savepoint: None,
             latest_failed: None,
             latest_restored: None,
             summary: CheckpointSummary::default(),
@@ -216,12 +220,17 @@ impl CheckpointStatistics {
 
     /// A checkpoint that is remembered in detail.
     pub fn find(&self, checkpoint: CheckpointId) -> Option<&CheckpointDetails> {
-        let latest = [&self.latest_completed, &self.latest_failed].into_iter().flatten();
+        let latest = [&self.latest_completed, &self.latest_savepoint, &self.latest_failed].into_iter().flatten();
         let ended = self.ended.iter().chain(latest).find(|details| details.checkpoint == checkpoint);
         self.in_progress.get(&checkpoint).or(ended.map(AsRef::as_ref))
     }
 
-    /// The last one that exists or existed.
+    /// The last savepoint that exists or existed.
+    pub fn latest_savepoint(&self) -> Option<&CheckpointDetails> {
+        self.latest_savepoint.as_deref()
+    }
+
+    /// The last checkpoint that exists or existed.
     pub fn latest_completed(&self) -> Option<&CheckpointDetails> {
         self.latest_completed.as_deref()
     }
@@ -240,6 +249,7 @@ impl CheckpointStatistics {
         &mut self,
         checkpoint: CheckpointId,
         now: EpochMillis,
+        savepoint: Option<Arc<Savepoint>>,
         graph: &JobGraph,
         already_finished: usize,
     ) {
@@ -249,6 +259,7 @@ impl CheckpointStatistics {
             .map(|vertex| VertexDetails { id: vertex.id, subtasks: vec![None; vertex.parallelism as usize] });
         let details = CheckpointDetails {
             checkpoint,
+            savepoint,
             status: CheckpointStatus::InProgress,
             triggered_at: now,
             vertices: vertices.collect(),
@@ -273,7 +284,10 @@ impl CheckpointStatistics {
         self.summary.processed_bytes.add(details.acknowledged().map(|subtask| subtask.stats.processed_bytes).sum());
         self.summary.persisted_bytes.add(details.acknowledged().map(|subtask| subtask.stats.persisted_bytes).sum());
         let details = Arc::new(details);
-        self.latest_completed = Some(details.clone());
+        match details.savepoint {
+            Some(_) => self.latest_savepoint = Some(details.clone()),
+            None => self.latest_completed = Some(details.clone()),
+        }
         self.remember(details);
     }
 

@@ -18,7 +18,7 @@ use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
 use super::layout::{self, Owner};
-use super::record::{CheckpointRecord, RecordError, StateFileHandle, StateHandle};
+use super::record::{CheckpointRecord, RecordError, RecordKind, StateFileHandle, StateHandle};
 use super::storage::{PutIfAbsent, Storage, StorageError, StoredFile};
 use crate::element::CheckpointId;
 use crate::failure::{Classify, FailureClass, error_chain};
@@ -163,7 +163,10 @@ impl CheckpointStore {
     ///
     /// When the record was certainly not written.
     pub async fn write_record(&self, record: &CheckpointRecord) -> Result<RecordOutcome, StorageError> {
-        let path = layout::record(record.checkpoint);
+        let path = match record.kind {
+            RecordKind::Checkpoint => layout::record(record.checkpoint),
+            RecordKind::Savepoint => layout::RECORD.to_owned(),
+        };
         let bytes = Bytes::from(record.encode());
         match self.storage.put_if_absent(&path, bytes.clone()).await? {
             PutIfAbsent::Stored => Ok(RecordOutcome::Stored),
@@ -290,6 +293,30 @@ impl CheckpointStore {
         let shared = |path: &str| kept.iter().any(|other| other.files().any(|file| file.path == path));
         let files: Vec<String> = record.paths().into_iter().filter(|path| !shared(path)).map(str::to_owned).collect();
         Ok(self.discard(&files).await?)
+    }
+
+    /// Copies files of this directory into another one, under the second name each.
+    ///
+    /// # Errors
+    ///
+    /// The first file that cannot be read or written.
+    pub async fn copy_to(&self, other: &Self, copies: &[(String, String)]) -> Result<(), StorageError> {
+        for (from, to) in copies {
+            let bytes = self.storage.get(from).await?;
+            other.storage.put(to, bytes).await?;
+        }
+        Ok(())
+    }
+
+    /// Removes all files of this directory, which is that of a savepoint that is not to be.
+    ///
+    /// # Errors
+    ///
+    /// The first failure, after every file was tried.
+    pub async fn remove_all(&self) -> Result<(), StorageError> {
+        let mut files: Vec<String> = self.storage.list().await?.into_iter().map(|file| file.path).collect();
+        files.sort_by_key(|path| path != layout::RECORD);
+        self.discard(&files).await
     }
 
     /// Removes a savepoint, whose directory this is: its record, and then its files.

@@ -1,11 +1,16 @@
 //! Turns elements into frames and back.
 
+use std::sync::Arc;
+
 use super::batch_decoder::BatchDecoder;
 use super::batch_encoder::BatchEncoder;
 use super::error::{EncodeError, ProtocolError};
 use super::fields::Fields;
 use super::frame::{FrameKind, IncomingFrame, OutgoingFrame};
-use crate::element::{BarrierMode, CheckpointBarrier, CheckpointId, LatencyMarker, StreamElement};
+use crate::element::{
+    AfterSavepoint, BarrierMode, CheckpointBarrier, CheckpointId, LatencyMarker, Savepoint, SavepointFormat,
+    StreamElement,
+};
 
 /// Appends the frames for `element` to `frames`.
 pub(super) fn encode(
@@ -20,9 +25,10 @@ pub(super) fn encode(
         StreamElement::Watermark(time) => OutgoingFrame::short(FrameKind::Watermark, channel, &time.to_le_bytes()),
         StreamElement::Idle => OutgoingFrame::short(FrameKind::Idle, channel, &[]),
         StreamElement::Barrier(barrier) => {
-            let CheckpointBarrier { checkpoint: CheckpointId(checkpoint), triggered_at, mode } = barrier;
-            let body =
+            let CheckpointBarrier { checkpoint: CheckpointId(checkpoint), triggered_at, mode, savepoint } = barrier;
+            let mut body =
                 [checkpoint.to_le_bytes(), triggered_at.to_le_bytes(), overtakes_at(*mode).to_le_bytes()].concat();
+            append_savepoint(savepoint.as_deref(), &mut body);
             OutgoingFrame::short(FrameKind::Barrier, channel, &body)
         }
         StreamElement::LatencyMarker(marker) => {
@@ -50,6 +56,7 @@ pub(super) fn decode(decoder: &mut BatchDecoder, frame: IncomingFrame) -> Result
             checkpoint: CheckpointId(fields.u64()?),
             triggered_at: fields.i64()?,
             mode: mode_of(fields.i64()?),
+            savepoint: read_savepoint(&mut fields)?,
         }),
         FrameKind::LatencyMarker => StreamElement::LatencyMarker(LatencyMarker {
             created_at: fields.i64()?,
@@ -78,6 +85,36 @@ fn mode_of(overtakes_at: i64) -> BarrierMode {
         i64::MIN => BarrierMode::Unaligned,
         at => BarrierMode::AlignedUntil(at),
     }
+}
+
+/// A savepoint after the other fields of its barrier: nothing for a checkpoint.
+fn append_savepoint(savepoint: Option<&Savepoint>, body: &mut Vec<u8>) {
+    let Some(Savepoint { directory, format, then }) = savepoint else { return };
+    let then = match then {
+        AfterSavepoint::GoOn => 0,
+        AfterSavepoint::Stop => 1,
+        AfterSavepoint::Drain => 2,
+    };
+    body.extend_from_slice(&[then, u8::from(*format == SavepointFormat::Native)]);
+    body.extend_from_slice(directory.as_bytes());
+}
+
+fn read_savepoint(fields: &mut Fields<'_>) -> Result<Option<Arc<Savepoint>>, ProtocolError> {
+    if fields.is_empty() {
+        return Ok(None);
+    }
+    let then = match fields.array::<1>()? {
+        [0] => AfterSavepoint::GoOn,
+        [1] => AfterSavepoint::Stop,
+        [2] => AfterSavepoint::Drain,
+        _ => return Err(ProtocolError::ReservedBits),
+    };
+    let format = match fields.array::<1>()? {
+        [0] => SavepointFormat::Canonical,
+        [1] => SavepointFormat::Native,
+        _ => return Err(ProtocolError::ReservedBits),
+    };
+    Ok(Some(Arc::new(Savepoint { directory: fields.take_text(), format, then })))
 }
 
 #[cfg(test)]

@@ -41,6 +41,16 @@ impl<'a> Fields<'a> {
         String::from_utf8_lossy(self.rest).into_owned()
     }
 
+    /// Whether nothing is left.
+    pub(super) const fn is_empty(&self) -> bool {
+        self.rest.is_empty()
+    }
+
+    /// Everything that is left, as text; nothing is left then.
+    pub(super) fn take_text(&mut self) -> String {
+        String::from_utf8_lossy(std::mem::take(&mut self.rest)).into_owned()
+    }
+
     /// Refuses what is left.
     pub(super) fn end(self) -> Result<(), ProtocolError> {
         if self.rest.is_empty() { Ok(()) } else { Err(ProtocolError::LongBody { what: self.what }) }

@@ -453,7 +453,12 @@ mod tests {
     }
 
     fn barrier(checkpoint: u64, mode: BarrierMode) -> StreamElement {
-        StreamElement::Barrier(CheckpointBarrier { checkpoint: CheckpointId(checkpoint), triggered_at: 0, mode })
+        StreamElement::Barrier(CheckpointBarrier {
+            checkpoint: CheckpointId(checkpoint),
+            triggered_at: 0,
+            mode,
+            savepoint: None,
+        })
     }
 
     #[test]

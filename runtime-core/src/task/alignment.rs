@@ -272,7 +272,12 @@ mod tests {
     use crate::operator::TaskWaker;
 
     fn barrier(checkpoint: u64) -> CheckpointBarrier {
-        CheckpointBarrier { checkpoint: CheckpointId(checkpoint), triggered_at: 0, mode: BarrierMode::Aligned }
+        CheckpointBarrier {
+            checkpoint: CheckpointId(checkpoint),
+            triggered_at: 0,
+            mode: BarrierMode::Aligned,
+            savepoint: None,
+        }
     }
 
     /// A barrier that overtakes at the time 100.

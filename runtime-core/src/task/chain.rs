@@ -296,6 +296,29 @@ impl Chain {
         Ok(Finish::Done)
     }
 
+    /// The wall-clock time that one operator asked for.
+    pub(super) fn timer_of(&self, index: usize) -> Option<EpochMillis> {
+        self.nodes[index].wake_at
+    }
+
+    /// Stops one operator after a savepoint: what is in it is published, and nothing else is emitted. Of all timers only
+    /// that of an operator which is stopping fires.
+    pub(super) fn stop(&mut self, index: usize, now: Now, outputs: &mut Outputs) -> Result<Finish, TaskError> {
+        let node = &mut self.nodes[index];
+        let Some(operator) = node.operator.as_mut().filter(|_| !node.finished) else { return Ok(Finish::Done) };
+        let due = node.wake_at.take_if(|time| *time <= now.wall);
+        let mut emitted = std::mem::take(&mut node.emitted);
+        let mut cx = OperatorContext::new(&node.runtime, now.wall, node.watermark, &mut emitted, &mut node.wake_at);
+        let result = operator.stop(&mut cx).and_then(|stopped| match due {
+            Some(_) if stopped == Finish::Pending => operator.processing_time(now.wall, &mut cx).map(|()| stopped),
+            _ => Ok(stopped),
+        });
+        emitted.clear();
+        let stopped = self.settle(index, result, emitted, now, outputs)?;
+        self.nodes[index].finished = stopped == Finish::Done;
+        Ok(stopped)
+    }
+
     pub(super) fn close(&mut self) {
         for node in &mut self.nodes {
             if let Some(operator) = &mut node.operator {

@@ -7,12 +7,13 @@
 //! A snapshot is complete when it reaches the listener. Operators that finish theirs off the task's thread hold it up
 //! (see [`Operator::poll_snapshot`](crate::operator::Operator::poll_snapshot)), not the task.
 
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
 use crate::checkpoint::in_flight::{InFlight, InFlightChannel, Origin};
 use crate::checkpoint::snapshot::OperatorSnapshot;
-use crate::element::{CheckpointBarrier, CheckpointId, StreamBatch};
+use crate::element::{CheckpointBarrier, CheckpointId, Savepoint, StreamBatch};
 use crate::id::OperatorId;
 use crate::time::Moment;
 
@@ -38,6 +39,8 @@ pub enum CheckpointCommand {
 pub struct TaskSnapshot {
     /// The checkpoint.
     pub checkpoint: CheckpointId,
+    /// What makes it a savepoint; none for a checkpoint.
+    pub savepoint: Option<Arc<Savepoint>>,
     /// The state of every operator that has some, in the order of the chain.
     pub operators: Vec<(OperatorId, OperatorSnapshot)>,
     /// What its barrier has overtaken.
@@ -59,6 +62,7 @@ impl TaskSnapshot {
     pub(super) fn last() -> Self {
         Self {
             checkpoint: FINAL_SNAPSHOT,
+            savepoint: None,
             operators: Vec::new(),
             in_flight: InFlight::default(),
             unaligned: false,

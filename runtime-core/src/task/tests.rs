@@ -1,5 +1,7 @@
 //! Checkpoints of real tasks, stepped by hand: sources that count, and a task that adds up what they bring.
 
+mod stopping;
+
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch};
@@ -188,11 +190,15 @@ fn operator_id(index: usize) -> OperatorId {
 
 /// A task of a source that counts to `count` and `adders` behind it, or of adders behind a queue.
 fn driven(input: Result<i64, InputQueue>, adders: usize, output: Option<ChannelWriter>) -> Driven {
-    let knobs = Arc::new(Knobs::default());
     let (input, sources) = match input {
         Ok(count) => (TaskInput::Source(Box::new(Counting { at: 0, last: count, opened: false })), 1),
         Err(queue) => (TaskInput::Gate { channels: vec![GateChannel::plain(0); queue.channels()], queue }, 0),
     };
+    assembled(input, sources, adders, output)
+}
+
+fn assembled(input: TaskInput, sources: usize, adders: usize, output: Option<ChannelWriter>) -> Driven {
+    let knobs = Arc::new(Knobs::default());
     let operators = sources + adders;
     let vertex = JobVertex {
         id: JobVertexId::of_head(operator_id(0)),
@@ -244,7 +250,12 @@ fn driven(input: Result<i64, InputQueue>, adders: usize, output: Option<ChannelW
 const NOW: Now = Now { wall: 0, moment: Moment(0) };
 
 fn barrier(checkpoint: u64) -> CheckpointBarrier {
-    CheckpointBarrier { checkpoint: CheckpointId(checkpoint), triggered_at: 0, mode: BarrierMode::Aligned }
+    CheckpointBarrier {
+        checkpoint: CheckpointId(checkpoint),
+        triggered_at: 0,
+        mode: BarrierMode::Aligned,
+        savepoint: None,
+    }
 }
 
 impl Driven {

@@ -126,7 +126,12 @@ mod tests {
     use crate::element::BarrierMode;
 
     fn barrier(checkpoint: u64) -> CheckpointBarrier {
-        CheckpointBarrier { checkpoint: CheckpointId(checkpoint), triggered_at: 0, mode: BarrierMode::Aligned }
+        CheckpointBarrier {
+            checkpoint: CheckpointId(checkpoint),
+            triggered_at: 0,
+            mode: BarrierMode::Aligned,
+            savepoint: None,
+        }
     }
 
     fn taken(decision: &Decision) -> String {

@@ -8,7 +8,7 @@ use pelton_proto as proto;
 use super::{BadMessage, id, required};
 use crate::checkpoint::layout;
 use crate::checkpoint::record::{StateFileHandle, StateHandle};
-use crate::element::CheckpointId;
+use crate::element::{AfterSavepoint, CheckpointId, Savepoint, SavepointFormat};
 use crate::id::{ExecutionAttemptId, OperatorId, SubtaskIndex};
 
 impl StateHandle {
@@ -47,6 +47,50 @@ impl StateHandle {
                 Self::File(StateFileHandle { path: file.path, bytes: file.bytes, sha256 })
             }
         })
+    }
+}
+
+impl Savepoint {
+    /// The savepoint as a message.
+    pub fn to_wire(&self) -> proto::SavepointTarget {
+        proto::SavepointTarget {
+            directory: self.directory.clone(),
+            native: self.format == SavepointFormat::Native,
+            then: self.then.to_wire().into(),
+        }
+    }
+
+    /// The savepoint in a message.
+    pub fn from_wire(message: proto::SavepointTarget) -> Self {
+        let then = AfterSavepoint::from_wire(message.then());
+        Self { directory: message.directory, format: SavepointFormat::of(message.native), then }
+    }
+}
+
+impl SavepointFormat {
+    /// The one or the other.
+    pub fn of(native: bool) -> Self {
+        if native { Self::Native } else { Self::Canonical }
+    }
+}
+
+impl AfterSavepoint {
+    /// As the wire has it.
+    pub fn to_wire(self) -> proto::AfterSavepoint {
+        match self {
+            Self::GoOn => proto::AfterSavepoint::GoOn,
+            Self::Stop => proto::AfterSavepoint::Stop,
+            Self::Drain => proto::AfterSavepoint::Drain,
+        }
+    }
+
+    /// As the wire has it.
+    pub fn from_wire(then: proto::AfterSavepoint) -> Self {
+        match then {
+            proto::AfterSavepoint::GoOn => Self::GoOn,
+            proto::AfterSavepoint::Stop => Self::Stop,
+            proto::AfterSavepoint::Drain => Self::Drain,
+        }
     }
 }
 

@@ -27,7 +27,7 @@ use pelton_runtime_core::checkpoint::state_file::{self, StateFileError};
 use pelton_runtime_core::checkpoint::storage::{CheckpointStorageSettings, MemoryStorage, Storage, StorageError};
 use pelton_runtime_core::checkpoint::store::{CheckpointStore, StoreError};
 use pelton_runtime_core::config::{CheckpointingMode, Configuration, options};
-use pelton_runtime_core::element::{BarrierMode, CheckpointId};
+use pelton_runtime_core::element::{BarrierMode, CheckpointId, Savepoint};
 use pelton_runtime_core::env::{Env, Stopped};
 use pelton_runtime_core::failure::{Classify, FailureClass, error_chain};
 use pelton_runtime_core::graph::JobGraph;
@@ -98,6 +98,8 @@ pub struct Checkpoints {
     /// Where `store` is; empty for the JobManager's memory.
     directory: String,
     inline: Inline,
+    /// How much state of a task is in a savepoint's record; more goes to a file.
+    savepoint_inline_max: u64,
     /// For what lies elsewhere.
     configuration: Arc<BTreeMap<String, String>>,
     mode: CheckpointingMode,
@@ -236,6 +238,19 @@ impl Checkpoints {
         Ok(WrittenState { subtask, operators: operators.into_iter().collect(), in_flight })
     }
 
+    /// Stores state in a savepoint's directory. Both formats are the same for state that is kept in memory.
+    async fn put_into(
+        &self,
+        savepoint: &Savepoint,
+        attempt: ExecutionAttemptId,
+        operators: Vec<(OperatorId, OperatorSnapshot)>,
+        in_flight: InFlight,
+    ) -> Result<StateHandle, StateTransferError> {
+        let store = self.store_in(&savepoint.directory)?;
+        let bytes = self.env.blocking(move || state_file::encode_with(&operators, &in_flight)).await??;
+        Ok(store.put_state(layout::savepoint_state(attempt), bytes, self.savepoint_inline_max).await?)
+    }
+
     async fn put(
         &self,
         path: String,
@@ -301,11 +316,14 @@ impl CheckpointListener for TaskCheckpoints {
         let (checkpoints, attempt, reporter) = (self.checkpoints.clone(), self.attempt, self.reporter.clone());
         let (env, uploads) = (checkpoints.env.clone(), checkpoints.uploads.clone());
         uploads.start(&env.clone(), snapshot.checkpoint, attempt, async move {
-            let TaskSnapshot { checkpoint, operators, in_flight, .. } = snapshot;
+            let TaskSnapshot { checkpoint, savepoint, operators, in_flight, .. } = snapshot;
             let TaskSnapshot { unaligned, start_delay, alignment, processed_bytes, synchronous, .. } = snapshot;
             let start = env.moment();
             let persisted_bytes = in_flight.size_bytes();
-            let stored = checkpoints.put(layout::state(checkpoint, attempt), operators, in_flight).await;
+            let stored = match &savepoint {
+                Some(savepoint) => checkpoints.put_into(savepoint, attempt, operators, in_flight).await,
+                None => checkpoints.put(layout::state(checkpoint, attempt), operators, in_flight).await,
+            };
             let report = match stored {
                 Ok(state) => Report::CheckpointAcknowledged(
                     Acknowledged {
@@ -459,6 +477,7 @@ pub fn of_job(env: &Env, setup: &WorkerSetup, configuration: &Configuration) -> 
         store: CheckpointStore::new(setup.job_id, storage),
         directory,
         inline,
+        savepoint_inline_max: configuration.get(&options::checkpointing::DATA_INLINE_THRESHOLD).as_bytes(),
         configuration: Arc::new(setup.configuration.clone()),
         mode,
         unaligned_after,

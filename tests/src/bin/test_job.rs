@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand};
 use pelton::StreamExecutionEnvironment;
 use pelton::keyed::TumblingEventTimeWindows;
 use pelton::record::Record;
-use pelton::sinks::FileSink;
+use pelton::sinks::{FileSink, RollingPolicy};
 use pelton::sources::{DataGeneratorSource, FileSource, OnBadRow};
 use pelton::stream::DataStream;
 use pelton::watermarks::WatermarkStrategy;
@@ -25,12 +25,23 @@ enum Job {
     Steady { rows_per_second: f64, output: String },
     /// Counts COUNT rows of some keys, some rows each second, one after the other and by windows of 100 rows, into files
     Counts { count: u64, keys: u64, rows_per_second: f64, output: String },
+    /// Counts COUNT rows of 10 keys, some rows each second, into files; its state is of the form old, new or other
+    Evolving { form: String, count: u64, rows_per_second: f64, output: String },
     /// Reads `id,delay` rows from a CSV file with a header, with fail, skip or null for bad rows, and writes them
     Csv { policy: String, input: String, output: String },
     /// The same for lines of JSON objects
     Json { policy: String, input: String, output: String },
     /// Writes the lines of the files that appear in a folder into files, for ever
     Watch { input: String, output: String },
+    /// Writes the numbers in the lines of files, which it takes its time to read, into files that are not finished by
+    /// checkpoints, and how many there are of each last digit when event time ends
+    Lines {
+        micros_per_row: u64,
+        /// Fast while this file exists
+        fast_while: String,
+        input: String,
+        output: String,
+    },
     /// Runs for ever and does nothing
     Forever,
     /// Calls abort() at the row with this number
@@ -93,6 +104,26 @@ struct Tick {
     count: i64,
 }
 
+#[derive(Debug, Clone, Record)]
+struct OldTotal {
+    key: i64,
+    total: i32,
+}
+
+/// The fields of the old one in another order, one of them wider, and an optional one more.
+#[derive(Debug, Clone, Record)]
+struct NewTotal {
+    note: Option<String>,
+    total: i64,
+    key: i64,
+}
+
+#[derive(Debug, Clone, Record)]
+struct OtherTotal {
+    key: i64,
+    total: String,
+}
+
 /// Longer than any test.
 const OFFSPRING_SECONDS: &str = "3600";
 
@@ -131,6 +162,34 @@ fn main() -> anyhow::Result<()> {
             });
             windows.sink_to(FileSink::text(format!("{output}/windows")));
         }
+        Job::Evolving { form, count, rows_per_second, output } => {
+            let rows = DataGeneratorSource::new(|index: u64| (index % 10).cast_signed());
+            let keys = env.data_generator(rows.count(count).rows_per_second(rows_per_second)).uid("keys");
+            let lines = match form.as_str() {
+                "old" => {
+                    let totals = keys.map(|key: &i64| OldTotal { key: *key, total: 1 }).key_by(OldTotal::key);
+                    let totals = totals.reduce(|a, b| OldTotal { key: a.key, total: a.total + b.total }).uid("totals");
+                    totals.map(|row: &OldTotal| format!("{} {}", row.key, row.total))
+                }
+                "new" => {
+                    let new = |key: &i64| NewTotal { note: Some("new".to_owned()), total: 1, key: *key };
+                    let totals = keys.map(new).key_by(NewTotal::key);
+                    let plus = |a: &NewTotal, b: &NewTotal| NewTotal { total: a.total + b.total, ..b.clone() };
+                    totals.reduce(plus).uid("totals").map(|row: &NewTotal| format!("{} {}", row.key, row.total))
+                }
+                "other" => {
+                    let other = |key: &i64| OtherTotal { key: *key, total: "I".to_owned() };
+                    let totals = keys.map(other).key_by(OtherTotal::key);
+                    let plus = |a: &OtherTotal, b: &OtherTotal| OtherTotal {
+                        key: a.key,
+                        total: format!("{}{}", a.total, b.total),
+                    };
+                    totals.reduce(plus).uid("totals").map(|row: &OtherTotal| format!("{} {}", row.key, row.total))
+                }
+                other => anyhow::bail!("`{other}` is no form"),
+            };
+            lines.sink_to(FileSink::text(output)).uid("files");
+        }
         Job::Csv { policy, input, output } => {
             let policy = on_bad_row(&policy)?;
             let rows = FileSource::<Delay>::csv(input, |csv| csv.with_header().on_bad_row(policy));
@@ -144,6 +203,25 @@ fn main() -> anyhow::Result<()> {
             let lines = FileSource::text(input).monitor_continuously(Duration::from_millis(50));
             let lines = env.from_source(lines, WatermarkStrategy::no_watermarks(), "Lines").uid("lines");
             lines.rebalance().sink_to(FileSink::text(output));
+        }
+        Job::Lines { micros_per_row, fast_while, input, output } => {
+            let lines =
+                env.from_source(FileSource::text(input), WatermarkStrategy::no_watermarks(), "Lines").uid("lines");
+            let ticks = lines.try_map(move |line: &String| {
+                let number: i64 = line.parse()?;
+                slowly(number, micros_per_row, &fast_while);
+                anyhow::Ok(Tick { key: number % 10, time: number, count: 1 })
+            });
+            // Files are read in any order.
+            let out_of_order = WatermarkStrategy::for_bounded_out_of_orderness(Duration::from_secs(3600));
+            let ticks =
+                ticks.uid("ticks").assign_timestamps_and_watermarks(out_of_order.with_timestamp_column(Tick::time));
+            let kept_open = FileSink::text(format!("{output}/lines"))
+                .rolling(RollingPolicy::default().roll_on_checkpoint(false).max_part_bytes(4096));
+            ticks.clone().map(|tick: &Tick| tick.time).sink_to(kept_open).uid("kept open");
+            let windows = ticks.key_by(Tick::key).window(TumblingEventTimeWindows::of(Duration::from_secs(3600)));
+            let counts = windows.sum(Tick::count).map(|tick: &Tick| format!("{} {}", tick.key, tick.count));
+            counts.sink_to(FileSink::text(format!("{output}/counts"))).uid("counts");
         }
         Job::Forever => {
             steady(&env).rebalance().discard();
@@ -248,12 +326,17 @@ fn write_delays(env: &StreamExecutionEnvironment, source: FileSource<Delay>, out
 fn slow_rows(env: &StreamExecutionEnvironment, count: i64, micros_per_row: u64, fast_while: String) -> DataStream<i64> {
     let source = env.from_sequence(1, count).set_parallelism(1).name("Flood").slot_sharing_group("flood");
     let rows = source.rebalance().filter(move |n: &i64| {
-        if *n % ROWS_PER_PAUSE == 0 && !std::path::Path::new(&fast_while).exists() {
-            pause(Duration::from_micros(micros_per_row * ROWS_PER_PAUSE.unsigned_abs()));
-        }
+        slowly(*n, micros_per_row, &fast_while);
         true
     });
     rows.set_parallelism(1).name("Slow").slot_sharing_group("slow")
+}
+
+/// Takes its time for a row, unless there is such a file.
+fn slowly(n: i64, micros_per_row: u64, fast_while: &str) {
+    if n % ROWS_PER_PAUSE == 0 && !std::path::Path::new(fast_while).exists() {
+        pause(Duration::from_micros(micros_per_row * ROWS_PER_PAUSE.unsigned_abs()));
+    }
 }
 
 /// A thousand rows a second, numbered.

@@ -117,6 +117,23 @@ fn cancel(job: &str) -> Seen {
     Place::new().client(&["cancel", "-m", &shared().address(), job])
 }
 
+fn checkpoint_of_a_job_without() -> Seen {
+    let cluster = shared();
+    let job = cluster.submit(1, &program("test-job"), &["forever"]);
+    cluster.await_running(&job);
+    let seen = Place::new().client(&["checkpoint", "-m", &cluster.address(), &job]);
+    cluster.cancel(&job);
+    cluster.await_state(&job, &["CANCELED"]);
+    seen
+}
+
+fn from_nowhere() -> Seen {
+    let interval = "-Dexecution.checkpointing.interval=1 s";
+    let cluster = shared();
+    let line = ["run", "-m", &cluster.address(), "-s", "/nowhere/chk-1", interval, "job", "forever"];
+    Place::new().client(&line)
+}
+
 fn too_few_slots() -> Seen {
     let cluster = Cluster::start(ClusterOptions::slots(2).set("slot.request.timeout", "200 ms"));
     Place::new().client(&["run", "-m", &cluster.address(), "-p", "3", "job", "forever"])
@@ -145,9 +162,14 @@ rows! {
     daemon_flag_is_unknown => Place::new().daemon("jobmanager", &["--port", "1"]);
     verb_is_unknown => Place::new().client(&["lst"]);
     flag_is_unknown => Place::new().client(&["list", "--everything"]);
-    verb_needs_savepoints => Place::new().client(&["stop", NO_JOB]);
-    verb_savepoint_is_not_built => Place::new().client(&["savepoint", NO_JOB, "s3://bucket/savepoints"]);
-    verb_checkpoint_is_not_built => Place::new().client(&["checkpoint", NO_JOB]);
+    job_to_stop_is_unknown => Place::new().client(&["stop", "-m", &shared().address(), NO_JOB]);
+    job_to_save_has_ended => {
+        let cluster = shared();
+        let job = finished_job(&cluster, &Place::new());
+        Place::new().client(&["savepoint", "-m", &cluster.address(), &job])
+    };
+    job_takes_no_checkpoints => checkpoint_of_a_job_without();
+    savepoint_is_not_there => from_nowhere();
     verb_sql_is_not_built => Place::new().client(&["sql"]);
     sql_file_is_not_built => Place::new().client(&["run", "job.sql"]);
     flag_class_has_no_meaning => Place::new().client(&["run", "-c", "org.example.Job", "job"]);

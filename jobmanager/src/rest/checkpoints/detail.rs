@@ -7,6 +7,7 @@ use std::time::Duration;
 use pelton_runtime_core::checkpoint::statistics::{
     AcknowledgedSubtask, CheckpointDetails, CheckpointStatus, Spread, VertexDetails,
 };
+use pelton_runtime_core::element::{AfterSavepoint, SavepointFormat};
 use pelton_runtime_core::time::EpochMillis;
 use serde_json::{Map, Value, json};
 
@@ -30,9 +31,19 @@ fn with_tasks(checkpoints: &CheckpointsView, details: &CheckpointDetails, tasks:
     let all = Part { state_bytes: details.state_bytes(), ..Part::of(details, &details.vertices) };
     let mut fields = all.to_json(details);
     let mut set = |name: &str, value: Value| drop(fields.insert(name.to_owned(), value));
-    set("is_savepoint", false.into());
-    set("savepointFormat", Value::Null);
-    set("checkpoint_type", "CHECKPOINT".into());
+    let savepoint = details.savepoint.as_deref();
+    set("is_savepoint", savepoint.is_some().into());
+    let format = savepoint.map(|savepoint| match savepoint.format {
+        SavepointFormat::Canonical => "CANONICAL",
+        SavepointFormat::Native => "NATIVE",
+    });
+    set("savepointFormat", format.into());
+    let kind = match savepoint.map(|savepoint| savepoint.then) {
+        None => "CHECKPOINT",
+        Some(AfterSavepoint::GoOn) => "SAVEPOINT",
+        Some(AfterSavepoint::Stop | AfterSavepoint::Drain) => "SYNC_SAVEPOINT",
+    };
+    set("checkpoint_type", kind.into());
     set("trigger_timestamp", details.triggered_at.into());
     set("tasks", tasks.into());
     if !matches!(details.status, CheckpointStatus::Completed { .. }) {

@@ -241,12 +241,8 @@ async fn what_pelton_lacks_is_refused_with_what_to_do_instead() {
     for (method, path) in [
         ("POST", "/jobs".to_owned()),
         ("POST", "/jars/upload".to_owned()),
-        ("POST", format!("{running}/savepoints")),
-        ("POST", format!("{running}/stop")),
-        ("POST", format!("{running}/checkpoints")),
         ("GET", format!("{running}/resource-requirements")),
         ("PUT", format!("{running}/resource-requirements")),
-        ("POST", "/savepoint-disposal".to_owned()),
         ("PATCH", format!("{running}/clientHeartbeat")),
     ] {
         let reply = ask(method, &path).await;

@@ -7,11 +7,12 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use pelton_runtime_core::accumulator::AccumulatorValue;
+use pelton_runtime_core::element::CheckpointId;
 use pelton_runtime_core::failure::{FailureCause, FailureClass};
 use pelton_runtime_core::graph::{
     ChainedInput, DEFAULT_SLOT_SHARING_GROUP, JobEdge, JobGraph, JobVertex, OperatorNode, OperatorRole, Partitioner,
 };
-use pelton_runtime_core::id::{ExecutionAttemptId, JobId, JobVertexId, OperatorId, TaskManagerId};
+use pelton_runtime_core::id::{ExecutionAttemptId, JobId, JobVertexId, OperatorId, TaskManagerId, TriggerId};
 use pelton_runtime_core::scheduler::status::{ExecutionState, JobStatus, StatusTimestamps};
 use pelton_runtime_core::time::EpochMillis;
 
@@ -38,6 +39,8 @@ pub(super) fn window() -> JobVertexId {
 pub(super) struct MadeUpCluster {
     pub(super) cancelled: Mutex<Vec<JobId>>,
     pub(super) shut_down: Mutex<bool>,
+    /// What was started; each is done by the second look.
+    pub(super) started: Mutex<Vec<(TriggerId, Operation, bool)>>,
     /// Why it answers nothing, when it does not.
     pub(super) unavailable: Option<&'static str>,
 }
@@ -294,6 +297,36 @@ impl ClusterPort for MadeUpCluster {
                 Ok(())
             }
         }
+    }
+
+    fn new_trigger(&self) -> TriggerId {
+        TriggerId::from_bytes([7; 16])
+    }
+
+    fn trigger(&self, id: TriggerId, operation: Operation) {
+        let mut started = self.started.lock();
+        if started.iter().all(|(known, other, _)| other.key(*known) != operation.key(id)) {
+            started.push((id, operation, false));
+        }
+    }
+
+    fn operation(&self, key: OperationKey) -> Option<Option<OperationOutcome>> {
+        let mut started = self.started.lock();
+        let (_, operation, looked) = started.iter_mut().find(|(id, operation, _)| operation.key(*id) == key)?;
+        if !std::mem::replace(looked, true) {
+            return Some(None);
+        }
+        Some(Some(match operation {
+            Operation::Checkpoint { .. } => Ok(OperationResult::Checkpoint(CheckpointId(40))),
+            Operation::Dispose { path } if path.contains("nope") => Err("there is none".to_owned()),
+            Operation::Dispose { .. } => Ok(OperationResult::Disposed),
+            Operation::Savepoint { directory: None, .. } => Err("nobody says where".to_owned()),
+            Operation::Savepoint { directory: Some(directory), .. }
+            | Operation::CancelWithSavepoint { directory: Some(directory), .. } => {
+                Ok(OperationResult::Savepoint { location: format!("{directory}/savepoint-1") })
+            }
+            Operation::CancelWithSavepoint { directory: None, .. } => Err("nobody says where".to_owned()),
+        }))
     }
 
     async fn task_managers(&self) -> Result<Vec<TaskManagerView>, Unavailable> {

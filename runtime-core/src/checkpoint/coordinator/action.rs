@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::fact::{RequestId, Timer};
 use crate::checkpoint::record::CheckpointRecord;
-use crate::element::CheckpointId;
+use crate::element::{CheckpointId, Savepoint};
 use crate::id::ExecutionAttemptId;
 use crate::time::EpochMillis;
 
@@ -18,11 +18,23 @@ pub enum Action {
         checkpoint: CheckpointId,
         /// When it began.
         at: EpochMillis,
+        /// What makes it a savepoint.
+        savepoint: Option<Arc<Savepoint>>,
         /// Whom.
         attempts: Vec<ExecutionAttemptId>,
     },
     /// Create this record unless it exists, and say what became of it. May be wanted again.
     StoreRecord(Arc<CheckpointRecord>),
+    /// Copy these files of the job into the savepoint's directory, under the second name each; then create its record
+    /// there unless it exists, and say what became of it. May be wanted again.
+    StoreSavepoint {
+        /// The record.
+        record: Arc<CheckpointRecord>,
+        /// Last states of tasks that had finished.
+        copies: Vec<(String, String)>,
+    },
+    /// Remove everything from the directory of a savepoint that is not to be.
+    DiscardSavepoint(CheckpointId),
     /// Tell these tasks that a checkpoint exists.
     Completed {
         /// Which one.

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use super::pending::Stage;
-use super::{AbortReason, Action, CheckpointCoordinator, Ownership, Phase, STORE_AGAIN, Timer};
+use super::{
+    AbortReason, Action, CheckpointCoordinator, Ownership, Phase, STORE_AGAIN, STORE_TRIES_MAX, Timer, storing,
+};
 use crate::checkpoint::record::CheckpointRecord;
-use crate::element::CheckpointId;
+use crate::element::{AfterSavepoint, CheckpointId};
 use crate::id::ExecutionAttemptId;
 
 impl CheckpointCoordinator {
@@ -19,20 +21,25 @@ impl CheckpointCoordinator {
         }
         let Some(pending) = self.pending.values_mut().find(|pending| pending.is_ready()) else { return };
         let record = Arc::new(pending.record(self.job, self.epoch, &self.graph, self.now));
-        pending.stage = Stage::Storing(record.clone());
+        pending.stage = Stage::Storing(record.clone(), 0);
         let checkpoint = pending.checkpoint;
+        let store = storing(pending, record);
         self.push(Action::DisarmTimer(Timer::Expiry(checkpoint)));
-        self.push(Action::StoreRecord(record));
+        self.push(store);
     }
 
     pub(super) fn record_stored(&mut self, checkpoint: CheckpointId) {
         let Some(pending) = self.pending.get(&checkpoint) else { return };
-        let Stage::Storing(record) = &pending.stage else { return };
-        let record = record.clone();
+        let Stage::Storing(record, _) = &pending.stage else { return };
+        let (record, savepoint) = (record.clone(), pending.savepoint.clone());
         let attempts = self.still_running(pending.participants());
         let requests = self.pending.remove(&checkpoint).map(|pending| pending.requests).unwrap_or_default();
         self.push(Action::DisarmTimer(Timer::StoreAgain(checkpoint)));
         self.statistics.completed(checkpoint, self.now, record.size_bytes());
+        if let Some(savepoint) = savepoint {
+            self.savepoint_stored(record, savepoint.then, attempts, requests);
+            return self.settle();
+        }
         self.failures.succeeded();
         self.pause();
         self.retained.keep(record, Ownership::Own);
@@ -43,7 +50,8 @@ impl CheckpointCoordinator {
             self.push(Action::Answer { request, outcome: Ok(checkpoint) });
         }
         // Older ones have nothing to add, and would come out of order.
-        let older: Vec<_> = self.pending.range(..checkpoint).map(|(older, _)| *older).collect();
+        let older = self.pending.range(..checkpoint).filter(|(_, older)| older.savepoint.is_none());
+        let older: Vec<_> = older.map(|(older, _)| *older).collect();
         for older in older {
             self.abort(older, AbortReason::Subsumed { by: checkpoint });
         }
@@ -63,11 +71,17 @@ impl CheckpointCoordinator {
     }
 
     pub(super) fn record_ambiguous(&mut self, checkpoint: CheckpointId) {
-        if !self.pending.get(&checkpoint).is_some_and(|pending| pending.is_storing()) {
+        let Some(Stage::Storing(_, tries)) = self.pending.get_mut(&checkpoint).map(|pending| &mut pending.stage) else {
             return;
-        }
+        };
+        *tries += 1;
+        let times = *tries;
         if matches!(self.phase, Phase::Ended(_)) {
             return self.leave_unknown(checkpoint);
+        }
+        if times >= STORE_TRIES_MAX {
+            self.abort(checkpoint, AbortReason::Unknown { times });
+            return self.settle();
         }
         self.push(Action::ArmTimer { timer: Timer::StoreAgain(checkpoint), after: STORE_AGAIN });
     }
@@ -88,13 +102,27 @@ impl CheckpointCoordinator {
             self.push(Action::Aborted { checkpoint, attempts, reason: message.clone() });
         }
         let files = pending.own_files();
-        if !files.is_empty() {
-            self.push(Action::DiscardFiles(files));
+        match reason {
+            // Its record may name them.
+            AbortReason::Unknown { .. } => {}
+            _ if pending.savepoint.is_some() => self.push(Action::DiscardSavepoint(checkpoint)),
+            _ if files.is_empty() => {}
+            _ => self.push(Action::DiscardFiles(files)),
         }
         for request in pending.requests {
             self.push(Action::Answer { request, outcome: Err(message.clone()) });
         }
-        if reason.is_a_failure() && matches!(self.phase, Phase::Running | Phase::Starting) && self.failures.failed() {
+        if !matches!(self.phase, Phase::Running | Phase::Starting) {
+            return;
+        }
+        if let Some(savepoint) = &pending.savepoint {
+            if savepoint.then == AfterSavepoint::Drain {
+                self.fail_job(format!(
+                    "event time had ended for the savepoint after which the job was to stop, and the savepoint failed: \
+                     {message}"
+                ));
+            }
+        } else if reason.is_a_failure() && self.failures.failed() {
             self.fail_job(format!(
                 "Exceeded checkpoint tolerable failure threshold: checkpoint {}: {message}",
                 checkpoint.0

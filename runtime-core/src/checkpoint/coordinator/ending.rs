@@ -14,6 +14,7 @@ impl CheckpointCoordinator {
         }
         self.phase = Phase::Down;
         self.asked = true;
+        self.answer_stop(None);
         self.end_tasks(attempts, &AbortReason::JobRestarting);
         self.settle();
     }
@@ -38,6 +39,7 @@ impl CheckpointCoordinator {
             return;
         }
         self.phase = Phase::Ended(status);
+        self.answer_stop(Some(status));
         self.end_tasks(&self.tasks.attempts(), &AbortReason::JobEnded);
         self.settle();
     }

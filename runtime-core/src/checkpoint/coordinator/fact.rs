@@ -1,8 +1,10 @@
 //! What a checkpoint coordinator is told.
 
+use std::sync::Arc;
+
 use crate::checkpoint::record::StateHandle;
 use crate::checkpoint::statistics::AckStats;
-use crate::element::CheckpointId;
+use crate::element::{CheckpointId, Savepoint};
 use crate::id::{ExecutionAttemptId, SubtaskIndex};
 use crate::scheduler::status::JobStatus;
 
@@ -30,8 +32,14 @@ pub enum Fact {
         /// Its execution.
         attempt: ExecutionAttemptId,
     },
-    /// A person wants a checkpoint now. The answer comes when it exists or was given up.
-    TriggerRequested(RequestId),
+    /// A person wants a checkpoint now. The answer comes when it exists or was given up; that of a savepoint after
+    /// which the job stops, when the job has.
+    TriggerRequested {
+        /// Whom to answer.
+        request: RequestId,
+        /// The savepoint that is wanted; none for a checkpoint.
+        savepoint: Option<Arc<Savepoint>>,
+    },
     /// A task's part of a checkpoint is durable.
     Acknowledged {
         /// Its execution.
@@ -70,6 +78,8 @@ pub enum Fact {
         /// Which checkpoint.
         checkpoint: CheckpointId,
     },
+    /// Leftovers could not be removed, or not all.
+    SweepFailed,
     /// These tasks are ended, to be started again; those that are not named go on.
     Restarting {
         /// Their executions.

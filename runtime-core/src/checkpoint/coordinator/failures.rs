@@ -22,6 +22,12 @@ pub enum AbortReason {
         /// Why.
         reason: String,
     },
+    /// Nobody says whether it exists; it is not used in any case.
+    #[error("its storage did not say whether its record exists, although it was asked {times} times")]
+    Unknown {
+        /// How often.
+        times: u32,
+    },
     /// A newer one exists.
     #[error("Checkpoint has been subsumed by checkpoint {}.", by.0)]
     Subsumed {
@@ -40,7 +46,7 @@ impl AbortReason {
     /// Whether it speaks against checkpoints rather than against the job.
     pub(super) fn is_a_failure(&self) -> bool {
         match self {
-            Self::Expired | Self::Declined { .. } | Self::NotStored { .. } => true,
+            Self::Expired | Self::Declined { .. } | Self::NotStored { .. } | Self::Unknown { .. } => true,
             Self::Subsumed { .. } | Self::JobRestarting | Self::JobEnded => false,
         }
     }

@@ -9,7 +9,7 @@ use crate::checkpoint::layout;
 use crate::checkpoint::record::{
     CheckpointRecord, OperatorRecord, RecordKind, StateHandle, SubtaskRecord, VertexRecord,
 };
-use crate::element::CheckpointId;
+use crate::element::{AfterSavepoint, CheckpointId, Savepoint};
 use crate::graph::JobGraph;
 use crate::id::{Epoch, ExecutionAttemptId, JobId};
 use crate::time::EpochMillis;
@@ -19,14 +19,15 @@ use crate::time::EpochMillis;
 pub(super) enum Stage {
     /// Tasks have still to acknowledge.
     Collecting,
-    /// Its record is being stored; it may exist.
-    Storing(Arc<CheckpointRecord>),
+    /// Its record is being stored; it may exist. Its storage has given no answer so many times.
+    Storing(Arc<CheckpointRecord>, u32),
 }
 
 #[derive(Debug)]
 pub(super) struct Pending {
     pub(super) checkpoint: CheckpointId,
     pub(super) triggered_at: EpochMillis,
+    pub(super) savepoint: Option<Arc<Savepoint>>,
     pub(super) stage: Stage,
     /// Those who asked for it.
     pub(super) requests: Vec<RequestId>,
@@ -41,6 +42,7 @@ impl Pending {
     pub(super) fn new(
         checkpoint: CheckpointId,
         triggered_at: EpochMillis,
+        savepoint: Option<Arc<Savepoint>>,
         tasks: &Tasks,
         requests: Vec<RequestId>,
     ) -> Self {
@@ -48,6 +50,7 @@ impl Pending {
         Self {
             checkpoint,
             triggered_at,
+            savepoint,
             stage: Stage::Collecting,
             requests,
             participants: tasks.running().map(|(_, attempt)| attempt).collect(),
@@ -94,18 +97,52 @@ impl Pending {
     }
 
     pub(super) fn is_storing(&self) -> bool {
-        matches!(self.stage, Stage::Storing(_))
+        matches!(self.stage, Stage::Storing(..))
     }
 
     pub(super) fn names(&self, path: &str) -> bool {
         self.states.values().any(|subtask| subtask.state.file().is_some_and(|file| file.path == path))
     }
 
-    /// The files that were written for this checkpoint alone.
+    /// The file that an execution writes for it.
+    pub(super) fn state_path(&self, attempt: ExecutionAttemptId) -> String {
+        match self.savepoint {
+            Some(_) => layout::savepoint_state(attempt),
+            None => layout::state(self.checkpoint, attempt),
+        }
+    }
+
+    /// Whether the job stops after it.
+    pub(super) fn stops_job(&self) -> bool {
+        self.savepoint.as_ref().is_some_and(|savepoint| savepoint.then != AfterSavepoint::GoOn)
+    }
+
+    /// The files that were written for this checkpoint alone; those of a savepoint are all in its directory.
     pub(super) fn own_files(&self) -> Vec<String> {
+        if self.savepoint.is_some() {
+            return Vec::new();
+        }
         let directory = format!("{}/", layout::directory(self.checkpoint));
         let files = self.states.values().filter_map(|subtask| subtask.state.file());
         files.map(|file| file.path.clone()).filter(|path| path.starts_with(&directory)).collect()
+    }
+
+    /// The files that have to be copied into the savepoint's directory, and their names there.
+    pub(super) fn copies(&self) -> Vec<(String, String)> {
+        let files = self.states.values().filter_map(|subtask| subtask.state.file());
+        let foreign = files.filter_map(|file| Some((file.path.clone(), copied(&file.path)?)));
+        if self.savepoint.is_some() { foreign.collect() } else { Vec::new() }
+    }
+
+    /// A part as the record names it.
+    fn placed(&self, part: &SubtaskRecord) -> SubtaskRecord {
+        let mut part = part.clone();
+        if let (StateHandle::File(file), true) = (&mut part.state, self.savepoint.is_some())
+            && let Some(path) = copied(&file.path)
+        {
+            file.path = path;
+        }
+        part
     }
 
     pub(super) fn record(&self, job: JobId, epoch: Epoch, graph: &JobGraph, now: EpochMillis) -> CheckpointRecord {
@@ -123,11 +160,11 @@ impl Pending {
                 })
                 .collect(),
             subtasks: (0..described.parallelism)
-                .map(|subtask| self.states[&TaskKey { vertex, subtask }].clone())
+                .map(|subtask| self.placed(&self.states[&TaskKey { vertex, subtask }]))
                 .collect(),
         });
         CheckpointRecord {
-            kind: RecordKind::Checkpoint,
+            kind: if self.savepoint.is_some() { RecordKind::Savepoint } else { RecordKind::Checkpoint },
             job,
             checkpoint: self.checkpoint,
             epoch,
@@ -136,4 +173,9 @@ impl Pending {
             vertices: vertices.collect(),
         }
     }
+}
+
+/// What the last state of a finished task is called in a savepoint; none for a file that is there already.
+fn copied(path: &str) -> Option<String> {
+    path.rsplit_once('/').map(|(_, name)| name.to_owned())
 }

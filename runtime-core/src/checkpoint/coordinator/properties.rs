@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use super::tests::{attempt, graph, settings, state_file};
 use super::*;
 use crate::checkpoint::statistics::AckStats;
+use crate::element::{AfterSavepoint, SavepointFormat};
 use crate::graph::Partitioner;
 
 /// What tasks and storage do and hold, told apart from what the coordinator knows of it.
@@ -22,8 +23,18 @@ struct World {
     /// Barriers that a task has passed.
     passed: BTreeMap<ExecutionAttemptId, CheckpointId>,
     records: BTreeMap<CheckpointId, Arc<CheckpointRecord>>,
+    /// Those of all triggered that are savepoints, and what the job does after them.
+    savepoints: BTreeMap<CheckpointId, AfterSavepoint>,
+    /// Savepoints that exist; they are not the job's.
+    saved: BTreeSet<CheckpointId>,
+    /// The job stands still behind this one, or leaves.
+    stopped_by: Option<CheckpointId>,
+    /// Event time was ended in vain.
+    drained: bool,
     /// Records whose storing was asked for and not answered; whether they exist is the storage's secret.
     storing: BTreeMap<CheckpointId, Arc<CheckpointRecord>>,
+    /// How often it was not said whether a record exists.
+    ambiguous: BTreeMap<CheckpointId, u32>,
     timers: BTreeSet<Timer>,
     triggered: BTreeSet<CheckpointId>,
     ended: BTreeSet<CheckpointId>,
@@ -39,11 +50,15 @@ struct World {
 const TOLERABLE: u32 = 2;
 
 impl World {
-    fn new(max_concurrent: u32, retained: u32, retention: Retention) -> Self {
+    fn new(max_concurrent: u32, unaligned: bool, retained: u32, retention: Retention) -> Self {
         let edges = [(0, 1, Partitioner::Rebalance), (1, 2, Partitioner::Forward)];
         let graph = graph(&[2, 2, 2], &edges);
         let settings =
             CheckpointSettings { max_concurrent, retained, retention, tolerable_failures: TOLERABLE, ..settings() };
+        let settings = match unaligned {
+            true => CheckpointSettings { max_concurrent: 1, unaligned_after: Some(Duration::ZERO), ..settings },
+            false => settings,
+        };
         let coordinator = CheckpointCoordinator::new(JobId::from_bytes([1; 16]), Epoch(3), graph.clone(), settings);
         Self {
             coordinator,
@@ -55,7 +70,12 @@ impl World {
             acks: Vec::new(),
             passed: BTreeMap::new(),
             records: BTreeMap::new(),
+            savepoints: BTreeMap::new(),
+            saved: BTreeSet::new(),
+            stopped_by: None,
+            drained: false,
             storing: BTreeMap::new(),
+            ambiguous: BTreeMap::new(),
             timers: BTreeSet::new(),
             triggered: BTreeSet::new(),
             ended: BTreeSet::new(),
@@ -92,13 +112,39 @@ impl World {
     fn perform(&mut self, action: Action) {
         assert_eq!(self.closed, 0, "{action:?} after the end");
         match action {
-            Action::Trigger { checkpoint, attempts, .. } => {
+            Action::Trigger { checkpoint, attempts, savepoint, .. } => {
                 assert!(!self.down, "nothing is triggered while tasks are down");
                 if self.triggered.insert(checkpoint) {
+                    let pending = self.pending();
+                    let saves = |pending: &CheckpointId| self.savepoints.contains_key(pending);
+                    if self.coordinator.settings().unaligned_after.is_some() {
+                        let of_savepoints = pending.iter().chain(self.storing.keys()).copied().find(saves);
+                        assert_eq!(of_savepoints, None, "no barrier overtakes one of a savepoint");
+                    }
+                    let stops = |pending: &&CheckpointId| {
+                        self.savepoints.get(pending).is_some_and(|then| *then != AfterSavepoint::GoOn)
+                    };
+                    assert_eq!(pending.iter().find(stops), None, "tasks stand still");
+                    assert_eq!(self.stopped_by, None, "tasks have stopped");
+                    if let Some(savepoint) = &savepoint {
+                        self.savepoints.insert(checkpoint, savepoint.then);
+                    }
                     assert_eq!(self.triggered.last(), Some(&checkpoint), "ids grow");
                 }
                 assert!(!self.ended.contains(&checkpoint));
                 assert!(attempts.iter().all(|attempt| self.running.contains(attempt)), "only who runs is told");
+            }
+            Action::StoreSavepoint { record, copies } => {
+                assert!(self.savepoints.contains_key(&record.checkpoint) && !self.ended.contains(&record.checkpoint));
+                for (file, _) in copies {
+                    assert!(self.files.contains(&file), "{file} is not there");
+                }
+                assert!(self.storing.keys().all(|storing| *storing == record.checkpoint), "one at a time");
+                self.storing.insert(record.checkpoint, record);
+            }
+            Action::DiscardSavepoint(checkpoint) => {
+                assert!(self.savepoints.contains_key(&checkpoint) && !self.saved.contains(&checkpoint));
+                assert!(!self.storing.contains_key(&checkpoint), "it may exist");
             }
             Action::StoreRecord(record) => {
                 for file in record.files() {
@@ -109,12 +155,16 @@ impl World {
                 self.storing.insert(record.checkpoint, record);
             }
             Action::Completed { checkpoint, .. } => {
-                assert!(self.records.contains_key(&checkpoint), "what is announced exists");
+                match self.savepoints.get(&checkpoint) {
+                    None => assert!(self.records.contains_key(&checkpoint), "what is announced exists"),
+                    Some(then) => assert!(self.saved.contains(&checkpoint) && *then != AfterSavepoint::GoOn),
+                }
                 assert!(self.announced < Some(checkpoint), "in order");
                 self.announced = Some(checkpoint);
             }
             Action::Aborted { checkpoint, .. } => {
                 assert!(!self.records.contains_key(&checkpoint) && !self.storing.contains_key(&checkpoint));
+                self.drained |= self.savepoints.get(&checkpoint) == Some(&AfterSavepoint::Drain);
             }
             Action::RemoveCheckpoint { checkpoint, files } => {
                 let record = self.records.remove(&checkpoint).expect("it existed");
@@ -125,18 +175,24 @@ impl World {
             Action::Sweep { .. } => {}
             Action::Restorable { from } => {
                 assert!(self.down && !self.restorable && self.storing.is_empty(), "not before it is known what exists");
-                assert_eq!(from.map(|record| record.checkpoint), self.records.keys().next_back().copied());
+                let newest = self.records.keys().next_back().copied();
+                // What a job has stopped with is published.
+                let stops = |saved: &&CheckpointId| self.savepoints[*saved] != AfterSavepoint::GoOn;
+                let stopped = self.saved.iter().rfind(stops).copied();
+                assert_eq!(from.map(|record| record.checkpoint), newest.max(stopped));
                 self.restorable = true;
             }
             Action::Unrestorable { .. } => self.over = true,
             Action::Answer { outcome, .. } => {
                 if let Ok(checkpoint) = outcome {
-                    assert!(self.records.contains_key(&checkpoint));
+                    assert!(self.records.contains_key(&checkpoint) || self.saved.contains(&checkpoint));
                 }
             }
             Action::FailJob { .. } => {
-                assert!(self.failures > TOLERABLE, "{} failures in a row", self.failures);
-                self.failures = 0;
+                if !std::mem::take(&mut self.drained) {
+                    assert!(self.failures > TOLERABLE, "{} failures in a row", self.failures);
+                    self.failures = 0;
+                }
                 self.over = true;
             }
             Action::ArmTimer { timer, .. } => drop(self.timers.insert(timer)),
@@ -193,13 +249,19 @@ impl World {
                 };
                 if self.passed.get(&attempt).is_none_or(|passed| *passed < checkpoint) {
                     self.passed.insert(attempt, checkpoint);
-                    self.files.insert(layout::state(checkpoint, attempt));
+                    if !self.savepoints.contains_key(&checkpoint) {
+                        self.files.insert(layout::state(checkpoint, attempt));
+                    }
                     self.acks.push((checkpoint, attempt));
                 }
             }
             9..=16 if !self.acks.is_empty() => {
                 let (checkpoint, attempt) = self.acks.remove(pick % self.acks.len());
-                let state = state_file(layout::state(checkpoint, attempt), 10);
+                let path = match self.savepoints.contains_key(&checkpoint) {
+                    true => layout::savepoint_state(attempt),
+                    false => layout::state(checkpoint, attempt),
+                };
+                let state = state_file(path, 10);
                 self.tell(now, Fact::Acknowledged { attempt, checkpoint, state, stats: AckStats::default() });
             }
             17 => {
@@ -213,25 +275,32 @@ impl World {
             }
             18 | 19 => {
                 let Some((checkpoint, record)) = self.storing.pop_first() else { return };
-                self.records.insert(checkpoint, record);
-                self.failures = 0;
-                self.tell(now, Fact::RecordStored { checkpoint });
+                self.stored(now, checkpoint, record);
             }
             20 => {
                 let Some((checkpoint, _)) = self.storing.pop_first() else { return };
-                self.failures += 1;
+                self.fails(checkpoint);
                 self.tell(now, Fact::RecordFailed { checkpoint, reason: "full".to_owned() });
             }
             21 => {
                 // Asked again later; until then it counts as being stored.
                 let Some(checkpoint) = self.storing.keys().next().copied() else { return };
+                let times = self.ambiguous.entry(checkpoint).or_default();
+                *times += 1;
+                if *times == STORE_TRIES_MAX {
+                    // It is given up: that it was not stored is the storage's secret.
+                    self.storing.remove(&checkpoint);
+                    self.fails(checkpoint);
+                }
                 self.tell(now, Fact::RecordAmbiguous { checkpoint });
             }
             22 | 23 => {
                 let Some(timer) = Self::pick(self.timers.clone(), pick) else { return };
                 self.timers.remove(&timer);
-                if matches!(timer, Timer::Expiry(checkpoint) if self.pending().contains(&checkpoint)) {
-                    self.failures += 1;
+                if let Timer::Expiry(checkpoint) = timer
+                    && self.pending().contains(&checkpoint)
+                {
+                    self.fails(checkpoint);
                 }
                 self.tell(now, Fact::TimerFired(timer));
             }
@@ -243,14 +312,15 @@ impl World {
                     return;
                 };
                 if self.passed.get(&attempt).is_none_or(|passed| *passed < checkpoint) {
-                    self.failures += 1;
+                    self.fails(checkpoint);
                     self.tell(now, Fact::Declined { attempt, checkpoint, reason: "no".to_owned() });
                 }
             }
-            25 | 26 => self.tell(now, Fact::TriggerRequested(RequestId(pick as u64))),
+            25 | 26 => self.tell(now, Fact::TriggerRequested { request: RequestId(pick as u64), savepoint: None }),
             27 if !self.down => {
                 self.down = true;
                 self.deployed = false;
+                self.stopped_by = None;
                 self.running.clear();
                 self.finished.clear();
                 let attempts = self.all().into_iter().map(|task| task.attempt).collect();
@@ -260,8 +330,35 @@ impl World {
                 let Some(attempt) = Self::pick(self.running.clone(), pick) else { return };
                 self.tell(now, Fact::TaskWaits { attempt });
             }
+            29 | 30 => {
+                let then = [AfterSavepoint::GoOn, AfterSavepoint::Stop, AfterSavepoint::Drain][pick % 3];
+                let directory = format!("/savepoints/{pick}");
+                let savepoint = Savepoint { directory, format: SavepointFormat::Canonical, then };
+                let request = RequestId(pick as u64);
+                self.tell(now, Fact::TriggerRequested { request, savepoint: Some(Arc::new(savepoint)) });
+            }
             _ => {}
         }
+    }
+
+    /// The failure of a savepoint is its owner's, and not the job's.
+    fn fails(&mut self, checkpoint: CheckpointId) {
+        self.failures += u32::from(!self.savepoints.contains_key(&checkpoint));
+    }
+
+    fn stored(&mut self, now: EpochMillis, checkpoint: CheckpointId, record: Arc<CheckpointRecord>) {
+        match self.savepoints.get(&checkpoint) {
+            None => {
+                self.records.insert(checkpoint, record);
+                self.failures = 0;
+            }
+            Some(then) => {
+                self.saved.insert(checkpoint);
+                self.stopped_by =
+                    (*then == AfterSavepoint::Stop && !self.down).then_some(checkpoint).or(self.stopped_by);
+            }
+        }
+        self.tell(now, Fact::RecordStored { checkpoint });
     }
 
     /// Tasks that are deployed begin to run as soon as they know from what.
@@ -284,8 +381,7 @@ impl World {
         self.running.clear();
         self.tell(1 << 40, Fact::JobEnded { status });
         while let Some((checkpoint, record)) = self.storing.pop_first() {
-            self.records.insert(checkpoint, record);
-            self.tell(1 << 40, Fact::RecordStored { checkpoint });
+            self.stored(1 << 40, checkpoint, record);
         }
         assert_eq!(self.closed, 1);
         assert_eq!(self.triggered, self.ended, "every checkpoint has ended one way or the other");
@@ -304,8 +400,9 @@ proptest! {
 
     #[test]
     fn whatever_happens_what_exists_is_whole(
-        events in proptest::collection::vec((0u8..29, any::<u16>()), 0..250),
+        events in proptest::collection::vec((0u8..31, any::<u16>()), 0..250),
         max_concurrent in 1u32..4,
+        unaligned in any::<bool>(),
         retained in 1u32..4,
         retention in prop_oneof![
             Just(Retention::NoExternalizedCheckpoints),
@@ -314,7 +411,7 @@ proptest! {
         ],
         status in prop_oneof![Just(JobStatus::Finished), Just(JobStatus::Canceled), Just(JobStatus::Failed)],
     ) {
-        let mut world = World::new(max_concurrent, retained, retention);
+        let mut world = World::new(max_concurrent, unaligned, retained, retention);
         for (second, (kind, pick)) in (0i64..).zip(events) {
             world.happens(second * 3000, kind, usize::from(pick));
             world.run(second * 3000);

@@ -10,8 +10,9 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::checkpoint::record::StateFileHandle;
+use crate::checkpoint::record::{RecordKind, StateFileHandle};
 use crate::checkpoint::statistics::{AckStats, CheckpointStatus};
+use crate::element::{AfterSavepoint, SavepointFormat};
 use crate::graph::{DEFAULT_SLOT_SHARING_GROUP, JobEdge, JobVertex, OperatorNode, OperatorRole, Partitioner};
 use crate::id::{JobVertexId, OperatorId};
 
@@ -180,7 +181,33 @@ impl Script {
                 let attempt = self.attempt(words[2]);
                 self.tell(Fact::Declined { attempt, checkpoint: id(1), reason: "no".to_owned() })
             }
-            "request" => self.tell(Fact::TriggerRequested(RequestId(words[1].parse().expect("a number")))),
+            "request" => {
+                let request = RequestId(words[1].parse().expect("a number"));
+                self.tell(Fact::TriggerRequested { request, savepoint: None })
+            }
+            // savepoint 1 [stop | drain]
+            "savepoint" => {
+                let request = RequestId(words[1].parse().expect("a number"));
+                let then = match words.get(2) {
+                    None => AfterSavepoint::GoOn,
+                    Some(&"stop") => AfterSavepoint::Stop,
+                    Some(_) => AfterSavepoint::Drain,
+                };
+                let (directory, format) = ("/savepoint".to_owned(), SavepointFormat::Canonical);
+                let savepoint = Some(Arc::new(Savepoint { directory, format, then }));
+                self.tell(Fact::TriggerRequested { request, savepoint })
+            }
+            // saved 1 A0 B0 …: acknowledges a savepoint
+            "saved" => {
+                let mut actions = Vec::new();
+                for name in &words[2..] {
+                    let attempt = self.attempt(name);
+                    let state = state_file(layout::savepoint_state(attempt), 10);
+                    let stats = AckStats::default();
+                    actions.extend(self.tell(Fact::Acknowledged { attempt, checkpoint: id(1), state, stats }));
+                }
+                actions
+            }
             "stored" => self.tell(Fact::RecordStored { checkpoint: id(1) }),
             "failed" => self.tell(Fact::RecordFailed { checkpoint: id(1), reason: "disk full".to_owned() }),
             "ambiguous" => self.tell(Fact::RecordAmbiguous { checkpoint: id(1) }),
@@ -204,6 +231,7 @@ impl Script {
                 }
                 actions
             }
+            "unswept" => self.tell(Fact::SweepFailed),
             "unreadable" => {
                 self.tell(Fact::RestoreFailed { checkpoint: id(1), reason: "a file is damaged".to_owned() })
             }
@@ -220,7 +248,17 @@ impl Script {
 
     fn words(&self, action: Action) -> Option<String> {
         Some(match action {
-            Action::Trigger { checkpoint, attempts, .. } => format!("trigger {}{}", checkpoint.0, words_of(&attempts)),
+            Action::Trigger { checkpoint, savepoint, attempts, .. } => {
+                let what = if savepoint.is_some() { "savepoint" } else { "trigger" };
+                format!("{what} {}{}", checkpoint.0, words_of(&attempts))
+            }
+            Action::StoreSavepoint { record, copies } => {
+                let named = |path: &str| record.files().any(|file| file.path == path);
+                assert!(copies.iter().all(|(_, to)| named(to)) && record.files().all(|file| !file.path.contains('/')));
+                let copied = copies.iter().map(|(from, _)| short(from)).collect::<String>();
+                format!("store savepoint {}{copied}", record.checkpoint.0)
+            }
+            Action::DiscardSavepoint(checkpoint) => format!("discard savepoint {}", checkpoint.0),
             Action::StoreRecord(record) => format!("store {}", record.checkpoint.0),
             Action::Completed { checkpoint, attempts } => {
                 format!("completed {}{}", checkpoint.0, words_of(&attempts))
@@ -847,4 +885,163 @@ fn a_checkpoint_that_is_claimed_is_removed_like_the_jobs_own() {
 #[test]
 fn a_job_that_fails_before_its_first_checkpoint_leaves_what_it_claimed() {
     begins(Ownership::Own, 1, "run\n end FAILED => clear; closed");
+}
+
+#[test]
+fn a_savepoint_is_answered_and_not_announced_and_the_job_never_goes_on_from_it() {
+    let coordinator = check(
+        settings(),
+        "run
+         request 1        => trigger 1 A0 A1
+         savepoint 2
+         ack 1 A0 A1 B0   => store 1
+         stored 1         => completed 1 A0 A1 B0; answer 1 1; savepoint 2 A0 A1
+         finish A0
+         saved 2 A1 B0    => store savepoint 2 shared/A0
+         stored 2         => answer 2 2
+         restart          => discard shared/A0; restore 1",
+    );
+    let statistics = coordinator.statistics();
+    assert_eq!((statistics.counts().completed, statistics.counts().total), (2, 2));
+    assert_eq!(statistics.latest_completed().map(|details| details.checkpoint), Some(CheckpointId(1)));
+    assert_eq!(statistics.latest_savepoint().map(|details| details.checkpoint), Some(CheckpointId(2)));
+}
+
+#[test]
+fn a_savepoint_that_fails_costs_nothing_but_itself() {
+    check(
+        settings(),
+        "run
+         savepoint 1      => savepoint 1 A0 A1
+         saved 1 A0
+         decline 1 A1     => aborted 1 A0 A1 B0; discard savepoint 1; answer 1 no: A (2/2) declined it: no
+         saved 1 B0       => discard savepoint 1
+         request 2        => trigger 2 A0 A1",
+    );
+}
+
+#[test]
+fn a_newer_checkpoint_does_not_subsume_a_savepoint() {
+    let both = CheckpointSettings { max_concurrent: 2, ..settings() };
+    check(
+        both,
+        "run
+         savepoint 1      => savepoint 1 A0 A1
+         request 2        => trigger 2 A0 A1
+         ack 2 A0 A1 B0   => store 2
+         stored 2         => completed 2 A0 A1 B0; answer 2 2
+         saved 1 A0 A1 B0 => store savepoint 1
+         stored 1         => answer 1 1",
+    );
+}
+
+#[test]
+fn a_job_that_stops_with_a_savepoint_begins_nothing_else_and_answers_at_its_end() {
+    let coordinator = check(
+        settings(),
+        "run
+         savepoint 1 stop => savepoint 1 A0 A1
+         request 2        => answer 2 no: the job is being stopped
+         at 99999
+         periodic
+         saved 1 A0 A1 B0 => store savepoint 1
+         stored 1         => completed 1 A0 A1 B0
+         finish A0 1
+         finish A1 1
+         finish B0 1
+         end FINISHED     => answer 1 1; discard shared/A0 shared/A1 shared/B0; clear; closed",
+    );
+    assert_eq!(coordinator.statistics().latest_savepoint().map(|details| details.checkpoint), Some(CheckpointId(1)));
+}
+
+#[test]
+fn a_job_that_fails_while_it_stops_goes_on_from_its_savepoint() {
+    let coordinator = check(
+        settings(),
+        "run
+         request 1        => trigger 1 A0 A1
+         ack 1 A0 A1 B0   => store 1
+         stored 1         => completed 1 A0 A1 B0; answer 1 1
+         savepoint 2 stop => savepoint 2 A0 A1
+         saved 2 A0 A1 B0 => store savepoint 2
+         stored 2         => completed 2 A0 A1 B0
+         restart          => answer 2 no: the savepoint exists, but the job failed before it had stopped, and goes on \
+         from it; restore 2
+         run
+         request 3        => trigger 3 A0 A1
+         ack 3 A0 A1 B0   => store 3
+         stored 3         => completed 3 A0 A1 B0; answer 3 3; remove 1 chk-1/A0 chk-1/A1 chk-1/B0; sweep",
+    );
+    assert_eq!(coordinator.statistics().latest_restored().map(|restored| restored.kind), Some(RecordKind::Savepoint));
+}
+
+#[test]
+fn a_job_that_cannot_stop_goes_on_unless_event_time_has_ended() {
+    check(
+        settings(),
+        "run
+         savepoint 1 stop  => savepoint 1 A0 A1
+         expiry 1          => aborted 1 A0 A1 B0; discard savepoint 1; answer 1 no: Checkpoint expired before completing.
+         savepoint 2 drain => savepoint 2 A0 A1
+         expiry 2          => aborted 2 A0 A1 B0; discard savepoint 2; answer 2 no: Checkpoint expired before \
+         completing.; fail job: event time had ended for the savepoint after which the job was to stop, and the savepoint \
+         failed: Checkpoint expired before completing.",
+    );
+}
+
+#[test]
+fn a_job_that_drains_takes_the_checkpoint_that_has_its_last_results() {
+    check(
+        settings(),
+        "run
+         savepoint 1 drain => savepoint 1 A0 A1
+         saved 1 A0 A1 B0  => store savepoint 1
+         stored 1          => completed 1 A0 A1 B0
+         finish A0 1
+         finish A1 1       => trigger 2 B0
+         ack 2 B0          => store 2
+         stored 2          => completed 2 B0
+         finish B0 2
+         end FINISHED      => answer 1 1; discard shared/B0; clear; closed",
+    );
+}
+
+#[test]
+fn a_storage_that_never_answers_does_not_stop_checkpoints() {
+    let tolerant = CheckpointSettings { tolerable_failures: 1, ..settings() };
+    let coordinator = check(
+        tolerant,
+        "run
+         request 1      => trigger 1 A0 A1
+         ack 1 A0 A1 B0 => store 1
+         ambiguous 1
+         store-again 1  => store 1
+         ambiguous 1
+         store-again 1  => store 1
+         ambiguous 1    => aborted 1 A0 A1 B0; answer 1 no: its storage did not say whether its record exists, although \
+         it was asked 3 times
+         request 2      => trigger 2 A0 A1
+         ack 2 A0 A1 B0 => store 2
+         stored 2       => completed 2 A0 A1 B0; answer 2 2; sweep",
+    );
+    let counts = coordinator.statistics().counts();
+    assert_eq!((counts.completed, counts.failed), (1, 1));
+}
+
+#[test]
+fn a_sweep_that_failed_is_repeated_after_the_next_checkpoint() {
+    let tolerant = CheckpointSettings { tolerable_failures: 1, ..settings() };
+    check(
+        tolerant,
+        "run
+         request 1      => trigger 1 A0 A1
+         decline 1 A0   => aborted 1 A0 A1 B0; answer 1 no: A (1/2) declined it: no
+         request 2      => trigger 2 A0 A1
+         ack 2 A0 A1 B0 => store 2
+         stored 2       => completed 2 A0 A1 B0; answer 2 2; sweep
+         unswept
+         request 3      => trigger 3 A0 A1
+         ack 3 A0 A1 B0 => store 3
+         stored 3       => completed 3 A0 A1 B0; answer 3 3; remove 2 chk-2/A0 chk-2/A1 chk-2/B0; sweep",
+    );
 }

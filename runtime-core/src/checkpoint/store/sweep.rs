@@ -26,7 +26,12 @@ impl CheckpointStore {
         let checkpoints = records_among(&files);
         let mut named: BTreeSet<String> = in_use.clone();
         for &checkpoint in &checkpoints {
-            let record = self.read_record(checkpoint).await?;
+            let record = match self.read_record(checkpoint).await {
+                Ok(record) => record,
+                // Removed since it was listed, and its files with it.
+                Err(StoreError::Storage(StorageError::NotFound { .. })) => continue,
+                Err(error) => return Err(error),
+            };
             named.extend(record.files().map(|file| file.path.clone()));
         }
         let newest = checkpoints.last();

@@ -291,3 +291,47 @@ proptest! {
         }
     }
 }
+
+/// A storage in which a file is removed right after it was listed.
+#[derive(Debug)]
+struct Vanishing {
+    files: Arc<MemoryStorage>,
+    vanishes: String,
+}
+
+#[async_trait]
+impl Storage for Vanishing {
+    fn url(&self, path: &str) -> String {
+        self.files.url(path)
+    }
+    async fn put(&self, path: &str, bytes: Bytes) -> Result<(), StorageError> {
+        self.files.put(path, bytes).await
+    }
+    async fn put_if_absent(&self, path: &str, bytes: Bytes) -> Result<PutIfAbsent, StorageError> {
+        self.files.put_if_absent(path, bytes).await
+    }
+    async fn get(&self, path: &str) -> Result<Bytes, StorageError> {
+        self.files.get(path).await
+    }
+    async fn delete(&self, path: &str) -> Result<(), StorageError> {
+        self.files.delete(path).await
+    }
+    async fn list(&self) -> Result<Vec<StoredFile>, StorageError> {
+        let files = self.files.list().await;
+        self.files.delete(&self.vanishes).await?;
+        files
+    }
+}
+
+#[test]
+fn a_checkpoint_that_is_removed_meanwhile_does_not_keep_leftovers() {
+    let (store, files) = store();
+    complete(&store, 1, &[1]);
+    complete(&store, 3, &[1]);
+    block_on(files.put("chk-2/left.state", Bytes::from_static(b"x"))).unwrap();
+    let storage = Arc::new(Vanishing { files: files.clone(), vanishes: layout::record(CheckpointId(1)) });
+    let racing = CheckpointStore::new(JobId::from_bytes([1; 16]), storage);
+    let swept = block_on(racing.sweep(None, &BTreeSet::new())).unwrap();
+    assert!(swept.contains(&"chk-2/left.state".to_owned()), "{swept:?}");
+    assert!(paths(&files).iter().all(|path| path.starts_with("chk-3/")), "{:?}", paths(&files));
+}

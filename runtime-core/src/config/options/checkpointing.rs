@@ -59,6 +59,11 @@ options! {
     DIRECTORY: Option<String> = "execution.checkpointing.dir", fallback ["state.checkpoints.dir"],
         must (|directory| directory.as_deref().is_none_or(|directory| !directory.trim().is_empty()), "not empty");
 
+    /// Where savepoints are made unless a command says otherwise: a path that all hosts share, or a URL.
+    SAVEPOINT_DIRECTORY: Option<String> = "execution.checkpointing.savepoint-dir",
+        fallback ["state.savepoints.dir", "savepoints.state.backend.fs.dir"],
+        must (|directory| directory.as_deref().is_none_or(|directory| !directory.trim().is_empty()), "not empty");
+
     /// Whether TaskManagers keep copies of the state files that their tasks write, for restarts on the same host.
     LOCAL_BACKUP: bool = "execution.checkpointing.local-backup.enabled", default "false",
         fallback ["execution.state-recovery.from-local", "state.backend.local-recovery"];

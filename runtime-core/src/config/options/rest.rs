@@ -28,6 +28,9 @@ options! {
     SERVER_MAX_CONTENT_LENGTH: u64 = "rest.server.max-content-length", default "104857600",
         must (|bytes| *bytes > 0, "more than 0");
 
+    /// How long REST remembers what became of a savepoint or checkpoint that somebody asked for.
+    ASYNC_STORE_DURATION: Duration = "rest.async.store-duration", default "5 min";
+
     /// How long a client tries to connect.
     CONNECTION_TIMEOUT: Duration = "rest.connection-timeout", default "15 s",
         must (|timeout| !timeout.is_zero(), "more than 0");

@@ -215,7 +215,7 @@ fn a_batch_that_is_too_long_is_cut_by_rows_and_a_row_that_is_too_long_is_refused
 }
 
 fn barrier(mode: BarrierMode) -> StreamElement {
-    StreamElement::Barrier(CheckpointBarrier { checkpoint: CheckpointId(7), triggered_at: -1, mode })
+    StreamElement::Barrier(CheckpointBarrier { checkpoint: CheckpointId(7), triggered_at: -1, mode, savepoint: None })
 }
 
 #[test]
@@ -228,6 +228,16 @@ fn elements_without_records_arrive_as_they_were_sent() {
         barrier(BarrierMode::Aligned),
         barrier(BarrierMode::AlignedUntil(17)),
         barrier(BarrierMode::Unaligned),
+        StreamElement::Barrier(CheckpointBarrier {
+            checkpoint: CheckpointId(8),
+            triggered_at: 9,
+            mode: BarrierMode::Aligned,
+            savepoint: Some(Arc::new(Savepoint {
+                directory: "s3://bucket/savepoint".to_owned(),
+                format: SavepointFormat::Native,
+                then: AfterSavepoint::Drain,
+            })),
+        }),
         StreamElement::LatencyMarker(LatencyMarker { created_at: 5, source: 6, subtask: 7 }),
         StreamElement::EndOfInput,
     ];

@@ -2,7 +2,12 @@ use super::*;
 use crate::element::{BarrierMode, CheckpointBarrier, CheckpointId};
 
 fn barrier(checkpoint: u64, mode: BarrierMode) -> StreamElement {
-    StreamElement::Barrier(CheckpointBarrier { checkpoint: CheckpointId(checkpoint), triggered_at: 0, mode })
+    StreamElement::Barrier(CheckpointBarrier {
+        checkpoint: CheckpointId(checkpoint),
+        triggered_at: 0,
+        mode,
+        savepoint: None,
+    })
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,0 +1,78 @@
+//! Savepoints: checkpoints that somebody asked for, and after which the job may stop.
+//!
+//! ```text
+//!  asked for ─► collecting ─► storing its record ─► exists ── the job goes on: answered, and never restored from
+//!                   │                                  └───── it stops: announced, and restored from if a task fails now
+//!                   └── given up: answered; tasks that had stopped go on                 └─► the job has ended: answered
+//! ```
+//!
+//! A task that took part in a savepoint after which the job stops stands still until it knows what became of it.
+
+use std::sync::Arc;
+
+use super::{Action, CheckpointCoordinator, Ownership, RequestId};
+use crate::checkpoint::record::CheckpointRecord;
+use crate::element::{AfterSavepoint, CheckpointId};
+use crate::id::ExecutionAttemptId;
+use crate::scheduler::status::JobStatus;
+
+/// A savepoint that exists and after which the job is ending.
+#[derive(Debug)]
+pub(super) struct Stopping {
+    checkpoint: CheckpointId,
+    then: AfterSavepoint,
+    requests: Vec<RequestId>,
+}
+
+impl CheckpointCoordinator {
+    /// Whether the job stops after a savepoint that has begun, or is asked for.
+    pub(super) fn is_stopping(&self) -> bool {
+        let asked = self.savepoints.iter().any(|(_, savepoint)| savepoint.then != AfterSavepoint::GoOn);
+        asked || self.stopping.is_some() || self.pending.values().any(|pending| pending.stops_job())
+    }
+
+    /// Whether tasks stand still, so that none would take a checkpoint. Those that drain finish, and sinks wait for
+    /// the checkpoint that has their last results.
+    pub(super) fn is_frozen(&self) -> bool {
+        self.stopping.as_ref().is_some_and(|stopping| stopping.then == AfterSavepoint::Stop)
+            || self.pending.values().any(|pending| pending.stops_job())
+    }
+
+    /// The record of a savepoint is durable.
+    pub(super) fn savepoint_stored(
+        &mut self,
+        record: Arc<CheckpointRecord>,
+        then: AfterSavepoint,
+        attempts: Vec<ExecutionAttemptId>,
+        requests: Vec<RequestId>,
+    ) {
+        let checkpoint = record.checkpoint;
+        if then == AfterSavepoint::GoOn {
+            for request in requests {
+                self.push(Action::Answer { request, outcome: Ok(checkpoint) });
+            }
+            return;
+        }
+        // Sinks publish what it has, so that nothing older may be restored from.
+        self.retained.keep(record, Ownership::Foreign);
+        self.stopping = Some(Stopping { checkpoint, then, requests });
+        if !attempts.is_empty() {
+            self.push(Action::Completed { checkpoint, attempts });
+        }
+    }
+
+    /// The job has ended, or its tasks are started again: it does not stop after its savepoint any more.
+    pub(super) fn answer_stop(&mut self, ended: Option<JobStatus>) {
+        let Some(Stopping { checkpoint, requests, .. }) = self.stopping.take() else { return };
+        let outcome = match ended {
+            Some(JobStatus::Finished) => Ok(checkpoint),
+            Some(status) => Err(format!("the savepoint exists, but the job has ended as {status}")),
+            None => {
+                Err("the savepoint exists, but the job failed before it had stopped, and goes on from it".to_owned())
+            }
+        };
+        for request in requests {
+            self.push(Action::Answer { request, outcome: outcome.clone() });
+        }
+    }
+}
