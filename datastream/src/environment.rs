@@ -129,7 +129,8 @@ impl StreamExecutionEnvironment {
         self.configure(options::pipeline::GLOBAL_JOB_PARAMETERS.key(), &render_map(&parameters))
     }
 
-    /// Adds all parameters of the program to the entries that go with the job, as [`set_job_parameter`](Self::set_job_parameter) does with one.
+    /// Adds all parameters of the program to the entries that go with the job, as
+    /// [`set_job_parameter`](Self::set_job_parameter) does with one.
     ///
     /// # Errors
     ///

@@ -34,7 +34,8 @@ pub struct JobExecutionResult {
     pub job_id: JobId,
     /// How long it ran, from its start to its end.
     pub net_runtime: Duration,
-    /// What its functions have added up, by name.
+    /// What its functions have added up, by name. Where accumulators of one name are of different kinds there is none; REST
+    /// says so.
     pub accumulators: BTreeMap<String, AccumulatorValue>,
 }
 

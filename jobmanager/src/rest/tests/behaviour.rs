@@ -79,7 +79,10 @@ async fn secrets_among_the_parameters_of_a_job_are_hidden() {
 
 #[tokio::test]
 async fn accumulators_are_merged_over_subtasks_and_vertices() {
-    let accumulator = |kind: &str, value: &str| json!({ "name": format!("my-{}-counter", kind.to_lowercase()), "type": format!("{kind}Counter"), "value": value });
+    let accumulator = |kind: &str, value: &str| {
+        let name = format!("my-{}-counter", kind.to_lowercase());
+        json!({ "name": name, "type": format!("{kind}Counter"), "value": value })
+    };
     let job = get(&format!("{}/accumulators", running())).await;
     let expected = json!([accumulator("Int", "71724"), accumulator("Long", "402")]);
     assert_eq!(job.json()["user-task-accumulators"], expected);
