@@ -215,7 +215,8 @@ fn per_key() -> Vec<Case> {
         }),
         case("`KeyedProcessFunction`, `ListState` and an event-time timer per row", |rows| {
             keyed(rows, |rows| rows.process(Delay { waiting: ListState::new("waiting") }))
-        }),
+        })
+        .because("every row keeps a value in a list of its own and sets a timer, each of which is called alone"),
     ]
 }
 

@@ -62,4 +62,6 @@ pub fn mini_cluster(parallelism: u32) -> StreamExecutionEnvironment {
 }
 
 #[cfg(test)]
+mod semantics;
+#[cfg(test)]
 mod tests;

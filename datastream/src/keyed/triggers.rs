@@ -146,14 +146,25 @@ impl TriggerContext<'_> {
         self.processing_time
     }
 
+    fn clock(&self, domain: TimeDomain) -> EpochMillis {
+        match domain {
+            TimeDomain::EventTime => self.watermark,
+            TimeDomain::ProcessingTime => self.processing_time,
+        }
+    }
+
+    fn register(&mut self, domain: TimeDomain, time: EpochMillis) {
+        self.changes.push(TimerChange { domain, time, register: true });
+    }
+
     /// Calls `on_event_time` when the watermark reaches `time`.
     pub fn register_event_time_timer(&mut self, time: EpochMillis) {
-        self.changes.push(TimerChange { domain: TimeDomain::EventTime, time, register: true });
+        self.register(TimeDomain::EventTime, time);
     }
 
     /// Calls `on_processing_time` when the wall clock reaches `time`.
     pub fn register_processing_time_timer(&mut self, time: EpochMillis) {
-        self.changes.push(TimerChange { domain: TimeDomain::ProcessingTime, time, register: true });
+        self.register(TimeDomain::ProcessingTime, time);
     }
 
     /// Deletes the timer of event time, if there is one.

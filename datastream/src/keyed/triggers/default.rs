@@ -15,90 +15,6 @@ pub struct EventTimeTrigger;
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ProcessingTimeTrigger;
 
-impl<T: Record> Trigger<T> for EventTimeTrigger {
-    type State = bool;
-
-    const CAN_MERGE: bool = true;
-
-    fn on_element(
-        &self,
-        _element: &T,
-        _timestamp: EpochMillis,
-        window: &TimeWindow,
-        _state: &mut Option<Self::State>,
-        ctx: &mut TriggerContext<'_>,
-    ) -> TriggerResult {
-        if window.max_timestamp() <= ctx.current_watermark() {
-            return TriggerResult::Fire;
-        }
-        ctx.register_event_time_timer(window.max_timestamp());
-        TriggerResult::Continue
-    }
-
-    fn on_event_time(
-        &self,
-        time: EpochMillis,
-        window: &TimeWindow,
-        _state: &mut Option<Self::State>,
-        _ctx: &mut TriggerContext<'_>,
-    ) -> TriggerResult {
-        if time == window.max_timestamp() { TriggerResult::Fire } else { TriggerResult::Continue }
-    }
-
-    fn on_merge(
-        &self,
-        window: &TimeWindow,
-        _state: &mut Option<Self::State>,
-        _others: Vec<Self::State>,
-        ctx: &mut TriggerContext<'_>,
-    ) {
-        // A window that is over fires at the element that merged it.
-        if window.max_timestamp() > ctx.current_watermark() {
-            ctx.register_event_time_timer(window.max_timestamp());
-        }
-    }
-}
-
-impl<T: Record> Trigger<T> for ProcessingTimeTrigger {
-    type State = bool;
-
-    const CAN_MERGE: bool = true;
-
-    fn on_element(
-        &self,
-        _element: &T,
-        _timestamp: EpochMillis,
-        window: &TimeWindow,
-        _state: &mut Option<Self::State>,
-        ctx: &mut TriggerContext<'_>,
-    ) -> TriggerResult {
-        ctx.register_processing_time_timer(window.max_timestamp());
-        TriggerResult::Continue
-    }
-
-    fn on_processing_time(
-        &self,
-        _time: EpochMillis,
-        _window: &TimeWindow,
-        _state: &mut Option<Self::State>,
-        _ctx: &mut TriggerContext<'_>,
-    ) -> TriggerResult {
-        TriggerResult::Fire
-    }
-
-    fn on_merge(
-        &self,
-        window: &TimeWindow,
-        _state: &mut Option<Self::State>,
-        _others: Vec<Self::State>,
-        ctx: &mut TriggerContext<'_>,
-    ) {
-        if window.max_timestamp() > ctx.current_processing_time() {
-            ctx.register_processing_time_timer(window.max_timestamp());
-        }
-    }
-}
-
 /// Fires when the clock of the windows reaches their end, as windows without a trigger do.
 #[derive(Debug, Clone, Copy)]
 pub struct AssignersTrigger(pub(crate) TimeDomain);
@@ -110,48 +26,106 @@ impl<T: Record> Trigger<T> for AssignersTrigger {
 
     fn on_element(
         &self,
-        element: &T,
-        timestamp: EpochMillis,
+        _element: &T,
+        _timestamp: EpochMillis,
         window: &TimeWindow,
-        state: &mut Option<Self::State>,
+        _state: &mut Option<bool>,
         ctx: &mut TriggerContext<'_>,
     ) -> TriggerResult {
-        match self.0 {
-            TimeDomain::EventTime => EventTimeTrigger.on_element(element, timestamp, window, state, ctx),
-            TimeDomain::ProcessingTime => ProcessingTimeTrigger.on_element(element, timestamp, window, state, ctx),
+        // No element comes to a window whose end the wall clock has passed.
+        if self.0 == TimeDomain::EventTime && window.max_timestamp() <= ctx.current_watermark() {
+            return TriggerResult::Fire;
         }
+        ctx.register(self.0, window.max_timestamp());
+        TriggerResult::Continue
     }
 
     fn on_event_time(
         &self,
         time: EpochMillis,
         window: &TimeWindow,
-        state: &mut Option<Self::State>,
-        ctx: &mut TriggerContext<'_>,
+        _state: &mut Option<bool>,
+        _ctx: &mut TriggerContext<'_>,
     ) -> TriggerResult {
-        Trigger::<T>::on_event_time(&EventTimeTrigger, time, window, state, ctx)
+        let ends = self.0 == TimeDomain::EventTime && time == window.max_timestamp();
+        if ends { TriggerResult::Fire } else { TriggerResult::Continue }
     }
 
     fn on_processing_time(
         &self,
-        time: EpochMillis,
-        window: &TimeWindow,
-        state: &mut Option<Self::State>,
-        ctx: &mut TriggerContext<'_>,
+        _time: EpochMillis,
+        _window: &TimeWindow,
+        _state: &mut Option<bool>,
+        _ctx: &mut TriggerContext<'_>,
     ) -> TriggerResult {
-        Trigger::<T>::on_processing_time(&ProcessingTimeTrigger, time, window, state, ctx)
+        if self.0 == TimeDomain::ProcessingTime { TriggerResult::Fire } else { TriggerResult::Continue }
     }
 
     fn on_merge(
         &self,
         window: &TimeWindow,
-        state: &mut Option<Self::State>,
-        others: Vec<Self::State>,
+        _state: &mut Option<bool>,
+        _others: Vec<bool>,
         ctx: &mut TriggerContext<'_>,
     ) {
-        match self.0 {
-            TimeDomain::EventTime => Trigger::<T>::on_merge(&EventTimeTrigger, window, state, others, ctx),
-            TimeDomain::ProcessingTime => Trigger::<T>::on_merge(&ProcessingTimeTrigger, window, state, others, ctx),
+        // A window that is over fires at the element that merged it.
+        if window.max_timestamp() > ctx.clock(self.0) {
+            ctx.register(self.0, window.max_timestamp());
         }
     }
 }
+
+/// A trigger that is an [`AssignersTrigger`] of one clock.
+macro_rules! of_one_clock {
+    ($trigger:ident, $domain:expr) => {
+        impl<T: Record> Trigger<T> for $trigger {
+            type State = bool;
+
+            const CAN_MERGE: bool = true;
+
+            fn on_element(
+                &self,
+                element: &T,
+                timestamp: EpochMillis,
+                window: &TimeWindow,
+                state: &mut Option<bool>,
+                ctx: &mut TriggerContext<'_>,
+            ) -> TriggerResult {
+                AssignersTrigger($domain).on_element(element, timestamp, window, state, ctx)
+            }
+
+            fn on_event_time(
+                &self,
+                time: EpochMillis,
+                window: &TimeWindow,
+                state: &mut Option<bool>,
+                ctx: &mut TriggerContext<'_>,
+            ) -> TriggerResult {
+                Trigger::<T>::on_event_time(&AssignersTrigger($domain), time, window, state, ctx)
+            }
+
+            fn on_processing_time(
+                &self,
+                time: EpochMillis,
+                window: &TimeWindow,
+                state: &mut Option<bool>,
+                ctx: &mut TriggerContext<'_>,
+            ) -> TriggerResult {
+                Trigger::<T>::on_processing_time(&AssignersTrigger($domain), time, window, state, ctx)
+            }
+
+            fn on_merge(
+                &self,
+                window: &TimeWindow,
+                state: &mut Option<bool>,
+                others: Vec<bool>,
+                ctx: &mut TriggerContext<'_>,
+            ) {
+                Trigger::<T>::on_merge(&AssignersTrigger($domain), window, state, others, ctx);
+            }
+        }
+    };
+}
+
+of_one_clock!(EventTimeTrigger, TimeDomain::EventTime);
+of_one_clock!(ProcessingTimeTrigger, TimeDomain::ProcessingTime);
