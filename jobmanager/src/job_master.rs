@@ -66,7 +66,7 @@ pub struct JobMasterSettings {
     pub address: String,
     /// What it signs its messages with.
     pub epoch: Epoch,
-    /// How and where it takes checkpoints; none if it takes none.
+    /// How and where it takes checkpoints and is saved; none if it never is.
     pub checkpoints: Option<CheckpointPlace>,
     /// What it begins from; none for the beginning.
     pub recovered: Option<Recovered>,

@@ -591,7 +591,7 @@ impl StreamTask {
                 return Ok(self.idle(WaitsFor::Sink, None, now));
             }
         }
-        if self.listener.is_some() {
+        if self.listener.as_ref().is_some_and(|listener| listener.keeps_last_state()) {
             self.take_snapshot(TaskSnapshot::last(), None, now)?;
         }
         self.outputs.end();

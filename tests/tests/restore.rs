@@ -101,11 +101,6 @@ fn what_a_job_cannot_begin_from_is_refused_before_it_exists() {
         &["-Dpipeline.max-parallelism=256"],
         "was saved with max parallelism 128 and has 256 in the job",
     );
-    refused(
-        &checkpoint,
-        &["-Dexecution.checkpointing.interval=0 ms"],
-        "the job takes no checkpoints: set `execution.checkpointing.interval`",
-    );
 
     let numbers = ["numbers", "10", &folder.path().join("numbers").display().to_string()].map(str::to_owned);
     let path = checkpoint.display().to_string();

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use pelton_tests::counts::{KEYS, ROWS, arguments, assert_exact, assert_same, finishes, lines, run_from, submit};
+use pelton_tests::counts::{KEYS, ROWS, arguments, assert_exact, assert_same, finishes, lines, run, run_from, submit};
 use pelton_tests::programs::program;
 use pelton_tests::{Cluster, ClusterOptions, eventually};
 use serde_json::Value;
@@ -105,6 +105,80 @@ fn a_job_that_is_drained_fires_its_windows_and_publishes_them() {
         .sum();
     assert!(counted < ROWS as usize, "it was stopped in the middle");
     assert_eq!(counted, in_windows, "every row is in a window that has fired");
+}
+
+#[test]
+fn a_job_that_takes_no_checkpoints_is_saved_and_stopped_and_goes_on_from_that() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let options = ClusterOptions::slots(3)
+        .set("execution.checkpointing.savepoint-dir", &folder.path().join("savepoints").display().to_string());
+    let cluster = Cluster::start(options);
+    let output = folder.path().join("out");
+    let job = submit(&cluster, 2, &output);
+    cluster.await_running(&job);
+    eventually("rows come", || {
+        let vertices = cluster.get(&format!("/jobs/{job}"))["vertices"].clone();
+        (vertices[0]["metrics"]["write-records"].as_u64() > Some(2000)).then_some(())
+    });
+    let (said, error, code) = client(&cluster, &["savepoint", &job]);
+    assert_eq!(code, Some(0), "{error}");
+    assert!(path_in(&said[2]).join("_metadata").exists());
+    let (_, error, code) = client(&cluster, &["checkpoint", &job]);
+    assert_eq!(code, Some(1));
+    assert!(error.contains("the job takes no checkpoints"), "{error}");
+    let (said, error, code) = client(&cluster, &["stop", &job]);
+    assert_eq!(code, Some(0), "{error}");
+    let savepoint = path_in(&said[3]);
+    assert_eq!(cluster.state(&job), "FINISHED");
+    assert!((lines(&output.join("running")).len() as u64) < ROWS, "it was stopped in the middle");
+    let job = run_from(&cluster, &savepoint, &["-p", "3"], &arguments(&output));
+    finishes(&cluster, &job);
+    assert_exact(&output);
+}
+
+#[test]
+fn a_savepoint_of_two_subtasks_is_gone_on_from_by_one_three_and_eight() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let cluster = Cluster::start(options(8, folder.path()));
+    let first = folder.path().join("first");
+    let job = counting(&cluster, 2, &first);
+    let (said, error, code) = client(&cluster, &["stop", &job]);
+    assert_eq!(code, Some(0), "{error}");
+    let savepoint = path_in(&said[3]);
+    for parallelism in ["1", "3", "8"] {
+        // What was published before the savepoint, and the rest by this one.
+        let output = folder.path().join(parallelism);
+        for part in ["running", "windows"] {
+            std::fs::create_dir_all(output.join(part)).expect("a folder");
+            for entry in std::fs::read_dir(first.join(part)).expect("parts").flatten() {
+                std::fs::copy(entry.path(), output.join(part).join(entry.file_name())).expect("copied");
+            }
+        }
+        let job = run_from(&cluster, &savepoint, &["-p", parallelism], &arguments(&output));
+        finishes(&cluster, &job);
+        assert_exact(&output);
+    }
+}
+
+#[test]
+fn a_job_changes_its_state_backend_at_savepoints() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let cluster = Cluster::start(options(3, folder.path()));
+    let output = folder.path().join("out");
+    let on = |backend: &str| format!("-Dstate.backend.type={backend}");
+    let said = run(&cluster, &["-d", "-p", "2", &on("rocksdb")], &arguments(&output)).expect("submitted");
+    let mut job = said.trim().rsplit(' ').next().expect("an id").to_owned();
+    let mut before = 0;
+    for (backend, parallelism) in [("hashmap", "3"), ("rocksdb", "1")] {
+        eventually("more is published", || (lines(&output.join("running")).len() > before + 1000).then_some(()));
+        let (said, error, code) = client(&cluster, &["stop", &job]);
+        assert_eq!(code, Some(0), "{error}");
+        before = lines(&output.join("running")).len();
+        assert!((before as u64) < ROWS, "it was stopped in the middle");
+        job = run_from(&cluster, &path_in(&said[3]), &["-p", parallelism, &on(backend)], &arguments(&output));
+    }
+    finishes(&cluster, &job);
+    assert_exact(&output);
 }
 
 /// A job that reads numbers from files, whose parts grow over checkpoints.

@@ -106,7 +106,7 @@ impl Dispatcher {
         }
         let settings = JobMasterSettings {
             scheduler: scheduler_settings(&configuration),
-            checkpoints,
+            checkpoints: Some(checkpoints),
             recovered,
             heartbeat: self.settings.heartbeat,
             address: self.settings.job_master_address.clone(),
@@ -129,21 +129,22 @@ impl Dispatcher {
         &self,
         job: &JobDescription,
         configuration: &Configuration,
-    ) -> Result<Option<CheckpointPlace>, SubmitError> {
-        let Some(settings) = CheckpointSettings::of(configuration) else { return Ok(None) };
+    ) -> Result<CheckpointPlace, SubmitError> {
+        let settings = CheckpointSettings::of(configuration);
         let savepoint_directory = configuration.get(&options::checkpointing::SAVEPOINT_DIRECTORY);
         let own = Arc::new(configuration.to_map());
-        let Some(directory) = CheckpointStorageSettings::of(configuration)?.directory else {
+        let directory = CheckpointStorageSettings::of(configuration)?.directory;
+        let Some(directory) = directory.filter(|_| settings.interval.is_some()) else {
             // Everything is in acknowledgements and records, which are kept here.
             let storage = Arc::new(MemoryStorage::default());
             let (store, directory) = (CheckpointStore::new(job.id, storage), String::new());
-            return Ok(Some(CheckpointPlace { settings, store, directory, savepoint_directory, configuration: own }));
+            return Ok(CheckpointPlace { settings, store, directory, savepoint_directory, configuration: own });
         };
         let directory = pelton_filesystem::job_directory(&directory, job.id);
         let storage = pelton_filesystem::checkpoint_storage(&directory, &configuration.to_map(), &self.env)
             .map_err(|source| SubmitError::CheckpointDirectory { directory: directory.clone(), source })?;
         let store = CheckpointStore::new(job.id, storage);
-        Ok(Some(CheckpointPlace { settings, store, directory, savepoint_directory, configuration: own }))
+        Ok(CheckpointPlace { settings, store, directory, savepoint_directory, configuration: own })
     }
 
     async fn job_ended(&mut self, view: Arc<JobView>) {
@@ -198,7 +199,8 @@ fn scheduler_settings(configuration: &Configuration) -> SchedulerSettings {
         exception_history_size: configuration.get(&options::web::EXCEPTION_HISTORY_SIZE) as usize,
         attempts_history_size: configuration.get(&options::jobmanager::ATTEMPTS_HISTORY_SIZE) as usize,
         restart: RestartSettings::from_configuration(configuration),
-        whole_vertices: CheckpointSettings::of(configuration).is_some(),
+        whole_vertices: CheckpointSettings::of(configuration).interval.is_some()
+            || configuration.get(&options::state_recovery::PATH).is_some(),
         ..SchedulerSettings::default()
     }
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pelton_filesystem::location::LocationError;
-use pelton_runtime_core::checkpoint::coordinator::{CheckpointSettings, Ownership};
+use pelton_runtime_core::checkpoint::coordinator::Ownership;
 use pelton_runtime_core::checkpoint::layout;
 use pelton_runtime_core::checkpoint::matching::{Unfit, suspects};
 use pelton_runtime_core::checkpoint::record::{CheckpointRecord, RecordError, RecordKind, StateHandle};
@@ -32,9 +32,6 @@ const STORAGE_TIMEOUT: Duration = Duration::from_secs(60);
 /// Why a job cannot begin from a path.
 #[derive(Debug, thiserror::Error)]
 pub enum RecoveryError {
-    /// It takes no checkpoints, so its workers have nothing to read one with.
-    #[error("the job takes no checkpoints: set `execution.checkpointing.interval`")]
-    NoCheckpoints,
     /// It is no place.
     #[error(transparent)]
     Location(#[from] LocationError),
@@ -116,9 +113,6 @@ pub(super) async fn recover(
 ) -> Result<Option<Recovered>, SubmitError> {
     let Some(path) = configuration.get(&state_recovery::PATH) else { return Ok(None) };
     let refused = |source: RecoveryError| SubmitError::Recovery { path: path.clone(), source: Box::new(source) };
-    if CheckpointSettings::of(configuration).is_none() {
-        return Err(refused(RecoveryError::NoCheckpoints));
-    }
     let drops_orphans = configuration.get(&state_recovery::IGNORE_UNCLAIMED_STATE);
     let looked_for = async {
         let found = find(env, configuration, &path).await?;

@@ -87,11 +87,12 @@ impl JobMaster {
         order: CheckpointOrder,
         reply: oneshot::Sender<Result<Taken, String>>,
     ) {
-        let Some(checkpoints) = &mut self.checkpoints else {
-            let reason = "the job takes no checkpoints: set `execution.checkpointing.interval`";
-            return drop(reply.send(Err(reason.to_owned())));
-        };
+        let no_checkpoints = || Err("the job takes no checkpoints: set `execution.checkpointing.interval`".to_owned());
+        let Some(checkpoints) = &mut self.checkpoints else { return drop(reply.send(no_checkpoints())) };
         let savepoint = match order {
+            CheckpointOrder::Checkpoint if checkpoints.place.settings.interval.is_none() => {
+                return drop(reply.send(no_checkpoints()));
+            }
             CheckpointOrder::Checkpoint => None,
             CheckpointOrder::Savepoint { directory, format, then } => {
                 match checkpoints.place.savepoint_in(&self.env, self.job.id, directory) {

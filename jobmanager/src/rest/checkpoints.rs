@@ -100,11 +100,12 @@ async fn config(cx: &Context, id: JobId) -> Answered {
     let unaligned_after = settings.and_then(|settings| settings.unaligned_after);
     let in_files = checkpoints.is_some_and(|checkpoints| checkpoints.directory.is_some());
     Ok(Answer::ok(json!({
-        "mode": match settings.map(|settings| settings.mode) {
+        // As Flink has it of a job that takes none.
+        "mode": match settings.filter(|settings| settings.interval.is_some()).map(|settings| settings.mode) {
             Some(CheckpointingMode::ExactlyOnce) => "exactly_once",
             Some(CheckpointingMode::AtLeastOnce) | None => "at_least_once",
         },
-        "interval": settings.map_or(i64::MAX, |settings| millis(settings.interval)),
+        "interval": settings.and_then(|settings| settings.interval).map_or(i64::MAX, millis),
         "timeout": settings.map_or(600_000, |settings| millis(settings.timeout)),
         "min_pause": settings.map_or(0, |settings| millis(settings.min_pause)),
         "max_concurrent": settings.map_or(1, |settings| settings.max_concurrent),

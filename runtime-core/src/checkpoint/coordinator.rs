@@ -248,6 +248,9 @@ impl CheckpointCoordinator {
             return;
         }
         self.finished_since = true;
+        if self.settings.interval.is_none() {
+            self.state_is_not_kept(task, attempt, last_barrier);
+        }
         let mut more = Vec::new();
         for pending in self.pending.values_mut().filter(|pending| pending.stage == Stage::Collecting) {
             // A barrier that it passed comes before its end: then its state at the barrier is still on its way.
@@ -273,6 +276,9 @@ impl CheckpointCoordinator {
         let refusal = match self.phase {
             Phase::Running if !self.tasks.any_running() => Some("all tasks of the job have finished"),
             Phase::Running if self.is_stopping() => Some("the job is being stopped"),
+            Phase::Running if self.settings.interval.is_none() && self.tasks.finished().next().is_some() => {
+                Some(savepoints::NOT_KEPT)
+            }
             Phase::Running if self.requests.len() + self.savepoints.len() >= REQUESTS_MAX => {
                 Some("too many requests wait for a checkpoint")
             }
@@ -363,7 +369,7 @@ impl CheckpointCoordinator {
     fn advance(&mut self) {
         if self.phase == Phase::Starting && self.tasks.all_started() {
             self.phase = Phase::Running;
-            self.periodic_at = Some(self.later(self.settings.interval));
+            self.periodic_at = self.settings.interval.map(|interval| self.later(interval));
         }
         self.store_next();
         while self.may_trigger() && self.wants_to_trigger() {
@@ -392,8 +398,8 @@ impl CheckpointCoordinator {
 
     fn wants_to_trigger(&self) -> bool {
         // When the sources have finished, sinks wait for the checkpoint that has their last results.
-        let last = self.finished_since && self.tasks.sources_have_finished();
-        last || self.tasks.any_waits()
+        let last = (self.finished_since && self.tasks.sources_have_finished()) || self.tasks.any_waits();
+        (last && self.settings.interval.is_some())
             || !self.requests.is_empty()
             || !self.savepoints.is_empty()
             || self.periodic_at.is_some_and(|at| at <= self.now)
@@ -409,7 +415,7 @@ impl CheckpointCoordinator {
         if savepoint.is_none() {
             self.finished_since = false;
             self.tasks.begun(checkpoint);
-            self.periodic_at = Some(self.later(self.settings.interval));
+            self.periodic_at = self.settings.interval.map(|interval| self.later(interval));
         }
         let mut pending = Pending::new(checkpoint, self.now, savepoint.clone(), &self.tasks, requests);
         let attempts: Vec<_> =

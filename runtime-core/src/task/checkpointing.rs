@@ -123,6 +123,11 @@ pub trait CheckpointListener: Send + Sync {
     /// The task's state for all checkpoints to come. Its end is reported after this.
     fn finished(&self, operators: Vec<(OperatorId, OperatorSnapshot)>);
 
+    /// Whether somebody keeps the task's last state; if not, there is none.
+    fn keeps_last_state(&self) -> bool {
+        true
+    }
+
     /// Every input has ended, and an operator waits: perhaps for a checkpoint that completes. Called once.
     fn waits_for_checkpoint(&self) {}
 }

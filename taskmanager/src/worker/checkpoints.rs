@@ -102,6 +102,8 @@ pub struct Checkpoints {
     savepoint_inline_max: u64,
     /// For what lies elsewhere.
     configuration: Arc<BTreeMap<String, String>>,
+    /// Whether the job takes checkpoints by itself.
+    are_taken: bool,
     mode: CheckpointingMode,
     unaligned_after: Option<Duration>,
     uploads: Uploads,
@@ -127,6 +129,12 @@ const READS_AT_ONCE: usize = 4;
 const IN_MEMORY_MAX: usize = 5 << 20;
 
 impl Checkpoints {
+    /// Whether the job takes checkpoints by itself. If not, only savepoints are taken, and nobody keeps what tasks finish
+    /// with.
+    pub fn are_taken(&self) -> bool {
+        self.are_taken
+    }
+
     /// Whether channels do not wait for each other's barriers.
     pub fn counts_at_least_once(&self) -> bool {
         self.mode == CheckpointingMode::AtLeastOnce
@@ -297,16 +305,19 @@ struct Told {
 }
 
 impl TaskCheckpoints {
-    /// Stores the state that the task finished with. Answers with where it is, and with the newest checkpoint that the
-    /// task took.
+    /// Stores the state that the task finished with. Answers with where it is, if somebody keeps it, and with the newest
+    /// checkpoint that the task took.
     ///
     /// # Errors
     ///
     /// When it cannot be stored.
-    pub async fn store_last(&self) -> Result<(StateHandle, Option<CheckpointId>), StateTransferError> {
+    pub async fn store_last(&self) -> Result<(Option<StateHandle>, Option<CheckpointId>), StateTransferError> {
         let Told { newest, last } = std::mem::take(&mut *self.told.lock());
+        if !self.checkpoints.are_taken {
+            return Ok((None, newest));
+        }
         let path = layout::final_state(self.checkpoints.epoch, self.attempt);
-        Ok((self.checkpoints.put(path, last, InFlight::default()).await?, newest))
+        Ok((Some(self.checkpoints.put(path, last, InFlight::default()).await?), newest))
     }
 }
 
@@ -361,7 +372,14 @@ impl CheckpointListener for TaskCheckpoints {
         self.told.lock().last = operators;
     }
 
+    fn keeps_last_state(&self) -> bool {
+        self.checkpoints.are_taken
+    }
+
     fn waits_for_checkpoint(&self) {
+        if !self.checkpoints.are_taken {
+            return;
+        }
         let waits = proto::WaitsForCheckpoint { attempt_id: self.attempt.to_wire() };
         self.reporter.send_blocking(Report::WaitsForCheckpoint(waits));
     }
@@ -441,15 +459,13 @@ impl RestoredCheckpoint {
     }
 }
 
-/// What a worker of a job does about checkpoints; none for a job that takes none.
+/// What a worker of a job does about checkpoints; a job that takes none is saved when somebody asks for it.
 ///
 /// # Errors
 ///
 /// When the configuration names no directory that can be used.
-pub fn of_job(env: &Env, setup: &WorkerSetup, configuration: &Configuration) -> io::Result<Option<Checkpoints>> {
-    let Some(CheckpointSettings { mode, unaligned_after, .. }) = CheckpointSettings::of(configuration) else {
-        return Ok(None);
-    };
+pub fn of_job(env: &Env, setup: &WorkerSetup, configuration: &Configuration) -> io::Result<Checkpoints> {
+    let CheckpointSettings { interval, mode, unaligned_after, .. } = CheckpointSettings::of(configuration);
     let uploads = Uploads::default();
     let local = |wanted: bool| wanted.then(|| LocalState::new(setup.local_state_dir.clone()));
     let keeps_copies = local(configuration.get(&options::checkpointing::LOCAL_BACKUP));
@@ -459,7 +475,7 @@ pub fn of_job(env: &Env, setup: &WorkerSetup, configuration: &Configuration) -> 
     }
     let invalid = |message: String| io::Error::new(io::ErrorKind::InvalidInput, message);
     let kept = CheckpointStorageSettings::of(configuration).map_err(|error| invalid(error.to_string()))?;
-    let (storage, directory, inline): (Arc<dyn Storage>, _, _) = match kept.directory {
+    let (storage, directory, inline): (Arc<dyn Storage>, _, _) = match kept.directory.filter(|_| interval.is_some()) {
         None => (Arc::new(MemoryStorage::default()), String::new(), Inline::All),
         Some(directory) => {
             let directory = pelton_filesystem::job_directory(&directory, setup.job_id);
@@ -470,7 +486,7 @@ pub fn of_job(env: &Env, setup: &WorkerSetup, configuration: &Configuration) -> 
             (storage, directory, Inline::UpTo(kept.inline_max.as_bytes()))
         }
     };
-    Ok(Some(Checkpoints {
+    Ok(Checkpoints {
         env: env.clone(),
         job: setup.job_id,
         epoch: setup.epoch,
@@ -479,10 +495,11 @@ pub fn of_job(env: &Env, setup: &WorkerSetup, configuration: &Configuration) -> 
         inline,
         savepoint_inline_max: configuration.get(&options::checkpointing::DATA_INLINE_THRESHOLD).as_bytes(),
         configuration: Arc::new(setup.configuration.clone()),
+        are_taken: interval.is_some(),
         mode,
         unaligned_after,
         uploads,
         keeps_copies,
         reads_copies,
-    }))
+    })
 }

@@ -180,16 +180,12 @@ impl Deployment {
 
     /// A checkpoint is complete.
     pub fn completed(&self, checkpoint: CheckpointId) {
-        if let Some(checkpoints) = self.launcher.checkpoints() {
-            checkpoints.completed(checkpoint);
-        }
+        self.launcher.checkpoints().completed(checkpoint);
     }
 
     /// The job is over on this host.
     pub async fn clear(&self) {
-        if let Some(checkpoints) = self.launcher.checkpoints() {
-            checkpoints.clear().await;
-        }
+        self.launcher.checkpoints().clear().await;
     }
 
     /// Whether the attempt runs, or its last counters have not been reported.

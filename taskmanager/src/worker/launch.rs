@@ -62,8 +62,7 @@ pub(super) struct Launcher {
     configuration: Arc<BTreeMap<String, String>>,
     buffer_timeout: Option<Duration>,
     attempts: Attempts,
-    /// None for a job that takes none.
-    checkpoints: Option<Checkpoints>,
+    checkpoints: Checkpoints,
     /// None for a job that keeps all state on the heap.
     cold_stores: Option<Arc<dyn ColdStores>>,
 }
@@ -75,7 +74,7 @@ impl Launcher {
         setup: WorkerSetup,
         configuration: &Configuration,
         attempts: Attempts,
-        checkpoints: Option<Checkpoints>,
+        checkpoints: Checkpoints,
     ) -> Self {
         let enabled = configuration.get(&options::execution::BUFFER_TIMEOUT_ENABLED);
         let buffer_timeout = enabled.then(|| configuration.get(&options::execution::BUFFER_TIMEOUT));
@@ -85,18 +84,15 @@ impl Launcher {
     }
 
     pub(super) fn barrier_mode(&self, triggered_at: EpochMillis) -> BarrierMode {
-        self.checkpoints.as_ref().map_or(BarrierMode::Aligned, |checkpoints| checkpoints.barrier_mode(triggered_at))
+        self.checkpoints.barrier_mode(triggered_at)
     }
 
-    /// None for a job that takes none.
-    pub(super) fn checkpoints(&self) -> Option<&Checkpoints> {
-        self.checkpoints.as_ref()
+    pub(super) fn checkpoints(&self) -> &Checkpoints {
+        &self.checkpoints
     }
 
     pub(super) fn give_up(&self, checkpoint: CheckpointId, attempt: ExecutionAttemptId) {
-        if let Some(checkpoints) = &self.checkpoints {
-            checkpoints.give_up(checkpoint, attempt);
-        }
+        self.checkpoints.give_up(checkpoint, attempt);
     }
 
     /// Launches tasks, which begin from the checkpoint that `restore` names, if any. Returns before they run; what a
@@ -146,10 +142,7 @@ impl Launcher {
     }
 
     async fn read(&self, restore: &proto::RestoreFrom) -> Result<RestoredCheckpoint, (FailureClass, String)> {
-        let Some(checkpoints) = &self.checkpoints else {
-            return Err((FailureClass::System, "a job without checkpoints was to begin from one".to_owned()));
-        };
-        checkpoints.read(restore).await.map_err(|error| {
+        self.checkpoints.read(restore).await.map_err(|error| {
             let message = format!("checkpoint {} cannot be restored: {}", restore.checkpoint_id, error_chain(&error));
             (error.class(), message)
         })
@@ -171,7 +164,7 @@ impl Launcher {
         restored: Option<Arc<RestoredCheckpoint>>,
         reporter: &Reporter,
     ) -> Result<(), Box<FailureCause>> {
-        let listener = self.checkpoints.as_ref().map(|checkpoints| checkpoints.listener(task.attempt, reporter));
+        let listener = self.checkpoints.listener(task.attempt, reporter);
         let subtask = self.subtask(&task);
         let metrics = self.attempts.metrics(task.attempt);
         let report = TaskReport {
@@ -181,7 +174,7 @@ impl Launcher {
             env: self.env.clone(),
             reporter: reporter.clone(),
             attempts: self.attempts.clone(),
-            listener: listener.clone(),
+            listener: Arc::clone(&listener),
         };
         let build = TaskBuild { launcher: self.clone(), metrics, listener, restored };
         let (env, name) = (self.env.clone(), thread_name(&subtask));
@@ -229,7 +222,7 @@ impl Launcher {
 struct TaskBuild {
     launcher: Launcher,
     metrics: TaskMetricGroup,
-    listener: Option<Arc<TaskCheckpoints>>,
+    listener: Arc<TaskCheckpoints>,
     restored: Option<Arc<RestoredCheckpoint>>,
 }
 
@@ -271,11 +264,9 @@ impl TaskBuild {
         let outputs = Outputs::new(outputs, self.launcher.buffer_timeout, self.metrics.clone());
         let chain = Chain::new(vertex, chained);
         let mut built = StreamTask::new(input, chain, outputs, self.metrics, task.control.waker());
-        if let (Some(listener), Some(checkpoints)) = (self.listener, &self.launcher.checkpoints) {
-            built = built.with_checkpoints(listener);
-            if checkpoints.counts_at_least_once() {
-                built = built.counting_at_least_once();
-            }
+        built = built.with_checkpoints(self.listener);
+        if self.launcher.checkpoints.counts_at_least_once() {
+            built = built.counting_at_least_once();
         }
         if let Some(restored) = &self.restored {
             built.replay(restored.in_flight_to(&program.graph, task.vertex, task.subtask)?)?;
@@ -309,7 +300,7 @@ impl TaskBuild {
             parallelism: vertex.parallelism,
             max_parallelism: vertex.max_parallelism,
             attempt_number,
-            checkpointing: self.listener.is_some(),
+            checkpointing: self.launcher.checkpoints.are_taken(),
             configuration: Arc::clone(&self.launcher.configuration),
             env: self.launcher.env.clone(),
             waker: control.waker(),
@@ -327,7 +318,7 @@ struct TaskReport {
     env: Env,
     reporter: Reporter,
     attempts: Attempts,
-    listener: Option<Arc<TaskCheckpoints>>,
+    listener: Arc<TaskCheckpoints>,
 }
 
 impl TaskReport {
@@ -340,13 +331,10 @@ impl TaskReport {
         let metrics = self.attempts.last_metrics(self.attempt, self.env.moment());
         self.reporter.metrics_blocking(proto::MetricsReport { tasks: metrics.into_iter().collect() });
         match end {
-            TaskEnd::Finished => match self.listener.clone() {
-                None => self.state(ExecutionState::Finished, None),
-                Some(listener) => {
-                    let env = self.env.clone();
-                    env.spawn("last state", async move { self.finished(&listener).await });
-                }
-            },
+            TaskEnd::Finished => {
+                let env = self.env.clone();
+                env.spawn("last state", async move { self.finished().await });
+            }
             TaskEnd::Canceled => self.state(ExecutionState::Canceled, None),
             TaskEnd::Failed { class, message } => {
                 let cause = self.cause(class, message);
@@ -356,9 +344,11 @@ impl TaskReport {
     }
 
     /// A task of a job that takes checkpoints has finished once its last state is durable.
-    async fn finished(&self, listener: &TaskCheckpoints) {
-        match listener.store_last().await {
-            Ok((state, last_checkpoint)) => self.reporter.task_finished(self.attempt, &state, last_checkpoint).await,
+    async fn finished(&self) {
+        match self.listener.store_last().await {
+            Ok((state, last_checkpoint)) => {
+                self.reporter.task_finished(self.attempt, state.as_ref(), last_checkpoint).await;
+            }
             Err(error) => {
                 let message = format!("the task has finished, but its state cannot be stored: {}", error_chain(&error));
                 let cause = self.cause(error.class(), message);

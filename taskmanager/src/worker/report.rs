@@ -66,14 +66,14 @@ impl Reporter {
     pub async fn task_finished(
         &self,
         attempt: ExecutionAttemptId,
-        state: &StateHandle,
+        state: Option<&StateHandle>,
         last_checkpoint: Option<CheckpointId>,
     ) {
         self.send(proto::worker_report::Report::TaskState(proto::TaskStateChanged {
             attempt_id: attempt.to_wire(),
             state: ExecutionState::Finished.as_str().to_owned(),
             failure: None,
-            final_state: Some(state.to_wire()),
+            final_state: state.map(StateHandle::to_wire),
             last_checkpoint: last_checkpoint.map(|checkpoint| checkpoint.0),
         }))
         .await;

@@ -78,7 +78,7 @@ impl Coordinated {
 
 pub(super) fn made_up(graph: JobGraph) -> CheckpointsView {
     let settings = CheckpointSettings {
-        interval: Duration::from_secs(5),
+        interval: Some(Duration::from_secs(5)),
         timeout: Duration::from_secs(60),
         min_pause: Duration::from_secs(1),
         max_concurrent: 1,

@@ -10,11 +10,17 @@
 
 use std::sync::Arc;
 
-use super::{Action, CheckpointCoordinator, Ownership, RequestId};
+use super::pending::Stage;
+use super::tasks::TaskKey;
+use super::{AbortReason, Action, CheckpointCoordinator, Ownership, RequestId};
 use crate::checkpoint::record::CheckpointRecord;
 use crate::element::{AfterSavepoint, CheckpointId};
 use crate::id::ExecutionAttemptId;
 use crate::scheduler::status::JobStatus;
+
+/// Why a job without checkpoints cannot be saved any more.
+pub(super) const NOT_KEPT: &str = "a task has finished, and what it finished with is kept only by a job that takes \
+                                   checkpoints: set `execution.checkpointing.interval`";
 
 /// A savepoint that exists and after which the job is ending.
 #[derive(Debug)]
@@ -36,6 +42,23 @@ impl CheckpointCoordinator {
     pub(super) fn is_frozen(&self) -> bool {
         self.stopping.as_ref().is_some_and(|stopping| stopping.then == AfterSavepoint::Stop)
             || self.pending.values().any(|pending| pending.stops_job())
+    }
+
+    /// A task has finished whose last state nobody keeps: it is in no savepoint whose barrier the task has not passed.
+    pub(super) fn state_is_not_kept(
+        &mut self,
+        task: TaskKey,
+        attempt: ExecutionAttemptId,
+        last_barrier: Option<CheckpointId>,
+    ) {
+        let collecting = self.pending.values().filter(|pending| pending.stage == Stage::Collecting);
+        let without = collecting.filter(|pending| pending.waits_for(attempt).is_some());
+        let without: Vec<_> = without.map(|pending| pending.checkpoint).filter(|id| last_barrier < Some(*id)).collect();
+        for checkpoint in without {
+            let reason = AbortReason::Declined { task: self.name(task), reason: NOT_KEPT.to_owned() };
+            self.abort(checkpoint, reason);
+        }
+        self.refuse_requests(NOT_KEPT);
     }
 
     /// The record of a savepoint is durable.

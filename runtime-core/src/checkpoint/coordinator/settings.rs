@@ -9,8 +9,9 @@ use crate::scheduler::status::JobStatus;
 /// How checkpoints of a job are taken and kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CheckpointSettings {
-    /// From the beginning of one to that of the next.
-    pub interval: Duration,
+    /// From the beginning of one to that of the next; none for a job that takes no checkpoints, but savepoints that are
+    /// asked for.
+    pub interval: Option<Duration>,
     /// How long one may take until all tasks have acknowledged.
     pub timeout: Duration,
     /// From the end of one to the beginning of the next at least.
@@ -32,15 +33,15 @@ pub struct CheckpointSettings {
 }
 
 impl CheckpointSettings {
-    /// What a configuration says; none for a job without checkpoints.
-    pub fn of(configuration: &Configuration) -> Option<Self> {
-        let interval = configuration.get(&checkpointing::INTERVAL).filter(|interval| !interval.is_zero())?;
+    /// What a configuration says.
+    pub fn of(configuration: &Configuration) -> Self {
+        let interval = configuration.get(&checkpointing::INTERVAL).filter(|interval| !interval.is_zero());
         let min_pause = configuration.get(&checkpointing::MIN_PAUSE);
         let max_concurrent = configuration.get(&checkpointing::MAX_CONCURRENT);
         let mode = configuration.get(&checkpointing::MODE);
         let unaligned = configuration.get(&checkpointing::UNALIGNED) && mode == CheckpointingMode::ExactlyOnce;
         let unaligned_after = unaligned.then(|| configuration.get(&checkpointing::ALIGNED_TIMEOUT));
-        Some(Self {
+        Self {
             interval,
             timeout: configuration.get(&checkpointing::TIMEOUT),
             min_pause,
@@ -57,7 +58,7 @@ impl CheckpointSettings {
                 CheckpointRetention::RetainOnCancellation => Retention::RetainOnCancellation,
             },
             history: configuration.get(&web::CHECKPOINT_HISTORY) as usize,
-        })
+        }
     }
 }
 
@@ -88,22 +89,22 @@ impl Retention {
 mod tests {
     use super::*;
 
-    fn of(settings: &[(&str, &str)]) -> Option<CheckpointSettings> {
+    fn of(settings: &[(&str, &str)]) -> CheckpointSettings {
         let map = settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
         CheckpointSettings::of(&Configuration::from_map(map).expect("valid"))
     }
 
     #[test]
     fn without_an_interval_there_are_no_checkpoints() {
-        assert_eq!(of(&[]), None);
-        assert_eq!(of(&[("execution.checkpointing.interval", "0 ms")]), None);
+        assert_eq!(of(&[]).interval, None);
+        assert_eq!(of(&[("execution.checkpointing.interval", "0 ms")]).interval, None);
     }
 
     #[test]
     fn defaults_are_flinks() {
-        let settings = of(&[("execution.checkpointing.interval", "5 s")]).expect("checkpoints");
+        let settings = of(&[("execution.checkpointing.interval", "5 s")]);
         let expected = CheckpointSettings {
-            interval: Duration::from_secs(5),
+            interval: Some(Duration::from_secs(5)),
             timeout: Duration::from_secs(600),
             min_pause: Duration::ZERO,
             max_concurrent: 1,
@@ -124,7 +125,7 @@ mod tests {
             ("execution.checkpointing.min-pause", "1 s"),
             ("execution.checkpointing.max-concurrent-checkpoints", "4"),
         ]);
-        assert_eq!(settings.map(|settings| settings.max_concurrent), Some(1));
+        assert_eq!(settings.max_concurrent, 1);
     }
 
     #[test]
@@ -135,7 +136,7 @@ mod tests {
                 ("execution.checkpointing.max-concurrent-checkpoints", "4"),
                 ("execution.checkpointing.unaligned.enabled", "true"),
             ];
-            let settings = of(&[&of_all, more].concat()).expect("checkpoints");
+            let settings = of(&[&of_all, more].concat());
             (settings.unaligned_after, settings.max_concurrent)
         };
         assert_eq!(unaligned(&[]), (Some(Duration::ZERO), 1));

@@ -51,7 +51,7 @@ pub(super) fn graph(parallelisms: &[u32], edges: &[(usize, usize, Partitioner)])
 
 pub(super) fn settings() -> CheckpointSettings {
     CheckpointSettings {
-        interval: Duration::from_secs(10),
+        interval: Some(Duration::from_secs(10)),
         timeout: Duration::from_secs(60),
         min_pause: Duration::ZERO,
         mode: crate::config::CheckpointingMode::ExactlyOnce,
@@ -1043,5 +1043,25 @@ fn a_sweep_that_failed_is_repeated_after_the_next_checkpoint() {
          request 3      => trigger 3 A0 A1
          ack 3 A0 A1 B0 => store 3
          stored 3       => completed 3 A0 A1 B0; answer 3 3; remove 2 chk-2/A0 chk-2/A1 chk-2/B0; sweep",
+    );
+}
+
+#[test]
+fn a_job_that_takes_no_checkpoints_is_saved_until_a_task_has_finished() {
+    let only_saved = CheckpointSettings { interval: None, ..settings() };
+    check(
+        only_saved,
+        "run
+         periodic
+         at 99999
+         savepoint 1      => savepoint 1 A0 A1
+         saved 1 A0 A1 B0 => store savepoint 1
+         stored 1         => answer 1 1
+         savepoint 2      => savepoint 2 A0 A1
+         saved 2 A0
+         finish A1        => aborted 2 A0 B0; discard savepoint 2; answer 2 no: A (2/2) declined it: a task has finished, \
+         and what it finished with is kept only by a job that takes checkpoints: set `execution.checkpointing.interval`
+         savepoint 3      => answer 3 no: a task has finished, and what it finished with is kept only by a job that takes \
+         checkpoints: set `execution.checkpointing.interval`",
     );
 }
