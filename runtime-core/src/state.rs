@@ -5,7 +5,7 @@
 //! ```
 //!
 //! Owns keys ([`key_hash`], [`key_codec`], [`KeyIndex`]), the tables they live in ([`KeyedStateBackend`]) and the
-//! timers that belong to keys ([`TimerQueue`]). An operator asks for the slots of a whole batch at once and then works
+//! timers that belong to keys ([`KeyTimers`], [`TimerQueue`]). An operator asks for the slots of a whole batch at once and then works
 //! on columns. A namespace (a window) is a table of its own, so that firing and dropping one touches nothing else.
 //!
 //! Everything lives on the heap, unless a job keeps its state in a store ([`cold`]): then the tables are a bounded cache
@@ -25,6 +25,7 @@ pub mod key_codec;
 pub mod key_hash;
 mod key_index;
 mod key_order;
+mod row_expiry;
 mod row_format;
 mod row_key;
 mod table_columns;
@@ -39,7 +40,7 @@ pub use expiring::{ExpiringLists, ExpiringMaps, ExpiringValues, Ttl};
 pub use key_batch::{KeyBatch, Rows};
 pub use key_hash::{UnsupportedKey, hash_columns};
 pub use key_index::{KeyIndex, NO_SLOT, Slot};
-pub use timers::TimerQueue;
+pub use timers::{Due, KeyTimers, StoredTimers, TimerQueue};
 
 /// Keyed state could not be read or written.
 #[derive(Debug, thiserror::Error)]

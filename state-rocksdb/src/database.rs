@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use rocksdb::{DB, DEFAULT_COLUMN_FAMILY_NAME, Error, Options};
+use rocksdb::{ColumnFamilyDescriptor, DB, DEFAULT_COLUMN_FAMILY_NAME, Error, Options};
 
 /// A database in a folder of its own.
 pub(crate) struct Database {
@@ -15,7 +15,9 @@ impl Database {
     /// A new database in the folder `path`, which must not exist.
     pub(crate) fn create(path: PathBuf, options: &Options) -> Result<Self, Error> {
         let folder = Folder(path);
-        let db = DB::open_cf(options, &folder.0, [DEFAULT_COLUMN_FAMILY_NAME])?;
+        // What is opened by its name alone has none of the options.
+        let family = ColumnFamilyDescriptor::new(DEFAULT_COLUMN_FAMILY_NAME, options.clone());
+        let db = DB::open_cf_descriptors(options, &folder.0, [family])?;
         Ok(Self { db, _folder: folder })
     }
 

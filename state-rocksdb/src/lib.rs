@@ -14,6 +14,7 @@
 //! caches above keep within the managed memory of the worker; a database's folder is gone when its last user is.
 
 mod database;
+mod expiry;
 mod memory;
 mod snapshot;
 mod store;

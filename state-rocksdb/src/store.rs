@@ -5,22 +5,28 @@ use std::sync::Arc;
 use pelton_runtime_core::state::cold::{
     ByteRows, ColdSnapshot, ColdStore, ColdStoreError, FoundRows, KeyedRows, ScanLimit,
 };
+use pelton_runtime_core::time::EpochMillis;
 use rocksdb::{DB, DEFAULT_COLUMN_FAMILY_NAME, Error, ReadOptions, WriteBatch, WriteOptions};
 
 use crate::database::Database;
+use crate::expiry::ExpiryClock;
 use crate::snapshot::RocksSnapshot;
 
 /// Rows in a database of their own.
 pub(crate) struct RocksStore {
     database: Arc<Database>,
+    /// The clock that compactions look at.
+    clock: Arc<ExpiryClock>,
+    /// How many rows are read at once: each keeps its block in memory, whatever the block cache has room for.
+    reads_at_once: usize,
     writing: WriteOptions,
 }
 
 impl RocksStore {
-    pub(crate) fn new(database: Database) -> Self {
+    pub(crate) fn new(database: Database, clock: Arc<ExpiryClock>, reads_at_once: usize) -> Self {
         let mut writing = WriteOptions::default();
         writing.disable_wal(true);
-        Self { database: Arc::new(database), writing }
+        Self { database: Arc::new(database), clock, reads_at_once, writing }
     }
 
     fn write_batch(&self, batch: WriteBatch, action: &'static str) -> Result<(), ColdStoreError> {
@@ -45,10 +51,14 @@ impl ColdStore for RocksStore {
         found.clear();
         let db = &self.database.db;
         let family = db.cf_handle(DEFAULT_COLUMN_FAMILY_NAME).expect("every database has this column family");
-        for (position, row) in db.batched_multi_get_cf(family, keys.iter(), false).into_iter().enumerate() {
-            if let Some(row) = row.map_err(|error| self.failed("read rows", error))? {
-                found.positions.push(position as u32);
-                found.values.push(&row);
+        for first in (0..keys.len()).step_by(self.reads_at_once) {
+            let positions = first..keys.len().min(first + self.reads_at_once);
+            let some = positions.clone().map(|position| keys.get(position));
+            for (position, row) in positions.zip(db.batched_multi_get_cf(family, some, false)) {
+                if let Some(row) = row.map_err(|error| self.failed("read rows", error))? {
+                    found.positions.push(position as u32);
+                    found.values.push(&row);
+                }
             }
         }
         Ok(())
@@ -59,6 +69,10 @@ impl ColdStore for RocksStore {
         removed.iter().for_each(|key| batch.delete(key));
         rows.keys.iter().zip(rows.values.iter()).for_each(|(key, value)| batch.put(key, value));
         self.write_batch(batch, "write rows")
+    }
+
+    fn expire(&mut self, now: EpochMillis) {
+        self.clock.advance(now);
     }
 
     fn remove_range(&mut self, from: &[u8], until: &[u8]) -> Result<(), ColdStoreError> {

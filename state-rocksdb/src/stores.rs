@@ -11,11 +11,21 @@ use pelton_runtime_core::state::cold::{CacheBudget, ColdStoreError, ColdStores, 
 use rocksdb::{BlockBasedOptions, Cache, DBCompressionType, LogLevel, Options, WriteBufferManager};
 
 use crate::database::Database;
+use crate::expiry::ExpiryClock;
 use crate::memory::MemoryShares;
 use crate::store::RocksStore;
 
 /// The smallest write buffer that is worth a file.
 const LEAST_WRITE_BUFFER_BYTES: usize = 64 << 10;
+
+/// Bounds of what is read ahead of a compaction and written behind it, of each file.
+const BUFFER_BYTES: std::ops::RangeInclusive<usize> = 64 << 10..=1 << 20;
+
+/// The blocks of what is read at once are this part of the block cache,
+const READ_SHARE: usize = 16;
+
+/// within these bounds of their number.
+const READS_AT_ONCE: std::ops::RangeInclusive<usize> = 16..=1024;
 
 /// The version of RocksDB's files, readable since RocksDB 6.6.
 const FORMAT_VERSION: i32 = 5;
@@ -25,7 +35,11 @@ pub struct RocksDbStores {
     options: Options,
     folders: Vec<PathBuf>,
     caches: Arc<CacheBudget>,
+    clock: Arc<ExpiryClock>,
+    reads_at_once: usize,
     shares: MemoryShares,
+    /// What all databases share; none where memory is not shared.
+    memory: Option<(Cache, WriteBufferManager)>,
 }
 
 impl fmt::Debug for RocksDbStores {
@@ -50,14 +64,24 @@ impl RocksDbStores {
         options.set_compression_type(DBCompressionType::Lz4);
         options.set_level_compaction_dynamic_level_bytes(true);
         options.set_max_background_jobs(i32::try_from(configuration.get(&keys::BACKGROUND_JOBS)).unwrap_or(i32::MAX));
+        // What compactions read ahead and write behind is beside the block cache, for every file that takes part.
+        let buffer_bytes = ((shares.block_cache / 64).clamp(*BUFFER_BYTES.start(), *BUFFER_BYTES.end())) & !(4096 - 1);
+        options.set_compaction_readahead_size(buffer_bytes);
+        options.set_writable_file_max_buffer_size(buffer_bytes as u64);
         // Its log would be the only file that grows without state.
         options.set_log_level(LogLevel::Warn);
         options.set_keep_log_file_num(1);
         options.set_stats_dump_period_sec(0);
 
+        let clock = ExpiryClock::new();
+        clock.drop_void_rows(&mut options);
+
         let mut table = BlockBasedOptions::default();
         table.set_format_version(FORMAT_VERSION);
-        table.set_block_size(configuration.get(&keys::BLOCK_SIZE).as_bytes() as usize);
+        let block_bytes = configuration.get(&keys::BLOCK_SIZE).as_bytes() as usize;
+        let reads_at_once = shares.block_cache / READ_SHARE / block_bytes;
+        let reads_at_once = reads_at_once.clamp(*READS_AT_ONCE.start(), *READS_AT_ONCE.end());
+        table.set_block_size(block_bytes);
         // What indexes and filters take is then known, too.
         table.set_cache_index_and_filter_blocks(true);
         table.set_cache_index_and_filter_blocks_with_high_priority(true);
@@ -66,12 +90,15 @@ impl RocksDbStores {
             table.set_bloom_filter(configuration.get(&keys::BLOOM_BITS_PER_KEY), false);
         }
         let mut write_buffer_bytes = configuration.get(&keys::WRITE_BUFFER_SIZE).as_bytes() as usize;
+        let mut memory = None;
         if configuration.get(&keys::MEMORY_MANAGED) || fixed.is_some() {
             let cache = Cache::new_lru_cache(shares.block_cache);
             table.set_block_cache(&cache);
-            let manager = WriteBufferManager::new_write_buffer_manager_with_cache(shares.write_buffers, false, cache);
+            let manager =
+                WriteBufferManager::new_write_buffer_manager_with_cache(shares.write_buffers, false, cache.clone());
             options.set_write_buffer_manager(&manager);
             write_buffer_bytes = write_buffer_bytes.min(shares.write_buffers / 2);
+            memory = Some((cache, manager));
         } else {
             table
                 .set_block_cache(&Cache::new_lru_cache(configuration.get(&keys::BLOCK_CACHE_SIZE).as_bytes() as usize));
@@ -88,7 +115,16 @@ impl RocksDbStores {
             }
             None => vec![worker.directory.join("rocksdb")],
         };
-        Self { options, folders, caches: CacheBudget::new(shares.cache), shares }
+        Self { options, folders, caches: CacheBudget::new(shares.cache), clock, reads_at_once, shares, memory }
+    }
+
+    /// What RocksDB holds of the memory that its databases share: the block cache, in which the write buffers are
+    /// counted up to their share, and what these hold beyond it. 0 where memory is not shared.
+    pub fn used_bytes(&self) -> u64 {
+        let used = self.memory.as_ref().map_or(0, |(cache, buffers)| {
+            cache.get_usage() + buffers.get_usage().saturating_sub(self.shares.write_buffers)
+        });
+        used as u64
     }
 
     /// The folder for an operator instance's database.
@@ -109,6 +145,9 @@ impl ColdStores for RocksDbStores {
             std::fs::create_dir_all(parent).map_err(|error| refused(error.into()))?;
         }
         let database = Database::create(folder.clone(), &self.options).map_err(|error| refused(error.into()))?;
-        Ok(OpenedStore { store: Box::new(RocksStore::new(database)), cache: self.caches.join() })
+        Ok(OpenedStore {
+            store: Box::new(RocksStore::new(database, self.clock.clone(), self.reads_at_once)),
+            cache: self.caches.join(),
+        })
     }
 }

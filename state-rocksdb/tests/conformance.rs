@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use pelton_runtime_core::config::Configuration;
 use pelton_runtime_core::state::cold::{ColdBackend, ColdStores, StoreMeans};
-use pelton_runtime_core::state::conformance::{Course, check};
+use pelton_runtime_core::state::conformance::{Course, check, check_timers};
 use pelton_state_rocksdb::RocksDb;
 
 fn stores(directory: &Path, managed_bytes: u64, settings: &[(&str, &str)]) -> Arc<dyn ColdStores> {
@@ -53,6 +53,19 @@ fn state_of_windows_is_what_it_was_given() {
 fn state_without_a_cache_is_what_it_was_given() {
     run(30..33, 40_000, true, 2, &[("pelton.state.rocksdb.cache-fraction", "0")]);
     run(33..35, 40_000, false, 0, &[("state.backend.rocksdb.memory.managed", "false")]);
+}
+
+#[test]
+fn timers_fire_in_the_order_of_time() {
+    for seed in 40..46 {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut homes = 0;
+        let course = Course { seed, batches: 80, keys: 300, text_keys: seed % 2 == 0, windows: 0 };
+        check_timers(course, || {
+            homes += 1;
+            stores(&folder.path().join(homes.to_string()), 40_000, &[])
+        });
+    }
 }
 
 #[test]

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use pelton_runtime_core::checkpoint::snapshot::OperatorSnapshot;
 use pelton_runtime_core::element::CheckpointId;
-use pelton_runtime_core::operator::OperatorFactory;
 use pelton_runtime_core::operator::harness::OperatorHarness;
+use pelton_runtime_core::operator::{OperatorFactory, OperatorRuntime};
+use pelton_runtime_core::state::cold::{ColdStores, MemoryColdStores};
 
 use super::*;
 use crate::environment::StreamExecutionEnvironment;
@@ -296,19 +297,29 @@ fn a_rule_sees_the_state_of_all_keys() {
         |trips, words| drop(trips.key_by(Trip::driver).connect_broadcast(words).process(function)),
         "Co-Process-Broadcast-Keyed",
     );
-    let mut harness = OperatorHarness::open(factory.as_ref()).unwrap();
-    let trips = stamped(&[(trip("ann", 0, 0), 0), (trip("bob", 0, 0), 0), (trip("ann", 0, 0), 0)]);
-    harness.process_on(0, trips.clone()).unwrap();
-    let rule = stamped(&[(word("step", 10), 0)]);
-    harness.process_on(1, rule.clone()).unwrap();
-    assert_eq!(out::<String>(&mut harness), ["ann 2", "bob 1"]);
+    let open = |cold_stores: Option<Arc<dyn ColdStores>>| {
+        let runtime = OperatorRuntime { cold_stores, ..OperatorHarness::runtime() };
+        OperatorHarness::open_in(factory.as_ref(), runtime).unwrap()
+    };
+    // On the heap, in a store, and in a store above which some keys are on the heap.
+    for cache_bytes in [None, Some(0), Some(1 << 20)] {
+        let stores = || cache_bytes.map(|bytes| Arc::new(MemoryColdStores::new(bytes)) as _);
+        let mut harness = open(stores());
+        let trips = stamped(&[(trip("ann", 0, 0), 0), (trip("bob", 0, 0), 0), (trip("ann", 0, 0), 0)]);
+        harness.process_on(0, trips.clone()).unwrap();
+        let rule = stamped(&[(word("step", 10), 0)]);
+        harness.process_on(1, rule.clone()).unwrap();
+        assert_eq!(out::<String>(&mut harness), ["ann 2", "bob 1"]);
+        harness.process_on(1, rule.clone()).unwrap();
+        assert_eq!(out::<String>(&mut harness), [""; 0]);
 
-    let snapshots = [harness.checkpoint(CheckpointId(1)).unwrap()];
-    let mut harness = OperatorHarness::open(factory.as_ref()).unwrap();
-    harness.restore(&snapshots).unwrap();
-    harness.process_on(0, trips).unwrap();
-    harness.process_on(1, rule).unwrap();
-    assert_eq!(out::<String>(&mut harness), ["ann 20", "bob 10"]);
+        let snapshots = [harness.checkpoint(CheckpointId(1)).unwrap().collect().unwrap()];
+        let mut harness = open(stores());
+        harness.restore(&snapshots).unwrap();
+        harness.process_on(0, trips).unwrap();
+        harness.process_on(1, rule).unwrap();
+        assert_eq!(out::<String>(&mut harness), ["ann 20", "bob 10"]);
+    }
 }
 
 #[test]

@@ -289,7 +289,7 @@ impl<K: Record> KeyedBroadcastContext<'_, K> {
         self.times.processing_time
     }
 
-    /// Calls `apply` with every key of this subtask that has state or timers, and a context for its state, its timers
+    /// Calls `apply` with every key of this subtask that has state, and a context for its state, its timers
     /// and side outputs.
     ///
     /// # Errors

@@ -1,12 +1,12 @@
 //! Timers of keys.
 
 use arrow::array::ArrayRef;
-use pelton_runtime_core::state::{ColumnError, NamespaceTable, Slot, StateColumn, StateId, TimerQueue};
+use pelton_runtime_core::state::{ColumnError, KeyTimers, NamespaceTable, Slot, StateColumn, StateId};
 use pelton_runtime_core::time::EpochMillis;
 
 pub use pelton_runtime_core::window::TimeDomain;
 
-/// How many timers each key has: a key with timers is not forgotten.
+/// How many timers on the heap each key has: a key with such timers is not forgotten.
 #[derive(Debug, Default)]
 pub(super) struct TimerCounts(Vec<u32>);
 
@@ -28,13 +28,9 @@ impl StateColumn for TimerCounts {
         Err(ColumnError::Corrupt { what: "counts of timers are no part of a checkpoint" })
     }
 
+    /// Where slots leave for a store, timers are there, too, and are not counted.
     fn is_evictable(&self) -> bool {
         true
-    }
-
-    /// Timers name the slots of their keys, so these stay.
-    fn retain_evictable(&self, slots: &mut Vec<Slot>) {
-        self.retain_empty(slots);
     }
 
     fn slot_bytes(&self) -> usize {
@@ -44,7 +40,8 @@ impl StateColumn for TimerCounts {
 
 impl TimerCounts {
     pub(super) fn fired(&mut self, slot: Slot) {
-        self.0[slot as usize] -= 1;
+        let count = &mut self.0[slot as usize];
+        *count = count.saturating_sub(1);
     }
 
     pub(super) fn restored(&mut self, slots: &[Slot]) {
@@ -55,8 +52,8 @@ impl TimerCounts {
 /// The timers of all keys of one operator instance.
 #[derive(Debug)]
 pub(super) struct Timers {
-    pub(super) event_time: TimerQueue,
-    pub(super) processing_time: TimerQueue,
+    pub(super) event_time: KeyTimers,
+    pub(super) processing_time: KeyTimers,
     pub(super) counts: StateId<TimerCounts>,
 }
 
@@ -82,28 +79,28 @@ impl TimerService<'_> {
 
     /// Calls `on_timer` when the watermark reaches `time`. Registering a time twice is registering it once.
     pub fn register_event_time_timer(&mut self, time: EpochMillis) {
-        if self.timers.event_time.register(time, (), self.slot) {
+        if self.timers.event_time.register(time, self.table.index(), self.slot) {
             self.count(|count| *count += 1);
         }
     }
 
     /// Calls `on_timer` when the wall clock reaches `time`. Registering a time twice is registering it once.
     pub fn register_processing_time_timer(&mut self, time: EpochMillis) {
-        if self.timers.processing_time.register(time, (), self.slot) {
+        if self.timers.processing_time.register(time, self.table.index(), self.slot) {
             self.count(|count| *count += 1);
         }
     }
 
     /// Deletes the key's event-time timer of this time, if there is one.
     pub fn delete_event_time_timer(&mut self, time: EpochMillis) {
-        if self.timers.event_time.delete(time, (), self.slot) {
+        if self.timers.event_time.delete(time, self.table.index(), self.slot) {
             self.count(|count| *count -= 1);
         }
     }
 
     /// Deletes the key's processing-time timer of this time, if there is one.
     pub fn delete_processing_time_timer(&mut self, time: EpochMillis) {
-        if self.timers.processing_time.delete(time, (), self.slot) {
+        if self.timers.processing_time.delete(time, self.table.index(), self.slot) {
             self.count(|count| *count -= 1);
         }
     }

@@ -28,12 +28,12 @@ use std::sync::Arc;
 use arrow::datatypes::DataType;
 use parking_lot::Mutex;
 
-use self::cold_part::ColdPart;
+pub(super) use self::cold_part::ColdPart;
 use self::table_cache::TableCache;
-use super::{KeyBatch, KeyIndex, NO_SLOT, Rows, Slot, StateColumn, StateError};
+use super::{KeyBatch, KeyIndex, KeyTimers, NO_SLOT, Rows, Slot, StateColumn, StateError, StoredTimers, TimerQueue};
 use crate::operator::OperatorRuntime;
 use crate::time::EpochMillis;
-use crate::window::TimeWindow;
+use crate::window::{TimeDomain, TimeWindow};
 
 /// What a table belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -118,6 +118,21 @@ impl KeyedStateBackend {
         Ok(())
     }
 
+    /// The timers of keys without windows, for one clock: in the store, if there is one.
+    pub fn timers(&self, clock: TimeDomain) -> KeyTimers {
+        match &self.cold {
+            Some(cold) => KeyTimers::Stored(Box::new(StoredTimers::new(clock, cold.clone()))),
+            None => KeyTimers::Heap(TimerQueue::default()),
+        }
+    }
+
+    /// The clock that states expire by has come to `now`: what has expired in the store need not be found any more.
+    pub fn expire_stored(&mut self, now: EpochMillis) {
+        if let Some(cold) = &self.cold {
+            cold.lock().expire(now);
+        }
+    }
+
     /// Registers a state, before any table exists.
     ///
     /// # Errors
@@ -187,15 +202,14 @@ impl KeyedStateBackend {
     }
 
     /// Writes slots away when the tables hold more than they may: those of tables that were not used lately, then the
-    /// coldest of the one that was. An operator calls this between two batches; slots that it has are void afterwards,
-    /// except those that their columns retain.
+    /// coldest of the one that was. An operator calls this between two batches; slots that it has are void afterwards.
     ///
     /// # Errors
     ///
     /// When they cannot be written.
     pub fn make_room(&mut self) -> Result<(), StateError> {
         let Some(cold) = &self.cold else { return Ok(()) };
-        let room = cold.lock().cache_bytes();
+        let room = cold.lock().table_bytes();
         let mut held: usize = self.tables.values_mut().map(NamespaceTable::measure).sum();
         if held <= room {
             return Ok(());
@@ -220,7 +234,7 @@ impl KeyedStateBackend {
     /// they may hold. Without a store below they hold what they have to.
     pub fn cache_bytes(&self) -> (usize, usize) {
         let held = self.tables.values().filter_map(|table| table.cache.as_ref()).map(TableCache::held_bytes).sum();
-        (held, self.cold.as_ref().map_or(usize::MAX, |cold| cold.lock().cache_bytes()))
+        (held, self.cold.as_ref().map_or(usize::MAX, |cold| cold.lock().table_bytes()))
     }
 
     /// Frees so many bytes of a table, or all of it; answers how many these were.
@@ -374,6 +388,15 @@ impl NamespaceTable {
         (&self.index, column.downcast_mut().expect("a state's id is used with the backend that made it"))
     }
 
+    /// Whether a slot holds anything in another state than this.
+    ///
+    /// # Panics
+    ///
+    /// When the slot was never given out.
+    pub fn holds_more_than<C>(&self, state: StateId<C>, slot: Slot) -> bool {
+        self.columns.iter().enumerate().any(|(position, column)| position != state.position && !column.is_empty(slot))
+    }
+
     /// Whether what any column holds expires.
     pub fn expires(&self) -> bool {
         self.columns.iter().any(|column| column.expires())
@@ -478,6 +501,36 @@ mod tests {
             assert_eq!(table.index().len(), left);
         }
         assert_eq!((next, table.column(count).get(5), table.column(flag).get(1)), (0, Some(&1), Some(&true)));
+    }
+
+    #[test]
+    fn state_that_has_expired_in_the_store_is_neither_found_nor_saved() {
+        let mut backend = KeyedStateBackend::new();
+        let stores = Arc::new(crate::state::cold::MemoryColdStores::new(0));
+        let runtime = crate::operator::harness::OperatorHarness::runtime();
+        backend.open(&OperatorRuntime { cold_stores: Some(stores), ..runtime }).unwrap();
+        let count = backend.register("count", || ExpiringValues::new(Ttl { millis: 10 }, numbers())).unwrap();
+        let flag = backend.register("flag", || ValueColumn::new(booleans())).unwrap();
+        let batch = keys(0..10);
+        let mut slots = Vec::new();
+        let table = backend.table(Namespace::Void, batch.types());
+        table.slots(&batch, Rows::All(10), &mut slots).unwrap();
+        for slot in &slots {
+            *table.column_mut(count).entry(*slot, i64::from(*slot)) = Some(1);
+        }
+        *table.column_mut(flag).entry(3) = Some(true);
+        backend.make_room().unwrap();
+        assert_eq!(backend.existing(Namespace::Void).unwrap().index().len(), 0);
+        backend.expire_stored(16);
+        let mut saved = crate::checkpoint::snapshot::OperatorSnapshot::default();
+        backend.save("state", 128, &mut saved).unwrap();
+        // Used at 7, 8 and 9; and what else the key has does not expire.
+        assert_eq!(saved.collect().unwrap().keyed[0].rows.num_rows(), 4);
+        let table = backend.table(Namespace::Void, batch.types());
+        table.slots(&batch, Rows::All(10), &mut slots).unwrap();
+        let found: Vec<bool> = slots.iter().map(|slot| table.column(count).get(*slot).is_some()).collect();
+        assert_eq!(found, [false, false, false, true, false, false, false, true, true, true]);
+        assert_eq!(table.column(flag).get(slots[3]), Some(&true));
     }
 
     #[test]

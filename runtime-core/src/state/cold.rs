@@ -28,8 +28,10 @@ pub use self::budget::{CacheBudget, CacheShare};
 pub use self::byte_rows::ByteRows;
 pub use self::memory::MemoryColdStores;
 use super::StateError;
+pub use super::row_expiry::is_void;
 use crate::config::Configuration;
 use crate::operator::OperatorRuntime;
+use crate::time::EpochMillis;
 
 /// A store did not do what it was asked to.
 #[derive(Debug, thiserror::Error)]
@@ -170,12 +172,15 @@ pub trait ColdStore: Send {
     /// When a row cannot be read.
     fn read(&mut self, keys: &ByteRows, found: &mut FoundRows) -> Result<(), ColdStoreError>;
 
-    /// Writes rows in place of those under the same keys, and removes the rows of `removed`.
+    /// Removes the rows of `removed`, and writes rows in place of those under the same keys.
     ///
     /// # Errors
     ///
     /// When they cannot be written; then none of them was.
     fn write(&mut self, rows: &KeyedRows, removed: &ByteRows) -> Result<(), ColdStoreError>;
+
+    /// Rows that are void at `now` ([`is_void`]) may be gone from now on, also from snapshots.
+    fn expire(&mut self, _now: EpochMillis) {}
 
     /// Removes all rows from `from` on and before `until`.
     ///

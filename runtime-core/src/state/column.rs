@@ -19,6 +19,7 @@ use super::Slot;
 use super::adapt::adapt;
 use super::codec::{ColumnError, LIST_ITEM, ValueCodec, list_items, offsets};
 use super::expiring::{lists_without_times, maps_without_times, without_times};
+use super::row_expiry::NEVER;
 use crate::time::EpochMillis;
 
 /// Values of one state, indexed by slot.
@@ -57,9 +58,6 @@ pub trait StateColumn: Any + Send {
     /// Makes slots empty whose content has been written away.
     fn clear(&mut self, _slots: &[Slot]) {}
 
-    /// Keeps those of `slots` whose content may be written away now.
-    fn retain_evictable(&self, _slots: &mut Vec<Slot>) {}
-
     /// Bytes that every slot takes in this column.
     fn slot_bytes(&self) -> usize {
         0
@@ -71,6 +69,16 @@ pub trait StateColumn: Any + Send {
     /// Whether what the column holds expires.
     fn expires(&self) -> bool {
         false
+    }
+
+    /// Raises the times of `slots` to those from which on everything in them has expired, where it is later: never, for
+    /// content that does not expire. Content of unknown age counts as used `now`.
+    fn raise_expiry(&self, slots: &[Slot], _now: EpochMillis, times: &mut [EpochMillis]) {
+        for (slot, time) in slots.iter().zip(times) {
+            if !self.is_empty(*slot) {
+                *time = NEVER;
+            }
+        }
     }
 
     /// Drops what has expired at `now` in a range of slots, and appends the slots that something was dropped of.

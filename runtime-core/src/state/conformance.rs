@@ -3,6 +3,8 @@
 //!
 //! A run is determined by its seed, which every message names.
 
+mod timers;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -15,6 +17,8 @@ use crate::checkpoint::snapshot::OperatorSnapshot;
 use crate::operator::OperatorRuntime;
 use crate::operator::harness::OperatorHarness;
 use crate::window::TimeWindow;
+
+pub use self::timers::check_timers;
 
 /// What a run does.
 #[derive(Debug, Clone, Copy)]
@@ -226,6 +230,16 @@ mod tests {
     #[test]
     fn state_of_text_is_what_it_was_given_however_little_of_it_is_cached() {
         [0, 2_000, 20_000, 10_000_000].into_iter().for_each(|bytes| run(bytes, true, 0));
+    }
+
+    #[test]
+    fn timers_fire_in_the_order_of_time_however_few_of_them_are_in_memory() {
+        for cache_bytes in [0, 1_000_000] {
+            for seed in 0..60 {
+                let course = Course { seed, batches: 80, keys: 300, text_keys: seed % 2 == 0, windows: 0 };
+                check_timers(course, || Arc::new(MemoryColdStores::new(cache_bytes)));
+            }
+        }
     }
 
     #[test]

@@ -24,6 +24,7 @@ use arrow::array::{Array, ArrayRef, AsArray, Int64Array, ListArray, StructArray}
 use arrow::datatypes::{DataType, Field, Fields, Int64Type};
 
 use super::codec::{ColumnError, LIST_ITEM};
+use super::row_expiry::NEVER;
 use crate::time::EpochMillis;
 
 pub use lists::ExpiringLists;
@@ -62,6 +63,16 @@ fn is_over(used: &Used, ttl: Ttl, now: EpochMillis) -> bool {
         used.set(now);
     }
     ttl.is_over(used.get(), now)
+}
+
+/// Raises `time` to that from which on content has expired.
+fn raise(time: &mut EpochMillis, used: &Used, ttl: Ttl, now: EpochMillis) {
+    if used.get() == UNKNOWN && now != EpochMillis::MIN {
+        used.set(now);
+    }
+    // Nobody knows a time yet.
+    let over = if used.get() == UNKNOWN { NEVER } else { used.get().saturating_add(ttl.millis) };
+    *time = over.max(*time);
 }
 
 fn fields(value: &DataType) -> Fields {

@@ -35,10 +35,16 @@ impl RowFormat {
         Ok(Self { types, converter, parser })
     }
 
-    /// Appends the rows of `columns`, of which there are `count`.
-    pub(super) fn encode(&self, columns: &[ArrayRef], count: usize, into: &mut ByteRows) -> Result<(), ColumnError> {
+    /// Appends the rows of `columns`, of which there are `count`, each behind what `begin` appends for it.
+    pub(super) fn encode(
+        &self,
+        columns: &[ArrayRef],
+        count: usize,
+        begin: impl Fn(usize, &mut Vec<u8>),
+        into: &mut ByteRows,
+    ) -> Result<(), ColumnError> {
         if columns.is_empty() {
-            (0..count).for_each(|_| into.push(&[]));
+            (0..count).for_each(|position| into.push_with(|bytes| begin(position, bytes)));
             return Ok(());
         }
         let columns = columns.iter().zip(&self.types).map(|(column, data_type)| {
@@ -46,7 +52,12 @@ impl RowFormat {
         });
         let columns = columns.collect::<Result<Vec<ArrayRef>, _>>()?;
         let rows = self.converter.convert_columns(&columns)?;
-        rows.iter().for_each(|row| into.push(row.data()));
+        for (position, row) in rows.iter().enumerate() {
+            into.push_with(|bytes| {
+                begin(position, bytes);
+                bytes.extend_from_slice(row.data());
+            });
+        }
         Ok(())
     }
 
@@ -91,7 +102,7 @@ mod tests {
         let columns = vec![numbers, texts, lists, nested];
         let format = RowFormat::of(&columns).unwrap();
         let mut rows = ByteRows::default();
-        format.encode(&columns, 3, &mut rows).unwrap();
+        format.encode(&columns, 3, |_, _| {}, &mut rows).unwrap();
         assert_eq!(format.decode(rows.iter()).unwrap(), columns);
         let some = format.decode([rows.get(2), rows.get(0)].into_iter()).unwrap();
         assert_eq!(some[0].as_ref(), &Int64Array::from(vec![-3, 1]) as &dyn Array);
@@ -103,8 +114,8 @@ mod tests {
         let dictionary: ArrayRef = Arc::new(["a", "b", "a"].into_iter().collect::<DictionaryArray<Int32Type>>());
         let format = RowFormat::of(std::slice::from_ref(&dictionary)).unwrap();
         let mut rows = ByteRows::default();
-        format.encode(&[dictionary], 3, &mut rows).unwrap();
-        format.encode(std::slice::from_ref(&texts), 3, &mut rows).unwrap();
+        format.encode(&[dictionary], 3, |_, _| {}, &mut rows).unwrap();
+        format.encode(std::slice::from_ref(&texts), 3, |_, _| {}, &mut rows).unwrap();
         assert_eq!(rows.get(0), rows.get(3));
         assert_eq!(format.decode(rows.iter().take(3)).unwrap(), [texts]);
     }

@@ -4,6 +4,9 @@
 //! keys alive: whoever registers a timer for a slot must not free the slot before the timer is gone
 //! (see [`TimerQueue::registered`], which answers whether there was one already).
 
+mod of_keys;
+mod stored;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -12,9 +15,12 @@ use arrow::datatypes::Int64Type;
 
 use super::key_order::order;
 use super::table_columns::{TIME, key_name, read_keys, table};
-use super::{ColumnError, KeyIndex, KeyedStateBackend, Namespace, Rows, Slot, StateError};
+use super::{ColumnError, KeyBatch, KeyIndex, KeyedStateBackend, Namespace, Rows, Slot, StateError};
 use crate::checkpoint::snapshot::KeyedTable;
 use crate::time::EpochMillis;
+
+pub use of_keys::{Due, KeyTimers};
+pub use stored::StoredTimers;
 
 /// The timers of one time domain; `N` is the namespace, `()` for functions without windows.
 #[derive(Debug)]
@@ -118,18 +124,23 @@ impl TimerQueue {
     ) -> Result<Vec<Slot>, StateError> {
         let (mut restored, mut slots) = (Vec::new(), Vec::new());
         for batch in batches {
-            let keys = read_keys(batch)?;
-            let times = batch.column_by_name(TIME).and_then(|column| column.as_primitive_opt::<Int64Type>());
-            let Some(times) = times else {
-                let reason = Box::new(ColumnError::Corrupt { what: "timers have no times" });
-                return Err(StateError::Restore { name: TIME.to_owned(), reason });
-            };
+            let (keys, times) = timed_rows(batch)?;
             backend.table(Namespace::Void, keys.types()).slots(&keys, Rows::All(keys.len()), &mut slots)?;
             self.timers.extend(times.values().iter().zip(&slots).map(|(time, slot)| (*time, (), *slot)));
             restored.append(&mut slots);
         }
         Ok(restored)
     }
+}
+
+/// The keys and times of timers that were saved.
+fn timed_rows(batch: &RecordBatch) -> Result<(KeyBatch, &Int64Array), StateError> {
+    let times = batch.column_by_name(TIME).and_then(|column| column.as_primitive_opt::<Int64Type>());
+    let times = times.ok_or_else(|| {
+        let reason = Box::new(ColumnError::Corrupt { what: "timers have no times" });
+        StateError::Restore { name: TIME.to_owned(), reason }
+    })?;
+    Ok((read_keys(batch)?, times))
 }
 
 #[cfg(test)]

@@ -236,8 +236,6 @@ impl<F: BroadcastProcessFunction> UnkeyedFunction for WithBroadcast<F, F::In, F:
 }
 
 impl<F: KeyedBroadcastProcessFunction> KeyedFunction for WithBroadcast<F, F::In, F::Broadcast> {
-    const SEES_ALL_KEYS: bool = true;
-
     type Key = F::Key;
     type Out = F::Out;
 

@@ -17,8 +17,6 @@ use super::output_rows::OutputRows;
 
 /// A user's function of whatever kind, row by row.
 pub(crate) trait KeyedFunction: Send + 'static {
-    /// Whether broadcast elements may look at all keys, which then stay on the heap.
-    const SEES_ALL_KEYS: bool = false;
     type Key: Record;
     type Out: Record;
 
@@ -72,7 +70,6 @@ impl<F: KeyedFunction> KeyedOperator<F> {
     /// `keys` has at least one layout.
     pub(crate) fn new(function: F, keys: Vec<KeyLayout>, side_outputs: SideOutputWriter) -> Self {
         let engine = KeyedEngine::new(keys[0].clone(), side_outputs);
-        let engine = if F::SEES_ALL_KEYS { engine.with_all_keys_on_the_heap() } else { engine };
         Self { function, keys, engine, output: OutputRows::new() }
     }
 

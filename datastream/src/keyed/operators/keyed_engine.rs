@@ -5,10 +5,11 @@
 
 use std::marker::PhantomData;
 
+use arrow::array::{Array, ArrayRef};
 use pelton_runtime_core::checkpoint::snapshot::{OperatorSnapshot, RestoredState};
 use pelton_runtime_core::element::StreamBatch;
 use pelton_runtime_core::operator::{OperatorContext, OperatorResult, refuse_state};
-use pelton_runtime_core::state::{KeyBatch, KeyedStateBackend, Namespace, Rows, Slot, TimerQueue};
+use pelton_runtime_core::state::{KeyBatch, KeyTimers, KeyedStateBackend, Namespace, Rows, Slot};
 use pelton_runtime_core::time::{EpochMillis, MIN_WATERMARK};
 
 use crate::keyed::context::{ElementTimes, KeyedContext, OpenContext};
@@ -51,8 +52,6 @@ pub(crate) struct KeyedEngine<K: Record> {
     side_outputs: SideOutputWriter,
     /// The slot from which to look for expired state next.
     sweep: Slot,
-    /// Whether all keys have to be on the heap, as [`for_each_key`](Self::for_each_key) looks there.
-    sees_all_keys: bool,
     key_type: PhantomData<fn() -> K>,
 }
 
@@ -68,14 +67,8 @@ impl<K: Record> KeyedEngine<K> {
             slots: Vec::new(),
             side_outputs,
             sweep: 0,
-            sees_all_keys: false,
             key_type: PhantomData,
         }
-    }
-
-    /// An engine that keeps all of its keys on the heap, for [`for_each_key`](Self::for_each_key).
-    pub(super) fn with_all_keys_on_the_heap(self) -> Self {
-        Self { sees_all_keys: true, ..self }
     }
 
     /// Lets the function register its states.
@@ -85,11 +78,10 @@ impl<K: Record> KeyedEngine<K> {
         open: impl FnOnce(&mut OpenContext<'_>) -> FunctionResult,
     ) -> OperatorResult {
         self.max_parallelism = cx.runtime().max_parallelism;
-        if !self.sees_all_keys {
-            self.backend.open(cx.runtime())?;
-        }
+        self.backend.open(cx.runtime())?;
         let counts = self.backend.register(TIMERS, TimerCounts::default)?;
-        let (event_time, processing_time) = (TimerQueue::default(), TimerQueue::default());
+        let timers = |clock| self.backend.timers(clock);
+        let (event_time, processing_time) = (timers(TimeDomain::EventTime), timers(TimeDomain::ProcessingTime));
         self.timers = Some(Timers { event_time, processing_time, counts });
         self.states.open(Some(&mut self.backend), cx, open)
     }
@@ -132,11 +124,24 @@ impl<K: Record> KeyedEngine<K> {
         if table.expires() {
             self.sweep = table.expire(self.sweep, SWEPT_SLOTS.max(rows as u32), cx.processing_time());
         }
+        let expires = table.expires();
         output.emit(cx)?;
         self.side_outputs.flush(cx)?;
-        self.backend.make_room()?;
+        self.settle(expires.then(|| cx.processing_time()))?;
         self.arm(cx);
         Ok(())
+    }
+
+    /// Keeps what is on the heap within its bounds, when no slot is in use; `now` is the clock that state expires by.
+    fn settle(&mut self, now: Option<EpochMillis>) -> OperatorResult {
+        if let Some(timers) = &mut self.timers {
+            timers.event_time.settle()?;
+            timers.processing_time.settle()?;
+        }
+        if let Some(now) = now {
+            self.backend.expire_stored(now);
+        }
+        Ok(self.backend.make_room()?)
     }
 
     /// The event-time clock has come to `watermark`.
@@ -173,24 +178,14 @@ impl<K: Record> KeyedEngine<K> {
         cx: &mut OperatorContext<'_>,
         mut on_timer: impl FnMut(EpochMillis, &mut KeyedContext<'_, K>, &mut Collector<'_, U>) -> FunctionResult,
     ) -> OperatorResult {
-        let (Some(timers), Some(table)) = (&mut self.timers, self.backend.existing_mut(Namespace::Void)) else {
-            return Ok(());
-        };
         loop {
+            let Some(timers) = &mut self.timers else { return Ok(()) };
             // A timer that is registered while another fires is of the same key, so these keys suffice for them too.
-            let due = queue(timers, domain).iter().take_while(|timer| timer.0 <= time).take(TIMER_CHUNK);
-            let mut slots: Vec<Slot> = due.map(|timer| timer.2).collect();
-            if slots.is_empty() {
-                break;
-            }
-            slots.sort_unstable();
-            slots.dedup();
-            table.touch(&slots);
-            let columns = table.index().columns(&slots)?;
-            let keys: RecordReader<K> = self.key.reader(&columns, slots.len())?;
-            while let Some((at, (), slot)) = queue(timers, domain).first().filter(|timer| timer.0 <= time) {
-                let Ok(key_row) = slots.binary_search(&slot) else { break };
-                queue(timers, domain).pop_due(time);
+            let Some(mut due) = of_clock(timers, domain).due(time, TIMER_CHUNK, &mut self.backend)? else { break };
+            let Some(table) = self.backend.existing_mut(Namespace::Void) else { break };
+            let keys: RecordReader<K> = self.key.reader(&due.columns, due.slots.len())?;
+            while let Some((at, key_row)) = of_clock(timers, domain).pop(time, &due) {
+                let slot = due.slots[key_row];
                 table.column_mut(timers.counts).fired(slot);
                 let mut context = KeyedContext {
                     keys: &keys,
@@ -209,52 +204,87 @@ impl<K: Record> KeyedEngine<K> {
                 output.write(result_time, |out| on_timer(at, &mut context, out)).map_err(failed)?;
                 output.emit_if_full(cx)?;
             }
-            table.free_empty(&mut slots);
+            table.free_empty(&mut due.slots);
+            self.settle(None)?;
         }
         output.emit(cx)?;
         self.side_outputs.flush(cx)?;
-        self.backend.make_room()?;
         self.arm(cx);
         Ok(())
     }
 
-    /// Calls `each` with every key that is held, and a context for it that has the time of the element that is seen.
+    /// Calls `each` with every key that has state, and a context for it that has the time of the element that is seen.
     pub(in crate::keyed) fn for_each_key(
         &mut self,
         times: ElementTimes,
         mut each: impl FnMut(&K, &mut KeyedContext<'_, K>) -> FunctionResult,
     ) -> FunctionResult {
+        // What is in the store is looked at in its order. So that no key is seen twice, none is cached at first.
+        self.backend.write_away(Namespace::Void)?;
+        for group in self.backend.stored_groups() {
+            let mut from = Vec::new();
+            while let Some(columns) = self.backend.stored_keys(Namespace::Void, group, &mut from)? {
+                let rows = columns.first().map_or(0, |column| column.len());
+                let types: Vec<_> = columns.iter().map(|column| column.data_type().clone()).collect();
+                self.keys.read(&columns, rows)?;
+                let mut slots = std::mem::take(&mut self.slots);
+                self.backend.table(Namespace::Void, &types).slots(&self.keys, Rows::All(rows), &mut slots)?;
+                self.for_keys(&columns, &mut slots, times, &mut each)?;
+                self.slots = slots;
+                self.settle(None).map_err(Box::new)?;
+            }
+        }
+        if self.backend.stored_groups().next().is_some() {
+            return Ok(());
+        }
+        let (Some(timers), Some(table)) = (&self.timers, self.backend.existing(Namespace::Void)) else { return Ok(()) };
+        let (mut all, _) = table.index().by_key_group(self.max_parallelism);
+        all.retain(|slot| table.holds_more_than(timers.counts, *slot));
+        for slots in all.chunks(TIMER_CHUNK) {
+            let Some(table) = self.backend.existing(Namespace::Void) else { return Ok(()) };
+            let columns = table.index().columns(slots)?;
+            self.for_keys(&columns, &mut slots.to_vec(), times, &mut each)?;
+        }
+        Ok(())
+    }
+
+    /// Calls `each` with the keys in these columns, which are in these slots, and forgets those that it leaves without
+    /// state.
+    fn for_keys(
+        &mut self,
+        columns: &[ArrayRef],
+        slots: &mut Vec<Slot>,
+        times: ElementTimes,
+        each: &mut impl FnMut(&K, &mut KeyedContext<'_, K>) -> FunctionResult,
+    ) -> FunctionResult {
         let (Some(timers), Some(table)) = (&mut self.timers, self.backend.existing_mut(Namespace::Void)) else {
             return Ok(());
         };
-        let (mut all, _) = table.index().by_key_group(self.max_parallelism);
-        for slots in all.chunks(TIMER_CHUNK) {
-            let columns = table.index().columns(slots)?;
-            let keys: RecordReader<K> = self.key.reader(&columns, slots.len()).map_err(Box::new)?;
-            for (key_row, slot) in slots.iter().enumerate() {
-                let mut context = KeyedContext {
-                    keys: &keys,
-                    key_row,
-                    slot: *slot,
-                    table,
-                    timers,
-                    timer_domain: None,
-                    timestamp: times.timestamp,
-                    watermark: times.watermark,
-                    processing_time: times.processing_time,
-                    side_outputs: &mut self.side_outputs,
-                    states: self.states.operator_mut(),
-                };
-                each(&keys.read(key_row), &mut context)?;
-            }
+        let keys: RecordReader<K> = self.key.reader(columns, slots.len()).map_err(Box::new)?;
+        for (key_row, slot) in slots.iter().enumerate() {
+            let mut context = KeyedContext {
+                keys: &keys,
+                key_row,
+                slot: *slot,
+                table,
+                timers,
+                timer_domain: None,
+                timestamp: times.timestamp,
+                watermark: times.watermark,
+                processing_time: times.processing_time,
+                side_outputs: &mut self.side_outputs,
+                states: self.states.operator_mut(),
+            };
+            each(&keys.read(key_row), &mut context)?;
         }
-        table.free_empty(&mut all);
+        table.free_empty(slots);
         Ok(())
     }
 
     /// What a broadcast batch has left in side outputs and timers is on its way.
     pub(super) fn after_broadcast(&mut self, cx: &mut OperatorContext<'_>) -> OperatorResult {
         self.side_outputs.flush(cx)?;
+        self.settle(None)?;
         self.arm(cx);
         Ok(())
     }
@@ -282,6 +312,7 @@ impl<K: Record> KeyedEngine<K> {
     pub(super) fn prepare_checkpoint(&mut self, cx: &mut OperatorContext<'_>) {
         if let Some(table) = self.backend.existing_mut(Namespace::Void).filter(|table| table.expires()) {
             table.expire(0, u32::MAX, cx.processing_time());
+            self.backend.expire_stored(cx.processing_time());
         }
     }
 
@@ -293,10 +324,10 @@ impl<K: Record> KeyedEngine<K> {
         let operator = self.states.snapshot(save)?;
         let mut snapshot = OperatorSnapshot { operator, ..OperatorSnapshot::default() };
         self.backend.save(KEYED_STATE, max_parallelism, &mut snapshot)?;
-        let keyed = &mut snapshot.keyed;
-        if let (Some(timers), Some(table)) = (&self.timers, self.backend.existing(Namespace::Void)) {
-            keyed.extend(timers.event_time.snapshot(EVENT_TIME_TIMERS, table.index(), max_parallelism)?);
-            keyed.extend(timers.processing_time.snapshot(PROCESSING_TIME_TIMERS, table.index(), max_parallelism)?);
+        if let Some(timers) = &mut self.timers {
+            let backend = &self.backend;
+            timers.event_time.save(EVENT_TIME_TIMERS, backend, max_parallelism, &mut snapshot)?;
+            timers.processing_time.save(PROCESSING_TIME_TIMERS, backend, max_parallelism, &mut snapshot)?;
         }
         Ok(snapshot)
     }
@@ -309,10 +340,10 @@ impl<K: Record> KeyedEngine<K> {
     ) -> OperatorResult {
         let Some(timers) = &mut self.timers else { return refuse_state(&state) };
         self.backend.restore(&state.take_keyed(KEYED_STATE))?;
-        for (queue, name) in
+        for (of_clock, name) in
             [(&mut timers.event_time, EVENT_TIME_TIMERS), (&mut timers.processing_time, PROCESSING_TIME_TIMERS)]
         {
-            let slots = queue.restore(&state.take_keyed(name), &mut self.backend)?;
+            let slots = of_clock.restore(&state.take_keyed(name), &mut self.backend)?;
             if let Some(table) = self.backend.existing_mut(Namespace::Void) {
                 table.column_mut(timers.counts).restored(&slots);
             }
@@ -323,7 +354,7 @@ impl<K: Record> KeyedEngine<K> {
     }
 }
 
-fn queue(timers: &mut Timers, domain: TimeDomain) -> &mut TimerQueue {
+fn of_clock(timers: &mut Timers, domain: TimeDomain) -> &mut KeyTimers {
     match domain {
         TimeDomain::EventTime => &mut timers.event_time,
         TimeDomain::ProcessingTime => &mut timers.processing_time,

@@ -9,18 +9,29 @@ use crate::key_group::KeyGroupRange;
 use crate::operator::OperatorRuntime;
 use crate::state::cold::{ByteRows, CacheShare, ColdSnapshot, ColdStore, FoundRows, KeyedRows, OpenedStore, ScanLimit};
 use crate::state::row_format::RowFormat;
-use crate::state::{KeyIndex, Slot, StateColumn, StateError, row_key};
+use crate::state::row_key::SlotRows;
+use crate::state::{ColumnError, KeyIndex, Slot, StateColumn, StateError, row_expiry, row_key};
+use crate::time::EpochMillis;
 
-/// How many slots are written at once: enough for the columns' sake, few enough for their values to be small.
-const WRITE_ROWS: usize = 4096;
+/// How many slots are written at once: enough for the columns' sake,
+const WRITE_ROWS: std::ops::RangeInclusive<usize> = 64..=4096;
+
+/// few enough for their rows, which are in memory several times meanwhile, to be about this.
+const WRITE_BYTES: usize = 256 << 10;
 
 /// The store of one backend and what its rows look like.
-pub(super) struct ColdPart {
+pub(in crate::state) struct ColdPart {
     store: Box<dyn ColdStore>,
     share: CacheShare,
+    /// How many clocks' timers are in the store.
+    clocks: usize,
     max_parallelism: u32,
     groups: KeyGroupRange,
     form: Option<Arc<StoredForm>>,
+    /// How many slots are written at once, going by what rows weighed so far.
+    write_rows: usize,
+    /// What is void at this time need not be found any more.
+    now: EpochMillis,
     /// Keys of rows that are still in the store and are void.
     removed: ByteRows,
     keys: ByteRows,
@@ -31,7 +42,8 @@ pub(super) struct ColdPart {
 /// What a stored row consists of: known from the first row on.
 #[derive(Debug)]
 pub(super) struct StoredForm {
-    pub(super) format: RowFormat,
+    pub(super) kind: SlotRows,
+    format: RowFormat,
     /// The positions of the states that are stored, which are those that are part of a snapshot.
     pub(super) states: Vec<usize>,
 }
@@ -44,9 +56,12 @@ impl ColdPart {
         Self {
             store: opened.store,
             share: opened.cache,
+            clocks: 0,
             max_parallelism: runtime.max_parallelism,
             groups: runtime.key_groups(),
             form: None,
+            write_rows: *WRITE_ROWS.start(),
+            now: EpochMillis::MIN,
             removed: ByteRows::default(),
             keys: ByteRows::default(),
             found: FoundRows::default(),
@@ -55,19 +70,46 @@ impl ColdPart {
     }
 
     /// What the tables may hold on the heap.
-    pub(super) fn cache_bytes(&self) -> usize {
-        self.share.bytes()
+    pub(super) fn table_bytes(&self) -> usize {
+        self.share.bytes() - self.clocks * self.clock_bytes()
     }
 
-    /// The row of a key is void.
+    /// What the timers of one clock may hold on the heap.
+    pub(in crate::state) fn clock_bytes(&self) -> usize {
+        self.share.bytes() / 8
+    }
+
+    /// The timers of one more clock are in the store.
+    pub(in crate::state) fn add_clock(&mut self) {
+        self.clocks += 1;
+    }
+
+    /// How many key groups there are in all.
+    pub(in crate::state) fn max_parallelism(&self) -> u32 {
+        self.max_parallelism
+    }
+
+    /// The clock that states expire by has come to `now`.
+    pub(super) fn expire(&mut self, now: EpochMillis) {
+        if now > self.now {
+            self.now = now;
+            self.store.expire(now);
+        }
+    }
+
+    /// The row of a key is not wanted any more.
     pub(super) fn remove(&mut self, index: &KeyIndex, slot: Slot, namespace: Namespace) {
-        self.removed.push_with(|bytes| row_key::append(bytes, index, slot, namespace, self.max_parallelism));
+        if let Some(form) = &self.form {
+            let max_parallelism = self.max_parallelism;
+            self.removed.push_with(|bytes| row_key::append(bytes, form.kind, index, slot, namespace, max_parallelism));
+        }
     }
 
-    /// All rows of a namespace are void.
+    /// All rows of a namespace are not wanted any more.
     pub(super) fn remove_namespace(&mut self, namespace: Namespace) -> Result<(), StateError> {
+        let Some(kind) = self.form.as_ref().map(|form| form.kind) else { return Ok(()) };
         for group in self.groups.start..self.groups.end {
-            let (from, until) = row_key::range(group, namespace);
+            let (from, until) = row_key::range(kind, group, namespace);
             self.store.remove_range(&from, &until)?;
         }
         Ok(())
@@ -91,27 +133,49 @@ impl ColdPart {
         names: &[String],
         slots: &[Slot],
     ) -> Result<(), StateError> {
-        for slots in slots.chunks(WRITE_ROWS) {
+        let expires = columns.iter().any(|column| column.expires());
+        let mut times = Vec::new();
+        let mut left = slots;
+        while !left.is_empty() {
+            let (slots, rest) = left.split_at(self.write_rows.min(left.len()));
+            left = rest;
+            times.clear();
+            if expires {
+                times.resize(slots.len(), EpochMillis::MIN);
+                columns.iter().for_each(|column| column.raise_expiry(slots, self.now, &mut times));
+            }
             let (values, states) = stored_columns(columns, names, slots)?;
             let unwritable = |reason| StateError::Snapshot { name: names.join("`, `"), reason: Box::new(reason) };
             let form = match &self.form {
                 Some(form) => form.clone(),
-                None => Arc::new(StoredForm { format: RowFormat::of(&values).map_err(unwritable)?, states }),
+                None => {
+                    let kind = if expires { SlotRows::Expiring } else { SlotRows::Lasting };
+                    Arc::new(StoredForm { kind, format: RowFormat::of(&values).map_err(unwritable)?, states })
+                }
             };
             self.rows.clear();
             let max_parallelism = self.max_parallelism;
             for slot in slots {
-                self.rows.keys.push_with(|bytes| row_key::append(bytes, index, *slot, namespace, max_parallelism));
+                let append =
+                    |bytes: &mut Vec<u8>| row_key::append(bytes, form.kind, index, *slot, namespace, max_parallelism);
+                self.rows.keys.push_with(append);
             }
-            form.format.encode(&values, slots.len(), &mut self.rows.values).map_err(unwritable)?;
+            let begin = |position: usize, bytes: &mut Vec<u8>| {
+                if let Some(time) = times.get(position) {
+                    bytes.extend_from_slice(&row_expiry::begin(*time));
+                }
+            };
+            form.format.encode(&values, slots.len(), begin, &mut self.rows.values).map_err(unwritable)?;
             self.form = Some(form);
+            let row_bytes = self.rows.byte_len() / slots.len();
+            self.write_rows = (WRITE_BYTES / row_bytes.max(1)).clamp(*WRITE_ROWS.start(), *WRITE_ROWS.end());
             self.store.write(&self.rows, &self.removed)?;
             self.removed.clear();
         }
         Ok(())
     }
 
-    /// Fills slots of keys that have rows; answers which of `slots` these are.
+    /// Fills slots of keys that have rows which are not void; answers which of `slots` these are.
     pub(super) fn read(
         &mut self,
         namespace: Namespace,
@@ -125,23 +189,29 @@ impl ColdPart {
         self.keys.clear();
         let max_parallelism = self.max_parallelism;
         for slot in slots {
-            self.keys.push_with(|bytes| row_key::append(bytes, index, *slot, namespace, max_parallelism));
+            self.keys.push_with(|bytes| row_key::append(bytes, form.kind, index, *slot, namespace, max_parallelism));
         }
         self.store.read(&self.keys, &mut self.found)?;
-        let found: Vec<Slot> = self.found.positions.iter().map(|position| slots[*position as usize]).collect();
+        let (mut found, mut rows) = (Vec::new(), Vec::new());
+        for (position, row) in self.found.positions.iter().zip(self.found.values.iter()) {
+            if !row_expiry::is_void(self.keys.get(*position as usize), row, self.now) {
+                found.push(slots[*position as usize]);
+                rows.push(row);
+            }
+        }
         if !found.is_empty() {
-            form.restore(self.found.values.iter(), columns, names, &found)?;
+            form.restore(rows.into_iter(), columns, names, &found)?;
         }
         Ok(found)
     }
 
     /// The key groups of the operator instance.
-    pub(super) fn groups(&self) -> KeyGroupRange {
+    pub(in crate::state) fn groups(&self) -> KeyGroupRange {
         self.groups
     }
 
     /// Adds rows of the store to `rows`, see [`ColdStore::scan`].
-    pub(super) fn scan(
+    pub(in crate::state) fn scan(
         &mut self,
         from: &[u8],
         until: &[u8],
@@ -163,6 +233,26 @@ impl ColdPart {
         self.form.as_ref().map_or(Ok(()), |form| form.restore(rows, columns, names, slots))
     }
 
+    /// Writes and removes rows that are not those of slots.
+    pub(in crate::state) fn write_rows(&mut self, rows: &KeyedRows, removed: &ByteRows) -> Result<(), StateError> {
+        Ok(self.store.write(rows, removed)?)
+    }
+
+    /// The rows of this moment, of whatever kind.
+    pub(in crate::state) fn hold_rows(&mut self) -> Result<Box<dyn ColdSnapshot>, StateError> {
+        Ok(self.store.snapshot()?)
+    }
+
+    /// Of which kind the rows of slots are, once there are any.
+    pub(super) fn kind(&self) -> Option<SlotRows> {
+        Some(self.form.as_ref()?.kind)
+    }
+
+    /// What is void at this time need not be found any more.
+    pub(super) fn now(&self) -> EpochMillis {
+        self.now
+    }
+
     /// The rows of this moment, and what they consist of; none when there are none.
     pub(super) fn snapshot(&mut self) -> Result<Option<StoredRows>, StateError> {
         self.settle_removed()?;
@@ -172,6 +262,14 @@ impl ColdPart {
 }
 
 impl StoredForm {
+    /// The values in these rows, a column for each state.
+    pub(super) fn decode<'r>(&self, rows: impl Iterator<Item = &'r [u8]>) -> Result<Vec<ArrayRef>, ColumnError> {
+        match self.kind {
+            SlotRows::Lasting => self.format.decode(rows),
+            SlotRows::Expiring => self.format.decode(rows.map(row_expiry::values)),
+        }
+    }
+
     /// Puts rows into slots, which are empty.
     pub(super) fn restore<'r>(
         &self,
@@ -181,7 +279,7 @@ impl StoredForm {
         slots: &[Slot],
     ) -> Result<(), StateError> {
         let unreadable = |reason| StateError::Restore { name: names.join("`, `"), reason: Box::new(reason) };
-        let values = self.format.decode(rows).map_err(unreadable)?;
+        let values = self.decode(rows).map_err(unreadable)?;
         for (state, values) in self.states.iter().zip(&values) {
             columns[*state]
                 .restore(slots, values)

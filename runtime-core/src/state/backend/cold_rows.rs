@@ -13,7 +13,8 @@ use crate::state::cold::{ColdSnapshot, KeyedRows, ScanLimit};
 use crate::state::key_index::key_columns;
 use crate::state::row_key::{self, RowKey};
 use crate::state::table_columns::{WINDOW_END, WINDOW_START, key_name, state_name, table};
-use crate::state::{ColumnError, StateError};
+use crate::state::{ColumnError, StateError, row_expiry};
+use crate::time::EpochMillis;
 
 /// How much of the rows is in memory at once.
 const BATCH: ScanLimit = ScanLimit { rows: 8192, bytes: 4 << 20 };
@@ -25,28 +26,42 @@ pub(super) struct ColdRows {
     pub(super) names: Arc<[String]>,
     pub(super) key_types: Arc<[DataType]>,
     pub(super) with_windows: bool,
+    /// What is void at this time is left out.
+    pub(super) now: EpochMillis,
 }
 
 impl KeyedBatches for ColdRows {
     fn batches(&self) -> Box<dyn Iterator<Item = Result<(UInt32Array, RecordBatch), StateError>> + '_> {
-        let (mut from, until) = row_key::everything();
+        let (mut from, until) = row_key::everything(self.form.kind);
         let mut rows = KeyedRows::default();
-        Box::new(std::iter::from_fn(move || {
-            rows.clear();
-            if let Err(error) = self.snapshot.scan(&from, &until, BATCH, &mut rows) {
-                // Nothing can be said about what follows.
-                from.clone_from(&until);
-                return Some(Err(error.into()));
+        let mut next = move || -> Result<Option<(UInt32Array, RecordBatch)>, StateError> {
+            loop {
+                rows.clear();
+                self.snapshot.scan(&from, &until, BATCH, &mut rows)?;
+                let Some(last) = rows.keys.last() else { return Ok(None) };
+                from = row_key::successor(last);
+                let batch = self.batch(&rows)?;
+                if batch.1.num_rows() > 0 {
+                    return Ok(Some(batch));
+                }
             }
-            from = row_key::successor(rows.keys.last()?);
-            Some(self.batch(&rows))
+        };
+        // Behind an error nothing can be said about what follows.
+        let mut failed = false;
+        Box::new(std::iter::from_fn(move || {
+            let batch = if failed { None } else { next().transpose() };
+            failed = matches!(batch, Some(Err(_)));
+            batch
         }))
     }
 }
 
 impl ColdRows {
     fn batch(&self, rows: &KeyedRows) -> Result<(UInt32Array, RecordBatch), StateError> {
-        let keys = rows.keys.iter().map(RowKey::read).collect::<Result<Vec<_>, _>>()?;
+        let rows = rows.keys.iter().zip(rows.values.iter());
+        let lasting = rows.filter(|(key, row)| !row_expiry::is_void(key, row, self.now));
+        let (keys, rows): (Vec<&[u8]>, Vec<&[u8]>) = lasting.unzip();
+        let keys = keys.into_iter().map(RowKey::read).collect::<Result<Vec<_>, _>>()?;
         let groups = UInt32Array::from_iter_values(keys.iter().map(|key| key.key_group));
         let of_key = key_columns(&self.key_types, keys.iter().map(|key| key.key).collect())?;
         let mut columns: Vec<(String, ArrayRef)> =
@@ -60,9 +75,10 @@ impl ColdRows {
         }
         let unreadable =
             |reason: ColumnError| StateError::Snapshot { name: self.names.join("`, `"), reason: Box::new(reason) };
-        let values = self.form.format.decode(rows.values.iter()).map_err(unreadable)?;
+        let count = rows.len();
+        let values = self.form.decode(rows.into_iter()).map_err(unreadable)?;
         let states = self.form.states.iter().map(|state| state_name(&self.names[*state]));
         columns.extend(states.zip(values));
-        Ok((groups, table(columns, rows.len())?))
+        Ok((groups, table(columns, count)?))
     }
 }

@@ -63,8 +63,9 @@ impl KeyedStateBackend {
         }
         let (Some(cold), Some(table)) = (&self.cold, self.tables.values().next()) else { return Ok(None) };
         let (names, key_types) = (self.names.clone(), table.index.types().clone());
-        let snapshot = cold.lock().snapshot()?;
-        Ok(snapshot.map(|(snapshot, form)| ColdRows { snapshot, form, names, key_types, with_windows }))
+        let mut cold = cold.lock();
+        let (snapshot, now) = (cold.snapshot()?, cold.now());
+        Ok(snapshot.map(|(snapshot, form)| ColdRows { snapshot, form, names, key_types, with_windows, now }))
     }
 
     /// Everything on the heap as a table of this name; none when there are no keys.

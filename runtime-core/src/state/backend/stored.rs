@@ -1,8 +1,9 @@
-//! Walks over the keys of a namespace that are in the store and not in its table: for windows that fire, and see all of
+//! Walks over the keys of a namespace that are in the store: for windows that fire, and for functions that look at all of
 //! their keys.
 
 use std::sync::Arc;
 
+use arrow::array::ArrayRef;
 use arrow::datatypes::DataType;
 
 use super::{KeyedStateBackend, Namespace, NamespaceTable};
@@ -10,10 +11,13 @@ use crate::key_group::KeyGroup;
 use crate::state::cold::{KeyedRows, ScanLimit};
 use crate::state::key_index::key_columns;
 use crate::state::row_key::{self, RowKey};
-use crate::state::{KeyBatch, NO_SLOT, Rows, Slot, StateError};
+use crate::state::{KeyBatch, NO_SLOT, Rows, Slot, StateError, row_expiry};
 
 /// How many keys are on the heap at once beside those of the table.
 const CHUNK: ScanLimit = ScanLimit { rows: 8192, bytes: 4 << 20 };
+
+/// How many keys are looked at at once.
+const KEYS: ScanLimit = ScanLimit { rows: 1024, bytes: 1 << 20 };
 
 impl KeyedStateBackend {
     /// Whether keys of the namespace may be in the store.
@@ -35,6 +39,32 @@ impl KeyedStateBackend {
     pub fn stored_groups(&self) -> impl Iterator<Item = KeyGroup> + use<> {
         let range = self.cold.as_ref().map(|cold| cold.lock().groups());
         range.into_iter().flat_map(|range| range.start..range.end).map(KeyGroup)
+    }
+
+    /// The next keys of a group that the store has in a namespace, as columns, from the row key `from` on, which goes on
+    /// behind them; none behind the last. `from` is empty before the first.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read.
+    pub fn stored_keys(
+        &mut self,
+        namespace: Namespace,
+        group: KeyGroup,
+        from: &mut Vec<u8>,
+    ) -> Result<Option<Vec<ArrayRef>>, StateError> {
+        let (Some(cold), Some(table)) = (&self.cold, self.tables.get(&namespace)) else { return Ok(None) };
+        let mut cold = cold.lock();
+        let Some(kind) = cold.kind() else { return Ok(None) };
+        let (first, until) = row_key::range(kind, group.0, namespace);
+        let mut rows = KeyedRows::default();
+        cold.scan(if from.is_empty() { &first } else { from }, &until, KEYS, &mut rows)?;
+        let Some(last) = rows.keys.last() else { return Ok(None) };
+        *from = row_key::successor(last);
+        let now = cold.now();
+        let lasting = rows.keys.iter().zip(rows.values.iter()).filter(|(key, row)| !row_expiry::is_void(key, row, now));
+        let keys = lasting.map(|(key, _)| Ok(RowKey::read(key)?.key)).collect::<Result<Vec<_>, StateError>>()?;
+        key_columns(table.index.types(), keys).map(Some)
     }
 
     /// Gives `visit` the keys of a namespace that are in the store and not in its table, some thousands at a time, each
@@ -85,7 +115,8 @@ impl KeyedStateBackend {
         rows: &mut KeyedRows,
         visit: &mut impl FnMut(&mut NamespaceTable) -> Result<(), E>,
     ) -> Result<(), E> {
-        let (mut from, until) = row_key::range(group.0, namespace);
+        let Some(kind) = self.cold.as_ref().and_then(|cold| cold.lock().kind()) else { return Ok(()) };
+        let (mut from, until) = row_key::range(kind, group.0, namespace);
         loop {
             let Some(cold) = &self.cold else { return Ok(()) };
             let before = rows.len();

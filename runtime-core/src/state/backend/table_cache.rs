@@ -160,7 +160,7 @@ impl TableCache {
         self.held_bytes()
     }
 
-    /// Writes away and frees slots until the table holds at most `bytes`, as far as they may leave.
+    /// Writes away and frees slots until the table holds at most `bytes`.
     pub(super) fn shrink_to(
         &mut self,
         bytes: usize,
@@ -191,29 +191,28 @@ impl TableCache {
             // The hand may have passed a slot twice.
             candidates.sort_unstable();
             candidates.dedup();
-            self.evict(&mut candidates, index, columns)?;
+            self.evict(&candidates, index, columns)?;
         }
         Ok(())
     }
 
-    /// Writes away and frees all slots that may leave.
+    /// Writes away and frees all slots.
     pub(super) fn evict_all(
         &mut self,
         index: &mut KeyIndex,
         columns: &mut [Box<dyn StateColumn>],
     ) -> Result<(), StateError> {
         let used = |slot: &Slot| self.flags[*slot as usize] & USED != 0;
-        let mut slots: Vec<Slot> = (0..self.flags.len() as Slot).filter(used).collect();
-        self.evict(&mut slots, index, columns)
+        let slots: Vec<Slot> = (0..self.flags.len() as Slot).filter(used).collect();
+        self.evict(&slots, index, columns)
     }
 
     fn evict(
         &mut self,
-        slots: &mut Vec<Slot>,
+        slots: &[Slot],
         index: &mut KeyIndex,
         columns: &mut [Box<dyn StateColumn>],
     ) -> Result<(), StateError> {
-        columns.iter().for_each(|column| column.retain_evictable(slots));
         self.write_back(slots, index, columns)?;
         columns.iter_mut().for_each(|column| column.clear(slots));
         slots.iter().for_each(|slot| self.release(*slot));

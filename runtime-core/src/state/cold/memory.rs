@@ -6,10 +6,11 @@ use std::sync::Arc;
 
 use super::{
     ByteRows, CacheBudget, ColdSnapshot, ColdStore, ColdStoreError, ColdStores, FoundRows, KeyedRows, OpenedStore,
-    ScanLimit,
+    ScanLimit, is_void,
 };
 use crate::operator::OperatorRuntime;
 use crate::state::StateError;
+use crate::time::EpochMillis;
 
 type Rows = BTreeMap<Vec<u8>, Vec<u8>>;
 
@@ -51,9 +52,13 @@ impl ColdStore for MemoryColdStore {
 
     fn write(&mut self, rows: &KeyedRows, removed: &ByteRows) -> Result<(), ColdStoreError> {
         let own = Arc::make_mut(&mut self.rows);
-        own.extend(rows.keys.iter().zip(rows.values.iter()).map(|(key, value)| (key.to_vec(), value.to_vec())));
         removed.iter().for_each(|key| drop(own.remove(key)));
+        own.extend(rows.keys.iter().zip(rows.values.iter()).map(|(key, value)| (key.to_vec(), value.to_vec())));
         Ok(())
+    }
+
+    fn expire(&mut self, now: EpochMillis) {
+        Arc::make_mut(&mut self.rows).retain(|key, row| !is_void(key, row, now));
     }
 
     fn remove_range(&mut self, from: &[u8], until: &[u8]) -> Result<(), ColdStoreError> {

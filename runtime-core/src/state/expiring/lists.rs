@@ -10,7 +10,7 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, ListArray};
 use arrow::datatypes::Field;
 
-use super::{Ttl, UNKNOWN, Used, joined, parted_lists, time_of};
+use super::{Ttl, UNKNOWN, Used, joined, parted_lists, raise, time_of};
 use crate::state::codec::{ColumnError, LIST_ITEM, ValueCodec};
 use crate::state::{Slot, StateColumn};
 use crate::time::EpochMillis;
@@ -131,8 +131,34 @@ impl<V: Send + 'static> StateColumn for ExpiringLists<V> {
         Ok(())
     }
 
+    fn is_evictable(&self) -> bool {
+        true
+    }
+
+    fn clear(&mut self, slots: &[Slot]) {
+        slots.iter().for_each(|slot| self.lists[*slot as usize] = Elements::default());
+    }
+
+    fn slot_bytes(&self) -> usize {
+        size_of::<Elements<V>>()
+    }
+
+    fn add_heap_bytes(&self, slots: &[Slot], bytes: &mut [usize]) {
+        for (slot, bytes) in slots.iter().zip(bytes) {
+            let list = &self.lists[*slot as usize];
+            *bytes += list.values.capacity() * size_of::<V>() + list.used.capacity() * size_of::<Used>();
+            *bytes += self.codec.heap_bytes_of(list.values.iter());
+        }
+    }
+
     fn expires(&self) -> bool {
         true
+    }
+
+    fn raise_expiry(&self, slots: &[Slot], now: EpochMillis, times: &mut [EpochMillis]) {
+        for (slot, time) in slots.iter().zip(times) {
+            self.lists[*slot as usize].used.iter().for_each(|used| raise(time, used, self.ttl, now));
+        }
     }
 
     fn expire(&mut self, slots: Range<Slot>, now: EpochMillis, emptied: &mut Vec<Slot>) {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array, ListArray, StructArray};
 use arrow::datatypes::{DataType, Field, Fields};
 
-use super::{Ttl, UNKNOWN, USED, Used, is_over, time_of};
+use super::{Ttl, UNKNOWN, USED, Used, is_over, raise, time_of};
 use crate::state::codec::{ColumnError, LIST_ITEM, ValueCodec, offsets};
 use crate::state::column::{MapColumn, StateMap};
 use crate::state::{Slot, StateColumn};
@@ -113,8 +113,34 @@ impl<K: Eq + Hash + Send + 'static, V: Send + 'static> StateColumn for ExpiringM
         Ok(())
     }
 
+    fn is_evictable(&self) -> bool {
+        true
+    }
+
+    fn clear(&mut self, slots: &[Slot]) {
+        slots.iter().for_each(|slot| self.maps[*slot as usize] = StateMap::default());
+    }
+
+    fn slot_bytes(&self) -> usize {
+        size_of::<StateMap<K, Entry<V>>>()
+    }
+
+    fn add_heap_bytes(&self, slots: &[Slot], bytes: &mut [usize]) {
+        for (slot, bytes) in slots.iter().zip(bytes) {
+            let map = &self.maps[*slot as usize];
+            *bytes += map.allocation_size() + self.keys.heap_bytes_of(map.keys());
+            *bytes += self.values.heap_bytes_of(map.values().map(|entry| &entry.value));
+        }
+    }
+
     fn expires(&self) -> bool {
         true
+    }
+
+    fn raise_expiry(&self, slots: &[Slot], now: EpochMillis, times: &mut [EpochMillis]) {
+        for (slot, time) in slots.iter().zip(times) {
+            self.maps[*slot as usize].values().for_each(|entry| raise(time, &entry.used, self.ttl, now));
+        }
     }
 
     fn expire(&mut self, slots: Range<Slot>, now: EpochMillis, emptied: &mut Vec<Slot>) {

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use arrow::array::ArrayRef;
 
-use super::{Ttl, UNKNOWN, Used, is_over, joined, parted, time_of};
+use super::{Ttl, UNKNOWN, Used, is_over, joined, parted, raise, time_of};
 use crate::state::codec::{ColumnError, ValueCodec};
 use crate::state::{Slot, StateColumn};
 use crate::time::EpochMillis;
@@ -81,8 +81,35 @@ impl<V: Send + 'static> StateColumn for ExpiringValues<V> {
         Ok(())
     }
 
+    fn is_evictable(&self) -> bool {
+        true
+    }
+
+    fn clear(&mut self, slots: &[Slot]) {
+        for slot in slots {
+            self.values[*slot as usize] = None;
+            self.used[*slot as usize].set(UNKNOWN);
+        }
+    }
+
+    fn slot_bytes(&self) -> usize {
+        size_of::<Option<V>>() + size_of::<Used>()
+    }
+
+    fn add_heap_bytes(&self, slots: &[Slot], bytes: &mut [usize]) {
+        for (slot, bytes) in slots.iter().zip(bytes) {
+            *bytes += self.get(*slot).map_or(0, |value| self.codec.heap_bytes(value));
+        }
+    }
+
     fn expires(&self) -> bool {
         true
+    }
+
+    fn raise_expiry(&self, slots: &[Slot], now: EpochMillis, times: &mut [EpochMillis]) {
+        for (slot, time) in slots.iter().zip(times).filter(|(slot, _)| !self.is_empty(**slot)) {
+            raise(time, &self.used[*slot as usize], self.ttl, now);
+        }
     }
 
     fn expire(&mut self, slots: Range<Slot>, now: EpochMillis, emptied: &mut Vec<Slot>) {
