@@ -10,17 +10,23 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt};
 use pelton_runtime_core::checkpoint::layout;
-use pelton_runtime_core::checkpoint::storage::{PutIfAbsent, Storage, StorageAction, StorageError, StoredFile};
+use pelton_runtime_core::checkpoint::storage::{
+    FileParts, PutIfAbsent, Storage, StorageAction, StorageError, StoredFile,
+};
 use pelton_runtime_core::env::Env;
 
 /// How often a directory is made again that somebody removes because it is empty.
 const DIRECTORY_TRIES: usize = 8;
+
+/// How much of a large file is read at once.
+const PART_BYTES: usize = 4 << 20;
 
 /// Files below a local directory.
 #[derive(Debug)]
@@ -103,6 +109,26 @@ impl Storage for LocalStorage {
     async fn get(&self, path: &str) -> Result<Bytes, StorageError> {
         let place = self.place(path)?;
         self.on_disk(StorageAction::Read, path, move || fs::read(place).map(Bytes::from)).await
+    }
+
+    async fn get_parts(&self, path: &str) -> Result<FileParts, StorageError> {
+        let place = self.place(path)?;
+        let file = self.on_disk(StorageAction::Read, path, move || File::open(place)).await?;
+        let (env, url) = (self.env.clone(), self.url(path));
+        let parts = futures::stream::try_unfold((file, env), |(mut file, env)| async move {
+            let part = env.blocking(move || {
+                let mut part = Vec::with_capacity(PART_BYTES);
+                Read::by_ref(&mut file).take(PART_BYTES as u64).read_to_end(&mut part).map(|_| (part, file))
+            });
+            let (part, file) = part.await.unwrap_or_else(|stopped| Err(io::Error::other(stopped)))?;
+            Ok((!part.is_empty()).then(|| (Bytes::from(part), (file, env))))
+        });
+        let failed = move |source: io::Error| StorageError::Failed {
+            action: StorageAction::Read,
+            file: url.clone(),
+            source: source.into(),
+        };
+        Ok(parts.map_err(failed).boxed())
     }
 
     async fn delete(&self, path: &str) -> Result<(), StorageError> {

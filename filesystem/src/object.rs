@@ -7,11 +7,13 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures::TryStreamExt;
+use futures::{StreamExt, TryStreamExt};
 use object_store::path::Path;
 use object_store::{Error, ObjectStore, ObjectStoreExt, PutMode, PutOptions, WriteMultipart};
 use pelton_runtime_core::checkpoint::layout;
-use pelton_runtime_core::checkpoint::storage::{PutIfAbsent, Storage, StorageAction, StorageError, StoredFile};
+use pelton_runtime_core::checkpoint::storage::{
+    FileParts, PutIfAbsent, Storage, StorageAction, StorageError, StoredFile,
+};
 
 /// Objects up to this size are written with one request, larger ones in parts of this size.
 const PART_BYTES: usize = 16 << 20;
@@ -90,6 +92,18 @@ impl Storage for ObjectStorage {
         let place = self.place(path)?;
         let read = async { self.store.get(&place).await?.bytes().await };
         read.await.map_err(|error| self.failed(StorageAction::Read, path, error))
+    }
+
+    async fn get_parts(&self, path: &str) -> Result<FileParts, StorageError> {
+        let found = self.store.get(&self.place(path)?).await;
+        let parts = found.map_err(|error| self.failed(StorageAction::Read, path, error))?.into_stream();
+        let url = self.url(path);
+        let failed = move |source: Error| StorageError::Failed {
+            action: StorageAction::Read,
+            file: url.clone(),
+            source: source.into(),
+        };
+        Ok(parts.map_err(failed).boxed())
     }
 
     async fn delete(&self, path: &str) -> Result<(), StorageError> {

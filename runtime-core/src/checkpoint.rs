@@ -9,6 +9,7 @@
 //! place ([`layout`], [`store`] above the port [`storage`]). A table is an Arrow batch, so that any backend can write
 //! it, any backend can read it, and its schema is stored with it.
 
+mod body;
 pub mod coordinator;
 mod envelope;
 pub mod in_flight;

@@ -22,6 +22,7 @@ pub mod peers;
 pub mod process;
 pub mod report;
 pub mod setup;
+mod spill_file;
 mod uploads;
 
 use std::collections::HashMap;

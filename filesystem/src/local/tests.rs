@@ -43,6 +43,19 @@ impl Drop for Mounted {
 }
 
 #[tokio::test]
+async fn large_files_are_read_in_parts() {
+    let directory = tempfile::tempdir().unwrap();
+    let storage = storage(directory.path());
+    let bytes: Bytes = (0..2 * PART_BYTES + 5).map(|n| n as u8).collect();
+    storage.put("chk-1/a.state", bytes.clone()).await.unwrap();
+    let parts: Vec<Bytes> = storage.get_parts("chk-1/a.state").await.unwrap().try_collect().await.unwrap();
+    assert_eq!(parts.iter().map(Bytes::len).collect::<Vec<_>>(), [PART_BYTES, PART_BYTES, 5]);
+    assert_eq!(parts.concat(), bytes);
+    let missing = storage.get_parts("chk-1/b.state").await.err();
+    assert!(matches!(missing, Some(StorageError::NotFound { .. })), "{missing:?}");
+}
+
+#[tokio::test]
 async fn files_are_written_read_listed_and_removed_with_their_directories() {
     let directory = tempfile::tempdir().unwrap();
     let root = directory.path().join("deep/job");

@@ -28,6 +28,10 @@ async fn large_objects_are_written_in_parts() {
     let bytes: Bytes = (0..PART_BYTES + 5).map(|n| n as u8).collect();
     storage.put("chk-1/a.state", bytes.clone()).await.unwrap();
     assert_eq!(storage.get("chk-1/a.state").await.unwrap(), bytes);
+    let parts: Vec<Bytes> = storage.get_parts("chk-1/a.state").await.unwrap().try_collect().await.unwrap();
+    assert_eq!(parts.concat(), bytes);
+    let missing = storage.get_parts("chk-1/b.state").await.err();
+    assert!(matches!(missing, Some(StorageError::NotFound { .. })), "{missing:?}");
 }
 
 #[tokio::test]

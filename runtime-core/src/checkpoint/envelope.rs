@@ -9,13 +9,17 @@
 //!
 //! Invariant: a file that was cut, grew or has any bit changed is refused.
 
+use std::hash::Hasher;
+
 use bytes::Bytes;
 use twox_hash::XxHash3_64;
 
 /// Length of everything before the body.
 pub(super) const HEADER_BYTES: usize = 64;
-const LENGTH_AT: usize = 56;
-const CHECKSUM_BYTES: usize = 8;
+/// Where in it the body's length is.
+pub(super) const LENGTH_AT: usize = 56;
+/// Length of what follows the body.
+pub(super) const CHECKSUM_BYTES: usize = 8;
 
 /// What a kind of file begins with.
 pub(super) struct Kind {
@@ -70,6 +74,22 @@ pub(super) fn seal(mut file: Vec<u8>) -> Vec<u8> {
     let checksum = XxHash3_64::oneshot(&file);
     file.extend_from_slice(&checksum.to_le_bytes());
     file
+}
+
+/// The checksum of a file, a part at a time: of everything before it.
+#[derive(Default)]
+pub(super) struct Checksum(XxHash3_64);
+
+impl Checksum {
+    /// The next part.
+    pub(super) fn add(&mut self, bytes: &[u8]) {
+        self.0.write(bytes);
+    }
+
+    /// What ends the file.
+    pub(super) fn bytes(&self) -> [u8; CHECKSUM_BYTES] {
+        self.0.finish().to_le_bytes()
+    }
 }
 
 /// The body of a file of this kind.

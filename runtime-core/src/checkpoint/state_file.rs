@@ -12,19 +12,21 @@
 mod index;
 
 use std::collections::BTreeSet;
+use std::io::{self, Read, Seek, Write};
 use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions, UInt32Array};
 use arrow::buffer::Buffer;
 use arrow::compute::concat_batches;
-use arrow::datatypes::{DataType, Field, Schema, UInt32Type};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, UInt32Type};
 use arrow::error::ArrowError;
 use arrow::ipc::reader::StreamDecoder;
 use arrow::ipc::writer::StreamWriter;
 use bytes::Bytes;
 
 use self::index::{Index, IndexedOperator, IndexedTable, TableKind};
+use super::body::Body;
 use super::envelope::{self, Damage, Kind};
 use super::in_flight::{self, InFlight, ReadError};
 use super::snapshot::{KeyedTable, OperatorSnapshot, OperatorTable, StreamedTable};
@@ -33,9 +35,6 @@ use crate::id::OperatorId;
 use crate::state::StateError;
 
 const KIND: Kind = Kind { magic: *b"PELTONST", version: 1 };
-
-/// Tables begin at multiples of this, as Arrow likes its buffers.
-const ALIGNMENT: usize = 64;
 
 /// Why state has no form in bytes, or bytes are no state.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +52,9 @@ pub enum StateFileError {
     /// What is in flight cannot be written.
     #[error("records in flight cannot be written")]
     InFlight(#[source] ArrowError),
+    /// Where the file is put together there is no place for it.
+    #[error("a state file cannot be put together")]
+    Unplaced(#[from] io::Error),
     /// The bytes are not those of a state file, or not the ones that were written.
     #[error("the state file `{file}` {damage}")]
     Damaged {
@@ -86,7 +88,7 @@ pub enum StateFileError {
 impl Classify for StateFileError {
     fn class(&self) -> FailureClass {
         match self {
-            Self::Unwritable { .. } | Self::InFlight(_) => FailureClass::System,
+            Self::Unwritable { .. } | Self::InFlight(_) | Self::Unplaced(_) => FailureClass::System,
             Self::Damaged { .. } | Self::Unreadable { .. } | Self::UnreadableInFlight { .. } => FailureClass::Corrupt,
         }
     }
@@ -110,10 +112,24 @@ pub fn encode_with(
     operators: &[(OperatorId, OperatorSnapshot)],
     in_flight: &InFlight,
 ) -> Result<Option<Vec<u8>>, StateFileError> {
+    let mut file = io::Cursor::new(Vec::new());
+    Ok(encode_into(operators, in_flight, &mut file)?.map(|_| file.into_inner()))
+}
+
+/// The same in `file`, which is empty: only a part of it is in memory at once. Answers with its length.
+///
+/// # Errors
+///
+/// As of [`encode`], and when the file cannot be written.
+pub fn encode_into(
+    operators: &[(OperatorId, OperatorSnapshot)],
+    in_flight: &InFlight,
+    file: &mut (impl Read + Write + Seek),
+) -> Result<Option<u64>, StateFileError> {
     if operators.iter().all(|(_, snapshot)| snapshot.is_empty()) && in_flight.is_empty() {
         return Ok(None);
     }
-    let mut file = envelope::begin(&KIND);
+    let mut file = Body::begin(&KIND, file);
     let mut index = Index::default();
     for (id, snapshot) in operators.iter().filter(|(_, snapshot)| !snapshot.is_empty()) {
         let unwritable =
@@ -138,8 +154,8 @@ pub fn encode_with(
     if !in_flight.is_empty() {
         index.in_flight = Some(in_flight::append(&mut file, in_flight).map_err(StateFileError::InFlight)?);
     }
-    index.append_to(&mut file);
-    Ok(Some(envelope::seal(file)))
+    index.append_to(&mut file)?;
+    Ok(Some(file.seal()?))
 }
 
 /// The state in these bytes of `file`.
@@ -172,30 +188,32 @@ pub fn decode_with(
     for operator in index.operators {
         let id = operator.id().map_err(damaged)?;
         let mut snapshot = OperatorSnapshot::default();
+        let mut names = Vec::with_capacity(operator.tables.len());
         for table in operator.tables {
             let range = table.range(body.len()).map_err(damaged)?;
             let kind = table.kind().map_err(damaged)?;
-            let rows = read_table(body.slice(range)).and_then(|rows| match kind {
-                TableKind::Keyed => split_key_groups(&rows).map(|(key_groups, rows)| (Some(key_groups), rows)),
-                TableKind::Operator(_) => Ok((None, rows)),
-            });
-            let (key_groups, rows) = rows.map_err(|source| StateFileError::Unreadable {
-                file: file.to_owned(),
-                operator: id,
-                table: table.name.clone(),
-                source,
-            })?;
-            match (kind, key_groups) {
-                (TableKind::Operator(redistribution), _) => {
-                    snapshot.operator.push(OperatorTable { name: table.name, redistribution, rows });
+            let name = table.name.as_str();
+            names.push((matches!(kind, TableKind::Keyed), name.to_owned()));
+            let unreadable = |source| {
+                let (file, table) = (file.to_owned(), name.to_owned());
+                StateFileError::Unreadable { file, operator: id, table, source }
+            };
+            let (schema, batches) = read_table(body.slice(range)).map_err(unreadable)?;
+            match kind {
+                TableKind::Operator(redistribution) => {
+                    let rows = concat_batches(&schema, &batches).map_err(unreadable)?;
+                    snapshot.operator.push(OperatorTable { name: name.to_owned(), redistribution, rows });
                 }
-                (TableKind::Keyed, Some(key_groups)) => {
-                    snapshot.keyed.push(KeyedTable { name: table.name, key_groups, rows });
+                // Many rows come in several batches, which are never put together: they may be more than fits.
+                TableKind::Keyed => {
+                    for rows in batches {
+                        let (key_groups, rows) = split_key_groups(&rows).map_err(unreadable)?;
+                        snapshot.keyed.push(KeyedTable { name: name.to_owned(), key_groups, rows });
+                    }
                 }
-                (TableKind::Keyed, None) => unreachable!("a keyed table was split above"),
             }
         }
-        refuse_repeated_names(&snapshot).map_err(damaged)?;
+        refuse_repeated(names).map_err(damaged)?;
         operators.push((id, snapshot));
     }
     let in_flight = index.in_flight.map_or_else(|| Ok(InFlight::default()), |index| in_flight::read(&body, index));
@@ -236,34 +254,29 @@ pub fn tables(file: &str, bytes: &Bytes) -> Result<Vec<TableName>, StateFileErro
     Ok(names)
 }
 
-fn refuse_repeated_names(snapshot: &OperatorSnapshot) -> Result<(), Damage> {
-    let repeated = |names: Vec<&str>| names.len() != names.iter().collect::<BTreeSet<_>>().len();
-    if repeated(snapshot.keyed.iter().map(|table| table.name.as_str()).collect())
-        || repeated(snapshot.operator.iter().map(|table| table.name.as_str()).collect())
-    {
+fn refuse_repeated(names: Vec<(bool, String)>) -> Result<(), Damage> {
+    if names.len() != names.iter().collect::<BTreeSet<_>>().len() {
         return Err(Damage::Malformed("an operator has two tables of one name".to_owned()));
     }
     Ok(())
 }
 
 /// Appends a table as an Arrow stream; its place counts from the body's beginning.
-fn append(file: &mut Vec<u8>, rows: &RecordBatch) -> Result<Range<usize>, ArrowError> {
-    file.resize(file.len().next_multiple_of(ALIGNMENT), 0);
-    let start = file.len() - envelope::HEADER_BYTES;
+fn append(file: &mut Body<'_>, rows: &RecordBatch) -> Result<Range<usize>, ArrowError> {
+    let start = file.align();
     let mut writer = StreamWriter::try_new(&mut *file, rows.schema_ref())?;
     writer.write(rows)?;
     writer.finish()?;
     drop(writer);
-    Ok(start..file.len() - envelope::HEADER_BYTES)
+    Ok(start..file.len())
 }
 
 /// Appends a table whose rows come in batches; none when there are no rows.
-fn append_streamed(file: &mut Vec<u8>, table: &StreamedTable) -> Result<Option<Range<usize>>, ArrowError> {
+fn append_streamed(file: &mut Body<'_>, table: &StreamedTable) -> Result<Option<Range<usize>>, ArrowError> {
     let failed = |error: StateError| ArrowError::ExternalError(Box::new(error));
     let mut batches = table.rows.batches();
     let Some(first) = batches.next() else { return Ok(None) };
-    file.resize(file.len().next_multiple_of(ALIGNMENT), 0);
-    let start = file.len() - envelope::HEADER_BYTES;
+    let start = file.align();
     let (groups, rows) = first.map_err(failed)?;
     let first = with_key_groups(&groups, &rows)?;
     let mut writer = StreamWriter::try_new(&mut *file, first.schema_ref())?;
@@ -274,10 +287,11 @@ fn append_streamed(file: &mut Vec<u8>, table: &StreamedTable) -> Result<Option<R
     }
     writer.finish()?;
     drop(writer);
-    Ok(Some(start..file.len() - envelope::HEADER_BYTES))
+    Ok(Some(start..file.len()))
 }
 
-fn read_table(bytes: Bytes) -> Result<RecordBatch, ArrowError> {
+/// The schema of a table and its rows, of which there is at least one batch.
+fn read_table(bytes: Bytes) -> Result<(SchemaRef, Vec<RecordBatch>), ArrowError> {
     let mut decoder = StreamDecoder::new();
     let mut buffer = Buffer::from(bytes);
     let mut batches = Vec::new();
@@ -286,10 +300,10 @@ fn read_table(bytes: Bytes) -> Result<RecordBatch, ArrowError> {
     }
     decoder.finish()?;
     let schema = decoder.schema().ok_or_else(|| ArrowError::IpcError("there is no schema".to_owned()))?;
-    match batches.len() {
-        1 => Ok(batches.remove(0)),
-        _ => concat_batches(&schema, &batches),
+    if batches.is_empty() {
+        batches.push(RecordBatch::new_empty(schema.clone()));
     }
+    Ok((schema, batches))
 }
 
 /// The rows behind a column of their key groups.

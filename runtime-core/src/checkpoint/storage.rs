@@ -10,6 +10,8 @@ use std::fmt;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures::StreamExt;
+use futures::stream::BoxStream;
 
 pub use self::memory::MemoryStorage;
 pub use self::settings::{CheckpointStorageConflict, CheckpointStorageSettings};
@@ -34,12 +36,21 @@ pub trait Storage: fmt::Debug + Send + Sync + 'static {
     /// The bytes of a file.
     async fn get(&self, path: &str) -> Result<Bytes, StorageError>;
 
+    /// The same, a part at a time, for files that may be more than fits into memory.
+    async fn get_parts(&self, path: &str) -> Result<FileParts, StorageError> {
+        let bytes = self.get(path).await?;
+        Ok(futures::stream::once(async { Ok(bytes) }).boxed())
+    }
+
     /// Removes a file; one that is not there is removed already.
     async fn delete(&self, path: &str) -> Result<(), StorageError>;
 
     /// All files, also in directories below; what is half written may be among them. Empty when there is no directory.
     async fn list(&self) -> Result<Vec<StoredFile>, StorageError>;
 }
+
+/// The bytes of a file, one part after the other.
+pub type FileParts = BoxStream<'static, Result<Bytes, StorageError>>;
 
 /// What became of a file that was to be written unless there was one.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -19,7 +19,7 @@ use sha2::{Digest, Sha256};
 
 use super::layout::{self, Owner};
 use super::record::{CheckpointRecord, RecordError, RecordKind, StateFileHandle, StateHandle};
-use super::storage::{PutIfAbsent, Storage, StorageError, StoredFile};
+use super::storage::{FileParts, PutIfAbsent, Storage, StorageError, StoredFile};
 use crate::element::CheckpointId;
 use crate::failure::{Classify, FailureClass, error_chain};
 use crate::id::JobId;
@@ -125,10 +125,10 @@ impl CheckpointStore {
     pub async fn put_state(
         &self,
         path: String,
-        state: Option<Vec<u8>>,
+        state: Option<impl Into<Bytes>>,
         inline_max: u64,
     ) -> Result<StateHandle, StorageError> {
-        let Some(bytes) = state.map(Bytes::from) else { return Ok(StateHandle::Empty) };
+        let Some(bytes) = state.map(Into::<Bytes>::into) else { return Ok(StateHandle::Empty) };
         if bytes.len() as u64 <= inline_max {
             return Ok(StateHandle::Inline(bytes));
         }
@@ -148,13 +148,33 @@ impl CheckpointStore {
             StateHandle::Inline(bytes) => Ok(Some(bytes.clone())),
             StateHandle::File(file) => {
                 let bytes = self.storage.get(&file.path).await?;
-                self.check_length(file, bytes.len() as u64)?;
-                if Sha256::digest(&bytes)[..] != file.sha256 {
-                    return Err(StoreError::Digest { file: self.storage.url(&file.path) });
-                }
+                self.check_state(file, &bytes)?;
                 Ok(Some(bytes))
             }
         }
+    }
+
+    /// The bytes of a state file, a part at a time. When they are all there, [`check_state`](Self::check_state) says whether they are
+    /// those that were written.
+    ///
+    /// # Errors
+    ///
+    /// When they cannot be read; the error names the file.
+    pub async fn state_parts(&self, file: &StateFileHandle) -> Result<FileParts, StoreError> {
+        Ok(self.storage.get_parts(&file.path).await?)
+    }
+
+    /// Refuses bytes that are not those of the file.
+    ///
+    /// # Errors
+    ///
+    /// When they are not; the error names the file.
+    pub fn check_state(&self, file: &StateFileHandle, bytes: &[u8]) -> Result<(), StoreError> {
+        self.check_length(file, bytes.len() as u64)?;
+        if Sha256::digest(bytes)[..] != file.sha256 {
+            return Err(StoreError::Digest { file: self.storage.url(&file.path) });
+        }
+        Ok(())
     }
 
     /// Makes a checkpoint exist; everything that its record names is durable already. May be repeated.

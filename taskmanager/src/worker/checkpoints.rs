@@ -10,10 +10,12 @@
 //! taken without it.
 
 use std::collections::BTreeMap;
-use std::io;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
 use parking_lot::Mutex;
 use pelton_filesystem::location::LocationError;
@@ -21,7 +23,7 @@ use pelton_proto as proto;
 use pelton_runtime_core::checkpoint::coordinator::CheckpointSettings;
 use pelton_runtime_core::checkpoint::in_flight::{InFlight, redistribute};
 use pelton_runtime_core::checkpoint::layout;
-use pelton_runtime_core::checkpoint::record::StateHandle;
+use pelton_runtime_core::checkpoint::record::{StateFileHandle, StateHandle};
 use pelton_runtime_core::checkpoint::snapshot::{OperatorSnapshot, RestoredState};
 use pelton_runtime_core::checkpoint::state_file::{self, StateFileError};
 use pelton_runtime_core::checkpoint::storage::{CheckpointStorageSettings, MemoryStorage, Storage, StorageError};
@@ -43,6 +45,7 @@ use proto::worker_report::Report;
 use super::local_state::LocalState;
 use super::report::Reporter;
 use super::setup::WorkerSetup;
+use super::spill_file;
 use super::uploads::Uploads;
 
 /// Why state did not reach the storage, or did not come back.
@@ -60,6 +63,14 @@ pub enum StateTransferError {
     /// A file of the checkpoint is missing or damaged.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The worker's folder has no place for it.
+    #[error("state cannot be kept in the worker's folder `{folder}`")]
+    Spill {
+        /// The folder.
+        folder: String,
+        /// Why.
+        source: io::Error,
+    },
     /// It is too much for the JobManager's memory.
     #[error(
         "a task's state of {bytes} bytes is more than the {IN_MEMORY_MAX} that the JobManager keeps: set \
@@ -83,7 +94,9 @@ impl Classify for StateTransferError {
             Self::Form(error) => error.class(),
             Self::Storage(error) => error.class(),
             Self::Store(error) => error.class(),
-            Self::Location(_) | Self::TooLarge { .. } | Self::Stopped(_) | Self::BadMessage(_) => FailureClass::System,
+            Self::Location(_) | Self::Spill { .. } | Self::TooLarge { .. } | Self::Stopped(_) | Self::BadMessage(_) => {
+                FailureClass::System
+            }
         }
     }
 }
@@ -100,6 +113,8 @@ pub struct Checkpoints {
     inline: Inline,
     /// How much state of a task is in a savepoint's record; more goes to a file.
     savepoint_inline_max: u64,
+    /// Where files are put together that may be more than fits into memory.
+    spill_folder: PathBuf,
     /// For what lies elsewhere.
     configuration: Arc<BTreeMap<String, String>>,
     /// Whether the job takes checkpoints by itself.
@@ -124,6 +139,9 @@ enum Inline {
 
 /// How many files of a checkpoint are read at once: more would only share the way to the storage, and each is in memory.
 const READS_AT_ONCE: usize = 4;
+
+/// State up to this size is in memory while it is written, though it was put together in a file.
+const SPILL_MIN: u64 = 1 << 20;
 
 /// The most state of one task that the JobManager keeps in its memory, as in Flink.
 const IN_MEMORY_MAX: usize = 5 << 20;
@@ -237,7 +255,10 @@ impl Checkpoints {
         };
         let bytes = match copy {
             Some(copy) => Some(copy),
-            None => store.get_state(&subtask.state).await?,
+            None => match &subtask.state {
+                StateHandle::File(file) if file.bytes > IN_MEMORY_MAX as u64 => Some(self.fetch(store, file).await?),
+                state => store.get_state(state).await?,
+            },
         };
         let (operators, in_flight) = match bytes {
             None => (Vec::new(), InFlight::default()),
@@ -255,8 +276,30 @@ impl Checkpoints {
         in_flight: InFlight,
     ) -> Result<StateHandle, StateTransferError> {
         let store = self.store_in(&savepoint.directory)?;
-        let bytes = self.env.blocking(move || state_file::encode_with(&operators, &in_flight)).await??;
+        let spill_folder = self.spill_folder.clone();
+        let bytes = self.env.blocking(move || put_together(&operators, &in_flight, &spill_folder)).await??;
         Ok(store.put_state(layout::savepoint_state(attempt), bytes, self.savepoint_inline_max).await?)
+    }
+
+    /// A file that may be more than fits into memory.
+    async fn fetch(&self, store: &CheckpointStore, handle: &StateFileHandle) -> Result<Bytes, StateTransferError> {
+        let folder = self.spill_folder.clone();
+        let unplaced = |source| self.unplaced(source);
+        let mut file = self.env.blocking(move || spill_file::create(&folder)).await?.map_err(unplaced)?;
+        let mut parts = store.state_parts(handle).await?;
+        while let Some(part) = parts.try_next().await? {
+            file = self.env.blocking(move || file.write_all(&part).map(|()| file)).await?.map_err(unplaced)?;
+        }
+        let (store, handle) = (store.clone(), handle.clone());
+        let checked = self.env.blocking(move || {
+            let bytes = spill_file::mapped(&file)?;
+            Ok(store.check_state(&handle, &bytes).map(|()| bytes))
+        });
+        Ok(checked.await?.map_err(unplaced)??)
+    }
+
+    fn unplaced(&self, source: io::Error) -> StateTransferError {
+        StateTransferError::Spill { folder: self.spill_folder.display().to_string(), source }
     }
 
     async fn put(
@@ -265,10 +308,11 @@ impl Checkpoints {
         operators: Vec<(OperatorId, OperatorSnapshot)>,
         in_flight: InFlight,
     ) -> Result<StateHandle, StateTransferError> {
-        let bytes = self.env.blocking(move || state_file::encode_with(&operators, &in_flight)).await??;
+        let spill_folder = self.spill_folder.clone();
+        let bytes = self.env.blocking(move || put_together(&operators, &in_flight, &spill_folder)).await??;
         let inline_max = match self.inline {
             Inline::UpTo(bytes) => bytes,
-            Inline::All => match bytes.as_ref().map_or(0, Vec::len) {
+            Inline::All => match bytes.as_ref().map_or(0, Bytes::len) {
                 len if len > IN_MEMORY_MAX => return Err(StateTransferError::TooLarge { bytes: len }),
                 _ => u64::MAX,
             },
@@ -285,6 +329,23 @@ impl Checkpoints {
         let (path, bytes) = copied.await?;
         Ok(self.store.put_state(path, bytes, inline_max).await?)
     }
+}
+
+/// The bytes of a state file. Rows that are not in memory go to a file on local disk, which is mapped.
+fn put_together(
+    operators: &[(OperatorId, OperatorSnapshot)],
+    in_flight: &InFlight,
+    spill_folder: &Path,
+) -> Result<Option<Bytes>, StateFileError> {
+    if operators.iter().all(|(_, snapshot)| snapshot.streamed.is_empty()) {
+        return Ok(state_file::encode_with(operators, in_flight)?.map(Bytes::from));
+    }
+    let mut file = spill_file::create(spill_folder)?;
+    let written = state_file::encode_into(operators, in_flight, &mut file)?;
+    let Some(length) = written else { return Ok(None) };
+    let bytes = spill_file::mapped(&file)?;
+    // Little is not worth a file that stays open while it travels.
+    Ok(Some(if length <= SPILL_MIN { Bytes::copy_from_slice(&bytes) } else { bytes }))
 }
 
 /// What one task tells of its checkpoints.
@@ -494,6 +555,7 @@ pub fn of_job(env: &Env, setup: &WorkerSetup, configuration: &Configuration) -> 
         directory,
         inline,
         savepoint_inline_max: configuration.get(&options::checkpointing::DATA_INLINE_THRESHOLD).as_bytes(),
+        spill_folder: setup.tmp_dir.join("state"),
         configuration: Arc::new(setup.configuration.clone()),
         are_taken: interval.is_some(),
         mode,

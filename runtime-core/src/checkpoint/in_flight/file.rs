@@ -13,12 +13,10 @@ use bytes::Bytes;
 use prost::Message;
 
 use super::{ChannelOrigin, EdgeOrigin, InFlight, InFlightChannel, Origin};
-use crate::checkpoint::envelope::{Damage, HEADER_BYTES};
+use crate::checkpoint::body::Body;
+use crate::checkpoint::envelope::Damage;
 use crate::element::{StreamBatch, compact_views};
 use crate::id::OperatorId;
-
-/// Streams begin at multiples of this, as Arrow likes its buffers.
-const ALIGNMENT: usize = 64;
 
 /// What is in flight, and where in the file.
 #[derive(Message)]
@@ -66,7 +64,7 @@ struct IndexedRun {
 }
 
 /// Appends what is in flight to a file's body; answers with where it is.
-pub(in crate::checkpoint) fn append(file: &mut Vec<u8>, in_flight: &InFlight) -> Result<IndexedInFlight, ArrowError> {
+pub(in crate::checkpoint) fn append(file: &mut Body<'_>, in_flight: &InFlight) -> Result<IndexedInFlight, ArrowError> {
     let mut channels = Vec::with_capacity(in_flight.channels.len());
     for channel in in_flight.channels.iter().filter(|channel| !channel.batches.is_empty()) {
         let edge = match &channel.origin {
@@ -140,10 +138,9 @@ fn is_like(first: &StreamBatch, other: &StreamBatch) -> bool {
         && first.kinds().is_some() == other.kinds().is_some()
 }
 
-fn append_run(file: &mut Vec<u8>, run: &[StreamBatch]) -> Result<Range<usize>, ArrowError> {
-    file.resize(file.len().next_multiple_of(ALIGNMENT), 0);
-    let start = file.len() - HEADER_BYTES;
-    let mut writer: Option<StreamWriter<&mut Vec<u8>>> = None;
+fn append_run(file: &mut Body<'_>, run: &[StreamBatch]) -> Result<Range<usize>, ArrowError> {
+    let start = file.align();
+    let mut writer: Option<StreamWriter<&mut Body<'_>>> = None;
     let schema = run.first().map(with_times_and_kinds).transpose()?.map(|rows| rows.schema());
     if let Some(schema) = schema {
         let writer = writer.insert(StreamWriter::try_new(&mut *file, &schema)?);
@@ -153,7 +150,7 @@ fn append_run(file: &mut Vec<u8>, run: &[StreamBatch]) -> Result<Range<usize>, A
         writer.finish()?;
     }
     drop(writer);
-    Ok(start..file.len() - HEADER_BYTES)
+    Ok(start..file.len())
 }
 
 /// The records behind columns of their event times and row kinds.

@@ -1,5 +1,6 @@
 //! What is where in a state file.
 
+use std::io::{self, Write};
 use std::ops::Range;
 
 use bytes::Bytes;
@@ -68,11 +69,10 @@ impl TableKind {
 
 impl Index {
     /// Appends index and its length to the body.
-    pub(super) fn append_to(&self, file: &mut Vec<u8>) {
-        let before = file.len();
-        self.encode_raw(file);
-        let length = (file.len() - before) as u64;
-        file.extend_from_slice(&length.to_le_bytes());
+    pub(super) fn append_to(&self, file: &mut impl Write) -> io::Result<()> {
+        let index = self.encode_to_vec();
+        file.write_all(&index)?;
+        file.write_all(&(index.len() as u64).to_le_bytes())
     }
 
     /// The index at the end of a body.

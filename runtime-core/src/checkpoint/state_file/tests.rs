@@ -5,6 +5,33 @@ use arrow::datatypes::{Int32Type, Int64Type};
 use proptest::prelude::*;
 
 use super::*;
+use crate::checkpoint::snapshot::KeyedBatches;
+
+/// Some rows of every key group, a batch for each.
+struct OfGroups(std::ops::Range<u32>);
+
+impl KeyedBatches for OfGroups {
+    fn batches(&self) -> Box<dyn Iterator<Item = Result<(UInt32Array, RecordBatch), StateError>> + '_> {
+        Box::new(self.0.clone().map(|group| {
+            let rows: ArrayRef = Arc::new(UInt32Array::from_iter_values(0..group));
+            Ok((UInt32Array::from_value(group, group as usize), RecordBatch::try_from_iter([("key.0", rows)])?))
+        }))
+    }
+}
+
+#[test]
+fn rows_that_come_in_batches_are_read_in_batches() {
+    let table = |name: &str, groups| StreamedTable { name: name.to_owned(), rows: Arc::new(OfGroups(groups)) };
+    let streamed = vec![table("state", 1..5), table("nothing", 3..3)];
+    let state = vec![(id(1), OperatorSnapshot { streamed, ..OperatorSnapshot::default() })];
+    let bytes: Bytes = encode(&state).unwrap().unwrap().into();
+    let found = decode("f", &bytes).unwrap();
+    let tables: Vec<(&str, Vec<u32>)> =
+        found[0].1.keyed.iter().map(|table| (table.name.as_str(), table.key_groups.values().to_vec())).collect();
+    let expected = [vec![1], vec![2; 2], vec![3; 3], vec![4; 4]].map(|groups| ("state", groups));
+    assert_eq!(tables, expected);
+    assert_eq!(super::tables("f", &bytes).unwrap().len(), 1);
+}
 use crate::checkpoint::snapshot::Redistribution;
 
 fn batch(numbers: &[i64]) -> RecordBatch {
