@@ -176,13 +176,18 @@ impl Cluster {
         started.chain(self.children().into_iter().filter(|process| is_undertaker(*process))).collect()
     }
 
+    /// The processes of the TaskManagers.
+    pub fn task_managers(&self) -> Vec<u32> {
+        self.task_managers.iter().map(Child::id).collect()
+    }
+
     /// The processes of the TaskManagers' workers.
     pub fn workers(&self) -> Vec<u32> {
         self.children().into_iter().filter(|process| !is_undertaker(*process)).collect()
     }
 
     fn children(&self) -> Vec<u32> {
-        let parents: Vec<u32> = self.task_managers.iter().map(Child::id).collect();
+        let parents = self.task_managers();
         let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
         let processes = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
         processes.filter(|process| stat(*process, 1).is_some_and(|parent| parents.contains(&(parent as u32)))).collect()

@@ -6,6 +6,7 @@
 
 mod cluster;
 mod exchange;
+mod large_state;
 mod latency;
 mod machine;
 mod measure;
@@ -82,6 +83,8 @@ enum Benchmark {
     State,
     /// Rows per CPU second that each operator takes
     Operators,
+    /// Memory of a job whose state is ten times its managed memory
+    LargeState,
     /// How long a job is away when its worker or TaskManager is killed
     Recovery,
     /// The other process of `exchange`
@@ -94,13 +97,14 @@ enum Benchmark {
 
 type Run = fn(&Options) -> Result<Section>;
 
-const ALL: [(&str, Run); 8] = [
+const ALL: [(&str, Run); 9] = [
     ("word-count", word_count::run),
     ("window-sum", window_sum::run),
     ("exchange", exchange::run),
     ("latency", latency::run),
     ("startup", startup::run),
     ("state", state::run),
+    ("large-state", large_state::run),
     ("recovery", recovery::run),
     ("operators", operators::run),
 ];
@@ -125,8 +129,9 @@ fn measure_and_report(arguments: &Arguments) -> Result<()> {
         Benchmark::Latency => &ALL[3..4],
         Benchmark::Startup => &ALL[4..5],
         Benchmark::State => &ALL[5..6],
-        Benchmark::Recovery => &ALL[6..7],
-        Benchmark::Operators => &ALL[7..8],
+        Benchmark::LargeState => &ALL[6..7],
+        Benchmark::Recovery => &ALL[7..8],
+        Benchmark::Operators => &ALL[8..9],
         Benchmark::ExchangePeer { role } => return exchange::peer(role),
     };
     let mut report = Report::open(&arguments.options.report)?;
