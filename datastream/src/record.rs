@@ -148,6 +148,9 @@ pub trait Record: ToRecord<Self> + Clone + Send + Sync + Sized + 'static {
     /// How an element of this type lies in a batch.
     const ROW_SHAPE: RowShape = RowShape::OneColumn;
 
+    /// Whether equal values always look equal in their column, as a key's must.
+    const IS_KEY: bool = true;
+
     /// The type of a column of such values.
     fn data_type() -> DataType;
 

@@ -2,7 +2,7 @@
 //! words with their counts, `to : 2`.
 //!
 //! ```sh
-//! nc -l 9999 &
+//! nc -l 9999        # in a terminal of its own, to type into
 //! cargo run --example socket_window_word_count -- --port 9999
 //! ```
 

@@ -90,6 +90,7 @@ fn implementation(input: &DeriveInput, fields: &[StructField<'_>], has_borrowed:
     });
     let of_each = |item| types.iter().map(|ty| of_record(ty, item)).collect::<Vec<_>>();
     let (readers, builders) = (of_each("Reader"), of_each("Builder"));
+    let keys = of_each("IS_KEY");
     let (arrow_fields, scratches) = (of_each("arrow_field"), of_each("scratch"));
     let first = &idents[0];
     let borrowed = match has_borrowed {
@@ -217,6 +218,7 @@ fn implementation(input: &DeriveInput, fields: &[StructField<'_>], has_borrowed:
                 type Ref<'a> = #borrowed;
 
                 const ROW_SHAPE: __record::RowShape = __record::RowShape::ColumnPerField;
+                const IS_KEY: bool = true #(&& #keys)*;
 
                 fn data_type() -> __record::arrow::DataType {
                     __record::arrow::DataType::Struct(::core::iter::FromIterator::from_iter([

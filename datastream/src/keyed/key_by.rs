@@ -50,12 +50,13 @@ impl<T: Record> DataStream<T> {
     ///
     /// # Panics
     ///
-    /// When the key has a type that cannot be one: lists are equal or not by what they hold, but have no stable hash.
+    /// When the key has a type that cannot be one: lists and opaque values are equal or not by what they hold,
+    /// but have no stable hash.
     #[track_caller]
     pub fn key_by<Form, S: KeySelector<T, Form>>(self, selector: S) -> KeyedStream<T, S::Key> {
         let key_type = S::Key::data_type();
         assert!(
-            pelton_runtime_core::state::key_hash::is_key_type(&key_type),
+            S::Key::IS_KEY && pelton_runtime_core::state::key_hash::is_key_type(&key_type),
             "a stream cannot be keyed by `{}`: values of type {key_type} cannot be keys",
             std::any::type_name::<S::Key>(),
         );

@@ -1,7 +1,8 @@
 //! Values that Arrow has no type for, as text in a column.
 //!
 //! A value of any type that serde knows is kept as JSON. It is written and parsed for every row, nothing can look into it but the
-//! program, and it can be no key. Fields may come and go between two versions of a program as serde allows
+//! program, and it can be no key. JSON has no number that is infinite or none, and writes `null` for it as for `None`: what it then reads is
+//! an error, or `None`. Fields may come and go between two versions of a program as serde allows
 //! (`#[serde(default)]`).
 
 use std::ops::Deref;
@@ -188,6 +189,9 @@ impl<T: OpaqueValue> Record for Opaque<T> {
     type Builder = OpaqueBuilder<T>;
     type Ref<'a> = &'a Self;
 
+    // The entries of a map come in any order.
+    const IS_KEY: bool = false;
+
     fn data_type() -> DataType {
         DataType::Utf8
     }
@@ -244,6 +248,24 @@ mod tests {
         assert_eq!(read, visits);
         assert_eq!(read[0].labels["a"], [1, 2]);
         assert_eq!(read[0].labels.clone().into_inner().len(), 2);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn numbers_return_as_they_were(number in proptest::num::f64::NORMAL) {
+            let mut builder = RecordBuilder::<Opaque<f64>>::new();
+            builder.append(&Opaque::new(number));
+            let reader = RecordReader::<Opaque<f64>>::open(&builder.finish().unwrap()).unwrap();
+            proptest::prop_assert_eq!(*reader.read(0), number);
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "cannot be keyed by `(alloc::string::String,")]
+    fn an_opaque_value_is_no_key() {
+        let mut harness = crate::testing::Harness::new();
+        let (visits, _) = harness.source::<Visit>();
+        drop(visits.key_by((Visit::user, Visit::labels)));
     }
 
     #[test]

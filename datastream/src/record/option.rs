@@ -118,6 +118,8 @@ impl<R: Record> Record for Option<R> {
         true
     };
 
+    const IS_KEY: bool = R::IS_KEY;
+
     fn data_type() -> DataType {
         R::data_type()
     }

@@ -89,6 +89,7 @@ macro_rules! tuple {
             type Ref<'a> = ($($letter::Ref<'a>,)+);
 
             const ROW_SHAPE: RowShape = RowShape::ColumnPerField;
+            const IS_KEY: bool = true $(&& $letter::IS_KEY)+;
 
             fn data_type() -> DataType {
                 DataType::Struct(Fields::from(vec![$($letter::arrow_field($name)),+]))

@@ -192,6 +192,9 @@ impl ReasonsToEnd {
     }
 }
 
+/// What an answer may be: it has the job's accumulators.
+const MESSAGE_BYTES_MAX: usize = 64 << 20;
+
 async fn submit_and_wait(
     env: &Env,
     address: &str,
@@ -201,7 +204,8 @@ async fn submit_and_wait(
 ) -> Result<JobExecutionResult, ExecuteError> {
     let mut dispatcher = DispatcherClient::<Channel>::connect(format!("http://{address}"))
         .await
-        .map_err(|source| cluster("reach its JobManager", source))?;
+        .map_err(|source| cluster("reach its JobManager", source))?
+        .max_decoding_message_size(MESSAGE_BYTES_MAX);
     let job_id = JobId::random(env);
     let request = proto::SubmitJobRequest {
         graph: Some(graph),

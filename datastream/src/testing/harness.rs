@@ -11,6 +11,7 @@ use pelton_runtime_core::element::{CheckpointId, StreamBatch, StreamElement};
 use pelton_runtime_core::graph::program::{OperatorCode, Program};
 use pelton_runtime_core::graph::{InvalidGraph, OperatorRole};
 use pelton_runtime_core::id::OperatorId;
+use pelton_runtime_core::metrics::OperatorMetricGroup;
 use pelton_runtime_core::operator::harness::OperatorHarness;
 use pelton_runtime_core::operator::{
     InputIndex, MAIN_OUTPUT, Operator, OperatorError, OperatorFactory, OperatorResult, OperatorRuntime, OutputPort,
@@ -352,7 +353,9 @@ impl Running {
             node.valve = Valve::new(&node.inputs);
         }
         self.each(|instance| {
-            instance.harness = OperatorHarness::open_in(instance.factory.as_ref(), instance.runtime.clone())?;
+            // Metrics and accumulators are those of an attempt.
+            let runtime = OperatorRuntime { metrics: OperatorMetricGroup::default(), ..instance.runtime.clone() };
+            instance.harness = OperatorHarness::open_in(instance.factory.as_ref(), runtime)?;
             instance.harness.set_processing_time(now);
             match snapshots.next() {
                 Some(snapshot) => instance.harness.restore(&[snapshot]),
@@ -372,6 +375,7 @@ fn instance(program: &Program, id: OperatorId, name: &str, max_parallelism: u32)
         operator_name: name.into(),
         task_name: name.into(),
         max_parallelism,
+        configuration: Arc::new(program.graph.configuration.clone()),
         ..OperatorHarness::runtime()
     };
     let harness = OperatorHarness::open_in(factory.as_ref(), runtime.clone()).map_err(failed)?;

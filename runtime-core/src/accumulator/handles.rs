@@ -139,11 +139,16 @@ impl Accumulator for Histogram {
 /// What a list of one subtask may hold, as it travels with every report.
 const LIST_BYTES_MAX: usize = 1 << 20;
 
+/// What an item of a list takes beside its JSON.
+const ITEM_BYTES: usize = 32;
+
 /// A value cannot be added to a list.
 #[derive(Debug, thiserror::Error)]
 pub enum ListError {
     /// There are too many.
-    #[error("a list accumulator of one subtask holds at most {LIST_BYTES_MAX} bytes of JSON; use a sink for more")]
+    #[error(
+        "a list accumulator of one subtask holds at most {LIST_BYTES_MAX} bytes, {ITEM_BYTES} for each value and its JSON; use a sink for more"
+    )]
     Full,
     /// It has no JSON form.
     #[error("the value cannot become JSON")]
@@ -172,10 +177,11 @@ impl<T: Serialize> ListAccumulator<T> {
     pub fn add(&self, value: &T) -> Result<(), ListError> {
         let item = serde_json::to_string(value)?;
         let mut list = self.items.lock();
-        if list.bytes + item.len() > LIST_BYTES_MAX {
+        let bytes = item.len() + ITEM_BYTES;
+        if list.bytes + bytes > LIST_BYTES_MAX {
             return Err(ListError::Full);
         }
-        list.bytes += item.len();
+        list.bytes += bytes;
         list.items.push(item);
         Ok(())
     }

@@ -51,15 +51,15 @@ impl Partition {
     ) -> Self {
         let strategy = match partitioner {
             Partitioner::Broadcast => Strategy::Broadcast,
+            Partitioner::Custom { .. } => {
+                Strategy::Custom { function, chosen: Vec::new(), rows: vec![Vec::new(); channels] }
+            }
             _ if channels <= 1 => Strategy::First,
             Partitioner::Forward | Partitioner::Global => Strategy::First,
             Partitioner::Rebalance | Partitioner::Rescale => {
                 Strategy::InTurn { next: usize::try_from(seed % channels as u64).unwrap_or(0) }
             }
             Partitioner::Shuffle => Strategy::Random { state: seed },
-            Partitioner::Custom { .. } => {
-                Strategy::Custom { function, chosen: Vec::new(), rows: vec![Vec::new(); channels] }
-            }
             Partitioner::Hash { key_columns } => Strategy::Hash(HashSplit {
                 key_columns,
                 places: None,

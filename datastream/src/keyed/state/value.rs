@@ -99,7 +99,8 @@ impl<V: Record> ValueState<V> {
         ctx: &mut KeyedContext<'_, K>,
         condition: impl FnOnce(&V) -> bool,
     ) -> Result<Option<V>, StateError> {
-        self.modify(ctx, |value| value.take_if(|value| condition(value)))
+        // A condition that does not hold has only read.
+        if self.value(ctx)?.is_some_and(condition) { self.take(ctx) } else { Ok(None) }
     }
 
     /// Removes the key's value.

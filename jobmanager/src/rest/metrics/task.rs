@@ -65,13 +65,19 @@ fn operator_metrics(measured: &OperatorMetricsView) -> Vec<Metric> {
         Metric::rate("numRecordsOutPerSecond", measured.records_out_per_second),
         Metric::signed("currentInputWatermark", measured.watermark.unwrap_or(MIN_WATERMARK)),
     ];
-    metrics.extend(measured.counters.iter().map(|(name, &value)| Metric::count(name, value)));
-    metrics.extend(measured.gauges.iter().map(|(name, &value)| Metric::rate(name, value)));
-    metrics.extend(measured.meters.iter().map(|(name, &(_, per_second))| Metric::rate(name, per_second)));
+    let counters = measured.counters.iter().map(|(name, &value)| Metric::count(&escape(name), value));
+    let gauges = measured.gauges.iter().map(|(name, &value)| Metric::rate(&escape(name), value));
+    let meters = measured.meters.iter().map(|(name, &(_, per_second))| Metric::rate(&escape(name), per_second));
+    // The first of a name counts, as in Flink: a metric of the user's does not stand beside one of ours.
+    for metric in counters.chain(gauges).chain(meters) {
+        if !metrics.iter().any(|other| other.name == metric.name) {
+            metrics.push(metric);
+        }
+    }
     metrics
 }
 
-/// An operator's name where dots separate scopes and commas separate names.
+/// The name of an operator or of a user's metric, where dots separate scopes and commas separate names.
 fn escape(name: &str) -> String {
     name.chars().map(|character| if " .:,".contains(character) { '_' } else { character }).collect()
 }
