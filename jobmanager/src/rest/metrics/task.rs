@@ -65,9 +65,9 @@ fn operator_metrics(measured: &OperatorMetricsView) -> Vec<Metric> {
         Metric::rate("numRecordsOutPerSecond", measured.records_out_per_second),
         Metric::signed("currentInputWatermark", measured.watermark.unwrap_or(MIN_WATERMARK)),
     ];
-    let counters = measured.counters.iter().map(|(name, &value)| Metric::count(&escape(name), value));
-    let gauges = measured.gauges.iter().map(|(name, &value)| Metric::rate(&escape(name), value));
-    let meters = measured.meters.iter().map(|(name, &(_, per_second))| Metric::rate(&escape(name), per_second));
+    let counters = measured.counters.iter().map(|(name, &value)| Metric::count(escape_metric(name), value));
+    let gauges = measured.gauges.iter().map(|(name, &value)| Metric::rate(escape_metric(name), value));
+    let meters = measured.meters.iter().map(|(name, &(_, per_second))| Metric::rate(escape_metric(name), per_second));
     // The first of a name counts, as in Flink: a metric of the user's does not stand beside one of ours.
     for metric in counters.chain(gauges).chain(meters) {
         if !metrics.iter().any(|other| other.name == metric.name) {
@@ -77,7 +77,12 @@ fn operator_metrics(measured: &OperatorMetricsView) -> Vec<Metric> {
     metrics
 }
 
-/// The name of an operator or of a user's metric, where dots separate scopes and commas separate names.
+/// The name of a user's metric, in which dots separate the groups that it is in.
+fn escape_metric(name: &str) -> String {
+    name.split('.').map(escape).collect::<Vec<_>>().join(".")
+}
+
+/// An operator's name where dots separate scopes and commas separate names.
 fn escape(name: &str) -> String {
     name.chars().map(|character| if " .:,".contains(character) { '_' } else { character }).collect()
 }

@@ -7,6 +7,10 @@ use crate::element::CheckpointId;
 use crate::id::ExecutionAttemptId;
 use crate::scheduler::status::JobStatus;
 
+/// Why tasks that did not fail restart with those that did.
+const NOT_ALONE: &str = "a part of the job failed while the job was stopping, and what had stopped already is started \
+                         again with it";
+
 impl CheckpointCoordinator {
     pub(super) fn restarting(&mut self, attempts: &[ExecutionAttemptId]) {
         if matches!(self.phase, Phase::Ended(_) | Phase::Closed) {
@@ -14,8 +18,14 @@ impl CheckpointCoordinator {
         }
         self.phase = Phase::Down;
         self.asked = true;
+        // Elsewhere in the job tasks have left, or event time has ended: they would never do anything again.
+        let others_are_done = self.stopping.is_some()
+            || self.pending.values().any(|pending| pending.drains_job() && pending.stage == Stage::Collecting);
         self.answer_stop(None);
         self.end_tasks(attempts, &AbortReason::JobRestarting);
+        if others_are_done && !self.tasks.attempts().is_empty() {
+            self.fail_job(NOT_ALONE.to_owned());
+        }
         self.settle();
     }
 

@@ -117,6 +117,11 @@ impl Pending {
         self.savepoint.as_ref().is_some_and(|savepoint| savepoint.then != AfterSavepoint::GoOn)
     }
 
+    /// Whether event time ends for it.
+    pub(super) fn drains_job(&self) -> bool {
+        self.savepoint.as_ref().is_some_and(|savepoint| savepoint.then == AfterSavepoint::Drain)
+    }
+
     /// The files that were written for this checkpoint alone; those of a savepoint are all in its directory.
     pub(super) fn own_files(&self) -> Vec<String> {
         if self.savepoint.is_some() {

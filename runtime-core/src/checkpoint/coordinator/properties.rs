@@ -27,6 +27,8 @@ struct World {
     savepoints: BTreeMap<CheckpointId, AfterSavepoint>,
     /// Savepoints that exist; they are not the job's.
     saved: BTreeSet<CheckpointId>,
+    /// Those of them that nobody has published, as tasks failed before they existed.
+    lapsed: BTreeSet<CheckpointId>,
     /// The job stands still behind this one, or leaves.
     stopped_by: Option<CheckpointId>,
     /// Event time was ended in vain.
@@ -72,6 +74,7 @@ impl World {
             records: BTreeMap::new(),
             savepoints: BTreeMap::new(),
             saved: BTreeSet::new(),
+            lapsed: BTreeSet::new(),
             stopped_by: None,
             drained: false,
             storing: BTreeMap::new(),
@@ -177,7 +180,9 @@ impl World {
                 assert!(self.down && !self.restorable && self.storing.is_empty(), "not before it is known what exists");
                 let newest = self.records.keys().next_back().copied();
                 // What a job has stopped with is published.
-                let stops = |saved: &&CheckpointId| self.savepoints[*saved] != AfterSavepoint::GoOn;
+                let stops = |saved: &&CheckpointId| {
+                    self.savepoints[*saved] != AfterSavepoint::GoOn && !self.lapsed.contains(saved)
+                };
                 let stopped = self.saved.iter().rfind(stops).copied();
                 assert_eq!(from.map(|record| record.checkpoint), newest.max(stopped));
                 self.restorable = true;
@@ -354,8 +359,12 @@ impl World {
             }
             Some(then) => {
                 self.saved.insert(checkpoint);
-                self.stopped_by =
-                    (*then == AfterSavepoint::Stop && !self.down).then_some(checkpoint).or(self.stopped_by);
+                if self.down || self.over {
+                    self.lapsed.insert(checkpoint);
+                }
+                self.stopped_by = (*then == AfterSavepoint::Stop && !self.down && !self.over)
+                    .then_some(checkpoint)
+                    .or(self.stopped_by);
             }
         }
         self.tell(now, Fact::RecordStored { checkpoint });

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use super::pending::Stage;
 use super::tasks::TaskKey;
-use super::{AbortReason, Action, CheckpointCoordinator, Ownership, RequestId};
+use super::{AbortReason, Action, CheckpointCoordinator, Ownership, Phase, RequestId};
 use crate::checkpoint::record::CheckpointRecord;
 use crate::element::{AfterSavepoint, CheckpointId};
 use crate::id::ExecutionAttemptId;
@@ -73,6 +73,23 @@ impl CheckpointCoordinator {
         if then == AfterSavepoint::GoOn {
             for request in requests {
                 self.push(Action::Answer { request, outcome: Ok(checkpoint) });
+            }
+            return;
+        }
+        if self.phase != Phase::Running {
+            // Tasks failed while it was stored. Nobody has published what it has, and those that stand still go on.
+            let why = match self.phase {
+                Phase::Ended(status) => format!("the savepoint exists, but the job has ended as {status}"),
+                _ => "the savepoint exists, but the job failed before it had stopped, and goes on".to_owned(),
+            };
+            for request in requests {
+                self.push(Action::Answer { request, outcome: Err(why.clone()) });
+            }
+            if !attempts.is_empty() {
+                self.push(Action::Aborted { checkpoint, attempts, reason: why.clone() });
+                if then == AfterSavepoint::Drain {
+                    self.fail_job(why);
+                }
             }
             return;
         }

@@ -976,6 +976,43 @@ fn a_job_that_fails_while_it_stops_goes_on_from_its_savepoint() {
 }
 
 #[test]
+fn a_job_that_fails_while_the_record_of_its_stop_is_stored_goes_on_and_takes_checkpoints_again() {
+    check(
+        settings(),
+        "run
+         savepoint 1 stop => savepoint 1 A0 A1
+         saved 1 A0 A1 B0 => store savepoint 1
+         restart
+         stored 1         => answer 1 no: the savepoint exists, but the job failed before it had stopped, and goes on; \
+         begin anew
+         run
+         request 2        => trigger 2 A0 A1",
+    );
+}
+
+#[test]
+fn what_had_stopped_is_started_again_with_what_failed() {
+    check(
+        settings(),
+        "run
+         savepoint 1 stop => savepoint 1 A0 A1
+         saved 1 A0 A1 B0 => store savepoint 1
+         stored 1         => completed 1 A0 A1 B0
+         restart B0       => answer 1 no: the savepoint exists, but the job failed before it had stopped, and goes on \
+         from it; fail job: a part of the job failed while the job was stopping, and what had stopped already is \
+         started again with it; restore 1",
+    );
+    check(
+        settings(),
+        "run
+         savepoint 1 drain => savepoint 1 A0 A1
+         restart B0        => aborted 1 A0 A1; discard savepoint 1; answer 1 no: the job failed and restarts; fail \
+         job: a part of the job failed while the job was stopping, and what had stopped already is started again with \
+         it; begin anew",
+    );
+}
+
+#[test]
 fn a_job_that_cannot_stop_goes_on_unless_event_time_has_ended() {
     check(
         settings(),
