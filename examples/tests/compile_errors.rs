@@ -1,7 +1,8 @@
 //! What the compiler says of mistakes that a user is likely to make: each message must say what to do.
 //!
-//! `TRYBUILD=overwrite cargo test -p pelton --test compile_errors` writes the messages anew; read them as somebody who
-//! has never seen Pelton's source. Another compiler words its part differently, so they are compared on this one only.
+//! `TRYBUILD=overwrite cargo test -p pelton-examples --test compile_errors` writes the messages anew; read them as somebody who
+//! has never seen Pelton's source. They stand here, and not with the API, as its own features (RocksDB) would be compiled once
+//! more for them. Another compiler words its part differently, so they are compared on this one only.
 
 use std::process::Command;
 
