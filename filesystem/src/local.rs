@@ -85,6 +85,26 @@ impl Storage for LocalStorage {
         .await
     }
 
+    async fn put_parts(&self, path: &str, mut parts: FileParts) -> Result<(), StorageError> {
+        let (place, suffix) = (self.place(path)?, self.part_suffix());
+        let opened = self.on_disk(StorageAction::Write, path, {
+            let place = place.clone();
+            move || open_part(&place, &suffix)
+        });
+        let (mut file, part) = opened.await?;
+        let part = Removed(part);
+        while let Some(bytes) = parts.try_next().await? {
+            let written = self.on_disk(StorageAction::Write, path, move || file.write_all(&bytes).map(|()| file));
+            file = written.await?;
+        }
+        self.on_disk(StorageAction::Write, path, move || {
+            file.sync_all()?;
+            fs::rename(&part.0, &place)?;
+            sync_directory(parent(&place))
+        })
+        .await
+    }
+
     async fn put_if_absent(&self, path: &str, bytes: Bytes) -> Result<PutIfAbsent, StorageError> {
         let (place, suffix) = (self.place(path)?, self.part_suffix());
         self.on_disk(StorageAction::Write, path, move || {
@@ -161,22 +181,36 @@ fn parent(place: &Path) -> &Path {
     place.parent().unwrap_or(Path::new("."))
 }
 
+/// A part that is removed, unless it has its name by then.
+struct Removed(PathBuf);
+
+impl Drop for Removed {
+    fn drop(&mut self) {
+        remove_part(&self.0);
+    }
+}
+
 /// Writes a file beside the place it is meant for.
 fn write_part(place: &Path, suffix: &str, bytes: &[u8]) -> io::Result<PathBuf> {
+    let (mut file, part) = open_part(place, suffix)?;
+    file.write_all(bytes).and_then(|()| file.sync_all()).inspect_err(|_| remove_part(&part))?;
+    Ok(part)
+}
+
+/// Opens a new file beside the place it is meant for.
+fn open_part(place: &Path, suffix: &str) -> io::Result<(File, PathBuf)> {
     let name = place.file_name().and_then(OsStr::to_str).unwrap_or("file");
     let part = place.with_file_name(format!(".{name}.{suffix}"));
     let mut tries = 0;
-    let mut file = loop {
+    loop {
         make_directory(parent(place))?;
         match File::options().write(true).create_new(true).open(&part) {
-            Ok(file) => break file,
+            Ok(file) => return Ok((file, part)),
             // Somebody has just removed the directory because it was empty.
             Err(error) if error.kind() == ErrorKind::NotFound && tries < DIRECTORY_TRIES => tries += 1,
             Err(error) => return Err(error),
         }
-    };
-    file.write_all(bytes).and_then(|()| file.sync_all()).inspect_err(|_| remove_part(&part))?;
-    Ok(part)
+    }
 }
 
 /// What cannot be removed now is swept later.

@@ -77,6 +77,26 @@ impl Storage for ObjectStorage {
         written.map_err(|error| self.failed(StorageAction::Write, path, error))
     }
 
+    async fn put_parts(&self, path: &str, mut parts: FileParts) -> Result<(), StorageError> {
+        let failed = |error| self.failed(StorageAction::Write, path, error);
+        let upload = self.store.put_multipart(&self.place(path)?).await.map_err(failed)?;
+        let mut writer = WriteMultipart::new_with_chunk_size(upload, PART_BYTES);
+        loop {
+            match parts.try_next().await {
+                Ok(Some(part)) => {
+                    writer.wait_for_capacity(PARTS_AT_ONCE - 1).await.map_err(failed)?;
+                    writer.put(part);
+                }
+                Ok(None) => return writer.finish().await.map(drop).map_err(failed),
+                Err(error) => {
+                    // One that stays open is removed by the store's own rule.
+                    drop(writer.abort().await);
+                    return Err(error);
+                }
+            }
+        }
+    }
+
     async fn put_if_absent(&self, path: &str, bytes: Bytes) -> Result<PutIfAbsent, StorageError> {
         let place = self.place(path)?;
         let options = PutOptions::from(PutMode::Create);

@@ -23,7 +23,7 @@ use crate::process_metrics;
 use crate::resource_manager::ResourceManagerHandle;
 use crate::view::{
     CancelError, ClusterPort, ConfigEntry, JobManagerView, JobView, LogBody, LogError, LogFileView, Operation,
-    OperationKey, OperationOutcome, TaskManagerView, ThreadView, Unavailable, WhichLog,
+    OperationKey, OperationOutcome, TaskManagerView, ThreadView, TooManyOperations, Unavailable, WhichLog,
 };
 
 /// How long a TaskManager may take to answer.
@@ -107,8 +107,8 @@ impl ClusterPort for Cluster {
         TriggerId::random(&self.env)
     }
 
-    fn trigger(&self, id: TriggerId, operation: Operation) {
-        self.operations.trigger(id, operation);
+    fn trigger(&self, id: TriggerId, operation: Operation) -> Result<(), TooManyOperations> {
+        self.operations.trigger(id, operation)
     }
 
     fn operation(&self, key: OperationKey) -> Option<Option<OperationOutcome>> {

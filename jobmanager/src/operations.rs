@@ -19,7 +19,7 @@ use tokio::sync::watch;
 
 use crate::dispatcher::DispatcherHandle;
 use crate::job_master::CheckpointOrder;
-use crate::view::{Operation, OperationKey, OperationOutcome, OperationResult};
+use crate::view::{Operation, OperationKey, OperationOutcome, OperationResult, TooManyOperations};
 
 /// How many operations are remembered; the oldest that are completed are forgotten first.
 const KEPT_MAX: usize = 10_000;
@@ -48,14 +48,21 @@ impl Operations {
     }
 
     /// Starts an operation, unless one of this id was started before.
-    pub fn trigger(&self, id: TriggerId, operation: Operation) {
+    ///
+    /// # Errors
+    ///
+    /// When as many run as are remembered.
+    pub fn trigger(&self, id: TriggerId, operation: Operation) -> Result<(), TooManyOperations> {
         let key = operation.key(id);
         let (result, outcome) = watch::channel(None);
         {
             let mut known = self.known.lock();
             self.forget(&mut known);
             if known.contains_key(&key) {
-                return;
+                return Ok(());
+            }
+            if known.len() >= KEPT_MAX {
+                return Err(TooManyOperations { running: known.len() });
             }
             known.insert(key, Known { outcome, forgotten_at: None });
         }
@@ -66,6 +73,7 @@ impl Operations {
             let forgotten_at = Some(this.env.moment().after(this.kept_for));
             this.known.lock().entry(key).and_modify(|known| known.forgotten_at = forgotten_at);
         });
+        Ok(())
     }
 
     /// What became of an operation: none while it runs. None at all when it is unknown.
@@ -109,7 +117,7 @@ async fn run(dispatcher: &DispatcherHandle, operation: Operation) -> OperationOu
             Ok(OperationResult::Savepoint { location: dispatcher.take(job, order).await?.path })
         }
         Operation::CancelWithSavepoint { job, directory, format } => {
-            let order = CheckpointOrder::Savepoint { directory, format, then: AfterSavepoint::GoOn };
+            let order = CheckpointOrder::Savepoint { directory, format, then: AfterSavepoint::Cancel };
             let location = dispatcher.take(job, order).await?.path;
             let cancelled = dispatcher.cancel(job).await;
             cancelled.map_err(|error| format!("the savepoint `{location}` exists, but {error}"))?;

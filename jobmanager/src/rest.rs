@@ -32,6 +32,7 @@ mod params;
 mod pressure;
 mod request;
 mod routes;
+mod serialized_throwable;
 mod settings;
 mod statistics;
 mod subtask;

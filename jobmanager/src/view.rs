@@ -15,7 +15,7 @@ pub use job::{
     AttemptLocation, AttemptView, ExceptionView, JobView, OperatorMetricsView, SubtaskView, TaskMetricsView,
     TaskRatesView, VertexView,
 };
-pub use operation::{Operation, OperationKey, OperationOutcome, OperationResult};
+pub use operation::{Operation, OperationKey, OperationOutcome, OperationResult, TooManyOperations};
 pub use port::{CancelError, ClusterPort, ConfigEntry, LogBody, LogError, LogFileView, Unavailable, WhichLog};
 pub use task_manager::{
     AllocatedSlotView, HardwareView, JobManagerView, MemoryView, ProcessMetricsView, TaskManagerView, ThreadView,

@@ -256,6 +256,8 @@ pub enum SavepointFormat {
 pub enum AfterSavepoint {
     /// It goes on.
     GoOn,
+    /// It goes on, and takes no checkpoint any more until it is cancelled, which whoever asked sees to.
+    Cancel,
     /// It stops where it is, to go on elsewhere: event time does not end.
     Stop,
     /// It stops for good: event time ends before the savepoint, so that windows fire.

@@ -347,6 +347,12 @@ pub trait Operator: Send {
         Ok(())
     }
 
+    /// Whether nothing of what has come in is under way elsewhere, to be emitted when it comes back. A savepoint for which
+    /// event time has ended waits for that, as nobody goes on from it; whoever does the work calls the [`TaskWaker`].
+    fn is_settled(&self) -> bool {
+        true
+    }
+
     /// Called once at the end, also after a failure or a cancellation; releases what the operator holds.
     fn close(&mut self) {}
 }

@@ -197,6 +197,8 @@ pub struct StreamTask {
     waiting_told: bool,
     /// Event time was ended for a savepoint with which the job is drained.
     drained: bool,
+    /// The barrier of such a savepoint, which waits for what is under way elsewhere.
+    settling: Option<Aligned>,
     /// The source had ended when the state that the task starts from was taken.
     source_ended: bool,
     /// No more splits come.
@@ -207,7 +209,11 @@ pub struct StreamTask {
 enum Phase {
     Running,
     /// It has taken the savepoint after which the job stops, and stands still until it knows what became of it.
-    Stopped(CheckpointId),
+    Stopped {
+        at: CheckpointId,
+        /// Its input had ended before: operators from this index on had not finished yet.
+        finishing: Option<usize>,
+    },
     /// That savepoint exists; operators from this index on have not stopped yet.
     Leaving {
         next: usize,
@@ -252,6 +258,7 @@ impl StreamTask {
             partial: Vec::new(),
             waiting_told: false,
             drained: false,
+            settling: None,
             source_ended: false,
             enumerator_ended: false,
         }
@@ -373,10 +380,13 @@ impl StreamTask {
             self.outputs.flush();
             return Ok(Step::Idle { waits_for: WaitsFor::Room, until: Wakeup::OnEvent });
         }
+        if let Some(aligned) = self.settling.take() {
+            return self.settle_for(aligned, now);
+        }
         match self.phase {
             Phase::Running => self.run(now),
             Phase::Finishing { next } => self.finish(next, now),
-            Phase::Stopped(_) => Ok(self.stand_still()),
+            Phase::Stopped { .. } => Ok(self.stand_still()),
             Phase::Leaving { next } => self.leave(next, now),
             Phase::Delivering => Ok(self.deliver()),
             Phase::Finished => Ok(Step::Finished),
@@ -483,7 +493,8 @@ impl StreamTask {
     }
 
     fn is_between_batches(&self) -> bool {
-        self.phase == Phase::Running && !self.source_ended && self.portions.is_empty() && self.replay.is_empty()
+        let is_running = self.phase == Phase::Running && !self.source_ended && self.settling.is_none();
+        is_running && self.portions.is_empty() && self.replay.is_empty()
     }
 
     /// What an enumerator sends: splits, barriers, and its end. It has no event time.
@@ -614,7 +625,7 @@ impl StreamTask {
                 Ok(decision) => return self.on_alignment(decision, now),
                 Err(late) => late.into(),
             },
-            Phase::Stopped(_) | Phase::Leaving { .. } | Phase::Delivering => DeclineReason::Ending,
+            Phase::Stopped { .. } | Phase::Leaving { .. } | Phase::Delivering => DeclineReason::Ending,
             Phase::Finished => DeclineReason::NotRunning,
         };
         self.decline(checkpoint, refused);
@@ -693,6 +704,17 @@ impl StreamTask {
 
     /// Takes a checkpoint: everything that was processed is before it, and what its barrier has overtaken.
     fn checkpoint(&mut self, aligned: Aligned, now: Now) -> Result<(), TaskError> {
+        let savepoint = aligned.barrier.savepoint.clone();
+        self.end_event_time_before(savepoint.as_deref(), now)?;
+        if self.must_settle(savepoint.as_deref()) {
+            self.settling = Some(aligned);
+            return Ok(());
+        }
+        self.pass(aligned, now)
+    }
+
+    /// Lets the barrier pass.
+    fn pass(&mut self, aligned: Aligned, now: Now) -> Result<(), TaskError> {
         let Aligned { barrier, started, overtakes } = aligned;
         let checkpoint = barrier.checkpoint;
         let mode = barrier.mode;
@@ -700,7 +722,6 @@ impl StreamTask {
         let since_trigger = u64::try_from(now.wall.saturating_sub(barrier.triggered_at)).unwrap_or(0);
         let start_delay = Duration::from_millis(since_trigger).saturating_sub(alignment);
         let savepoint = barrier.savepoint.clone();
-        self.end_event_time_before(savepoint.as_deref(), now)?;
         self.chain.prepare_checkpoint(now, &mut self.outputs)?;
         self.outputs.barrier(barrier);
         if self.listener.is_none() {

@@ -234,6 +234,10 @@ impl<F: AsyncFunction> Operator for AsyncOperator<F> {
         self.next >= self.queue.len()
     }
 
+    fn is_settled(&self) -> bool {
+        self.queue.is_empty()
+    }
+
     fn finish(&mut self, cx: &mut OperatorContext<'_>) -> OperatorResult<Finish> {
         self.answer(cx)?;
         Ok(if self.queue.is_empty() { Finish::Done } else { Finish::Pending })

@@ -10,12 +10,14 @@
 //! those of a restart wait until it is known whether a record that was on its way exists.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::pin::pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use pelton_proto as proto;
 use pelton_runtime_core::checkpoint::coordinator::{
-    Action, CheckpointCoordinator, CheckpointSettings, DeployedTask, Fact, Ownership, Timer,
+    Action, CheckpointCoordinator, CheckpointSettings, DeployedTask, Fact, NotTaken, Ownership, Timer,
 };
 use pelton_runtime_core::checkpoint::record::{CheckpointRecord, RecordKind, StateHandle};
 use pelton_runtime_core::checkpoint::statistics::AckStats;
@@ -43,6 +45,9 @@ const RESULTS_CAPACITY: usize = 64;
 
 /// How long the storage may take to create a record before it counts as unknown whether it did.
 const RECORD_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long the storage may stand still while states are copied.
+const COPY_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// How a job takes checkpoints and where they are.
 #[derive(Debug, Clone)]
@@ -124,6 +129,26 @@ enum StartFrom {
 /// Work at the storage is done; what the coordinator is to be told.
 pub(super) struct Finished(Option<Fact>);
 
+/// Copies files of a job into the directory of a savepoint. They may be large, so only a storage that stands still for long is
+/// given up.
+async fn copy(
+    env: &Env,
+    own: &CheckpointStore,
+    into: &CheckpointStore,
+    copies: &[(String, String)],
+) -> Result<(), String> {
+    let copied = Arc::new(AtomicU64::new(0));
+    let mut copying = pin!(own.copy_to(into, copies, &copied));
+    loop {
+        let before = copied.load(Ordering::Relaxed);
+        match env.timeout(COPY_TIMEOUT, copying.as_mut()).await {
+            Ok(done) => return done.map_err(|error| error_chain(&error)),
+            Err(_) if copied.load(Ordering::Relaxed) > before => {}
+            Err(late) => return Err(format!("states of tasks that have finished could not be copied: {late}")),
+        }
+    }
+}
+
 impl Recovered {
     /// Removes it, with the files that nothing beside it shares.
     async fn remove(&self) -> Result<(), StoreError> {
@@ -183,9 +208,9 @@ impl Checkpoints {
         let (statistics, newest) = (self.coordinator.statistics(), self.coordinator.newest());
         let newest = newest.map(|record| record.checkpoint);
         let restored = statistics.latest_restored().map(|restored| restored.checkpoint);
-        self.elsewhere.retain(|id, _| {
-            statistics.find(*id).is_some() || [newest, restored].contains(&Some(*id)) || self.began_from.is_some()
-        });
+        let began_from = self.began_from.as_ref().map(|from| from.record.checkpoint);
+        self.elsewhere
+            .retain(|id, _| statistics.find(*id).is_some() || [newest, restored, began_from].contains(&Some(*id)));
     }
 
     pub(super) fn alarm(&self) -> Moment {
@@ -533,9 +558,17 @@ impl JobMaster {
                     Some(lies) => lies.path.clone(),
                     None => checkpoints.place.store.url(checkpoint),
                 };
-                let outcome = outcome.map(|checkpoint| Taken { checkpoint, path: path_of(checkpoint) });
+                let outcome = match outcome {
+                    Ok(checkpoint) => Ok(Taken { checkpoint, path: path_of(checkpoint) }),
+                    Err(NotTaken::Refused(reason)) => Err(reason),
+                    Err(NotTaken::NotStopped { savepoint, reason }) => {
+                        Err(format!("the savepoint `{}` exists, but {reason}", path_of(savepoint)))
+                    }
+                };
                 checkpoints.forget_places();
-                checkpoints.orders.answer(request, outcome);
+                if let Some(directory) = checkpoints.orders.answer(request, outcome) {
+                    checkpoints.targets.remove(&directory);
+                }
             }
             Action::ArmTimer { timer, after } => drop(checkpoints.timers.insert(timer, self.env.moment().after(after))),
             Action::DisarmTimer(timer) => drop(checkpoints.timers.remove(&timer)),
@@ -551,12 +584,14 @@ impl JobMaster {
         // An earlier try may still come to pass.
         let may_exist = checkpoints.ambiguous.contains(&checkpoint);
         checkpoints.work(&self.env, async move {
-            // What is not answered may have happened.
-            let written = env.timeout(RECORD_TIMEOUT, async {
-                own.copy_to(&into, &copies).await?;
-                into.write_record(&record).await
-            });
-            let written = written.await.unwrap_or_else(|late| Ok(RecordOutcome::Unknown { reason: late.to_string() }));
+            let written = match copy(&env, &own, &into, &copies).await {
+                Err(reason) => Err(reason),
+                Ok(()) => match env.timeout(RECORD_TIMEOUT, into.write_record(&record)).await {
+                    Ok(written) => written.map_err(|error| error_chain(&error)),
+                    // What is not answered may have happened.
+                    Err(late) => Ok(RecordOutcome::Unknown { reason: late.to_string() }),
+                },
+            };
             Some(match written {
                 Ok(RecordOutcome::Stored) => Fact::RecordStored { checkpoint },
                 Ok(RecordOutcome::Unknown { reason }) => {
@@ -567,11 +602,10 @@ impl JobMaster {
                     Fact::RecordFailed { checkpoint, reason: format!("in its place is {by}") }
                 }
                 Err(error) if may_exist => {
-                    let error = error_chain(&error);
                     warn!(%job, checkpoint = checkpoint.0, error, "the checkpoint's record cannot be written, and an earlier try may have");
                     Fact::RecordAmbiguous { checkpoint }
                 }
-                Err(error) => Fact::RecordFailed { checkpoint, reason: error_chain(&error) },
+                Err(reason) => Fact::RecordFailed { checkpoint, reason },
             })
         });
     }

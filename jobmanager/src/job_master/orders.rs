@@ -44,23 +44,29 @@ pub struct Taken {
 #[derive(Default)]
 pub(super) struct Orders {
     next: u64,
-    waiting: BTreeMap<RequestId, oneshot::Sender<Result<Taken, String>>>,
+    waiting: BTreeMap<RequestId, Waiting>,
+}
+
+struct Waiting {
+    reply: oneshot::Sender<Result<Taken, String>>,
+    /// The directory of the savepoint that is wanted.
+    directory: Option<String>,
 }
 
 impl Orders {
-    fn insert(&mut self, reply: oneshot::Sender<Result<Taken, String>>) -> RequestId {
+    fn insert(&mut self, reply: oneshot::Sender<Result<Taken, String>>, directory: Option<String>) -> RequestId {
         let request = RequestId(self.next);
         self.next += 1;
-        self.waiting.insert(request, reply);
+        self.waiting.insert(request, Waiting { reply, directory });
         request
     }
 
-    /// Answers one of them.
-    pub(super) fn answer(&mut self, request: RequestId, outcome: Result<Taken, String>) {
-        if let Some(reply) = self.waiting.remove(&request) {
-            // Who asked may have stopped waiting; that is its right.
-            drop(reply.send(outcome));
-        }
+    /// Answers one of them. Tells the directory of the savepoint that was wanted.
+    pub(super) fn answer(&mut self, request: RequestId, outcome: Result<Taken, String>) -> Option<String> {
+        let Waiting { reply, directory } = self.waiting.remove(&request)?;
+        // Who asked may have stopped waiting; that is its right.
+        drop(reply.send(outcome));
+        directory
     }
 }
 
@@ -105,7 +111,8 @@ impl JobMaster {
                 }
             }
         };
-        let request = checkpoints.orders.insert(reply);
+        let directory = savepoint.as_ref().map(|savepoint| savepoint.directory.clone());
+        let request = checkpoints.orders.insert(reply, directory);
         self.tell_coordinator(Fact::TriggerRequested { request, savepoint }).await;
     }
 }

@@ -8,7 +8,7 @@ use pelton_runtime_core::failure::error_chain;
 use pelton_runtime_core::id::{JobId, JobVertexId};
 use pelton_runtime_core::scheduler::status::JobStatus;
 
-use crate::view::{CancelError, LogError, Unavailable};
+use crate::view::{CancelError, LogError, TooManyOperations, Unavailable};
 
 /// Why a request was refused.
 #[derive(Debug, thiserror::Error)]
@@ -120,6 +120,9 @@ pub(super) enum RestError {
     /// The control plane does not answer.
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
+    /// Too much is under way.
+    #[error(transparent)]
+    TooManyOperations(#[from] TooManyOperations),
     /// A log file or thread dump could not be had.
     #[error(transparent)]
     Log(#[from] LogError),
@@ -150,9 +153,10 @@ impl RestError {
             // Neither 404 nor 503: the Kubernetes operator takes the one for a missing job, and Flink's client
             // repeats the other for a minute.
             Self::Unsupported { .. } => StatusCode::NOT_IMPLEMENTED,
-            Self::Unavailable(_) | Self::Disabled(_) | Self::Log(LogError::Unavailable(_)) => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Self::Unavailable(_)
+            | Self::TooManyOperations(_)
+            | Self::Disabled(_)
+            | Self::Log(LogError::Unavailable(_)) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Log(LogError::UnknownTaskManager(_) | LogError::NoSuchFile(_) | LogError::NoLogFolder(_)) => {
                 StatusCode::NOT_FOUND
             }

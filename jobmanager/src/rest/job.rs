@@ -16,6 +16,7 @@ use super::answer::Answer;
 use super::error::RestError;
 use super::params::{bad_query, job_id};
 use super::request::Request;
+use super::serialized_throwable::serialized;
 use super::subtask::{Lifetime, lifetime_of_all};
 use super::{Answered, Context, accumulators, cluster, exceptions, io_metrics, statistics};
 use crate::view::{CancelError, JobView, VertexView};
@@ -146,8 +147,6 @@ pub(super) async fn accumulators(cx: &Context, id: &str) -> Answered {
 }
 
 /// `/jobs/:jobid/execution-result`
-///
-/// A failure has no `serialized-throwable`: that is a Java object.
 pub(super) async fn execution_result(cx: &Context, id: &str) -> Answered {
     let job = named(cx, id).await?;
     if !job.status.is_globally_terminal() {
@@ -167,9 +166,12 @@ pub(super) async fn execution_result(cx: &Context, id: &str) -> Answered {
     if job.status == JobStatus::Failed
         && let Some(failure) = job.exceptions.first()
     {
+        let (class, text) = (exceptions::name(failure), exceptions::text(failure));
+        let message = text.strip_prefix(class).and_then(|text| text.strip_prefix(": ")).unwrap_or(&text);
         result["failure-cause"] = json!({
-            "class": exceptions::name(failure),
-            "stack-trace": exceptions::text(failure),
+            "class": class,
+            "stack-trace": text,
+            "serialized-throwable": serialized(class, message, &text),
         });
     }
     Ok(Answer::ok(json!({ "status": { "id": "COMPLETED" }, "job-execution-result": result })))

@@ -12,6 +12,7 @@ use super::answer::Answer;
 use super::error::RestError;
 use super::params::{in_path, job_id};
 use super::request::Request;
+use super::serialized_throwable::serialized;
 use super::{Answered, Context};
 use crate::view::{Operation, OperationKey, OperationResult};
 
@@ -120,7 +121,7 @@ fn start(
         Some(text) => text.parse().map_err(|_| RestError::BadBody { format })?,
         None => cx.cluster.new_trigger(),
     };
-    cx.cluster.trigger(trigger, operation);
+    cx.cluster.trigger(trigger, operation)?;
     Ok(json!({ "request-id": trigger.to_string() }))
 }
 
@@ -161,7 +162,9 @@ fn status(cx: &Context, key: OperationKey, failure: &str) -> Option<Answer> {
         Some(Ok(OperationResult::Checkpoint(checkpoint))) => ("COMPLETED", json!({ "checkpointId": checkpoint.0 })),
         Some(Ok(OperationResult::Disposed)) => ("COMPLETED", json!({})),
         Some(Err(reason)) => {
-            let cause = json!({ "class": CLASS, "stack-trace": format!("{CLASS}: {reason}") });
+            let stack_trace = format!("{CLASS}: {reason}");
+            let throwable = serialized(CLASS, &reason, &stack_trace);
+            let cause = json!({ "class": CLASS, "stack-trace": stack_trace, "serialized-throwable": throwable });
             ("COMPLETED", json!({ failure: cause }))
         }
     };

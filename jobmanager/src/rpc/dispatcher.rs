@@ -121,7 +121,8 @@ impl Dispatcher for Services {
         let operation = operation_of(operation).map_err(status::bad_message)?;
         let trigger = TriggerId::random(&self.env);
         let key = operation.key(trigger);
-        self.operations.trigger(trigger, operation);
+        let started = self.operations.trigger(trigger, operation);
+        started.map_err(|error| Status::resource_exhausted(error.to_string()))?;
         let mut reply = proto::RunOperationReply { trigger_id: trigger.to_wire(), ..Default::default() };
         if request.detached {
             return Ok(Response::new(reply));
@@ -164,12 +165,15 @@ impl Dispatcher for Services {
 fn operation_of(operation: WireOperation) -> Result<Operation, BadMessage> {
     Ok(match operation {
         WireOperation::Checkpoint(wanted) => Operation::Checkpoint { job: id(&wanted.job_id, "job_id")? },
-        WireOperation::Savepoint(wanted) => Operation::Savepoint {
-            job: id(&wanted.job_id, "job_id")?,
-            format: SavepointFormat::of(wanted.native),
-            then: AfterSavepoint::from_wire(wanted.then()),
-            directory: wanted.target_directory,
-        },
+        WireOperation::Savepoint(wanted) => {
+            let (job, format) = (id(&wanted.job_id, "job_id")?, SavepointFormat::of(wanted.native));
+            let then = AfterSavepoint::from_wire(wanted.then());
+            let directory = wanted.target_directory;
+            match then {
+                AfterSavepoint::Cancel => Operation::CancelWithSavepoint { job, directory, format },
+                then => Operation::Savepoint { job, directory, format, then },
+            }
+        }
         WireOperation::Disposal(wanted) => Operation::Dispose { path: wanted.path },
     })
 }

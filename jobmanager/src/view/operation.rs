@@ -65,3 +65,11 @@ pub enum OperationResult {
     /// A savepoint exists no more.
     Disposed,
 }
+
+/// As many operations run as there may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{running} savepoints and other operations are under way, and no more are started")]
+pub struct TooManyOperations {
+    /// How many.
+    pub running: usize,
+}

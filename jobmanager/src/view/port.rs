@@ -11,7 +11,9 @@ use pelton_runtime_core::id::{JobId, TaskManagerId, TriggerId};
 use pelton_runtime_core::scheduler::status::JobStatus;
 use pelton_runtime_core::time::EpochMillis;
 
-use super::{JobManagerView, JobView, Operation, OperationKey, OperationOutcome, TaskManagerView, ThreadView};
+use super::{
+    JobManagerView, JobView, Operation, OperationKey, OperationOutcome, TaskManagerView, ThreadView, TooManyOperations,
+};
 
 /// The content of a log file as it is read.
 pub type LogBody = Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>;
@@ -125,8 +127,8 @@ pub trait ClusterPort: Send + Sync + 'static {
     /// A new id for something that is started.
     fn new_trigger(&self) -> TriggerId;
 
-    /// Starts an operation, unless one of this id was started before.
-    fn trigger(&self, id: TriggerId, operation: Operation);
+    /// Starts an operation, unless one of this id was started before or too many are under way.
+    fn trigger(&self, id: TriggerId, operation: Operation) -> Result<(), TooManyOperations>;
 
     /// What became of an operation, none while it runs; none at all when it is unknown.
     fn operation(&self, key: OperationKey) -> Option<Option<OperationOutcome>>;

@@ -45,7 +45,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use self::action::Action;
+pub use self::action::{Action, NotTaken};
 pub use self::fact::{DeployedTask, Fact, RequestId, Timer};
 pub use self::failures::AbortReason;
 use self::failures::ConsecutiveFailures;
@@ -293,7 +293,7 @@ impl CheckpointCoordinator {
             },
             Some(reason) => {
                 self.statistics.refused();
-                self.push(Action::Answer { request, outcome: Err(reason.to_owned()) });
+                self.push(Action::Answer { request, outcome: Err(NotTaken::Refused(reason.to_owned())) });
             }
         }
     }
@@ -437,7 +437,7 @@ impl CheckpointCoordinator {
         let requests: Vec<RequestId> = std::mem::take(&mut self.requests).into_iter().chain(savepoints).collect();
         for request in requests {
             self.statistics.refused();
-            self.push(Action::Answer { request, outcome: Err(reason.to_owned()) });
+            self.push(Action::Answer { request, outcome: Err(NotTaken::Refused(reason.to_owned())) });
         }
     }
 

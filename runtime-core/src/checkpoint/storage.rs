@@ -10,8 +10,8 @@ use std::fmt;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures::StreamExt;
 use futures::stream::BoxStream;
+use futures::{StreamExt, TryStreamExt};
 
 pub use self::memory::MemoryStorage;
 pub use self::settings::{CheckpointStorageConflict, CheckpointStorageSettings};
@@ -25,6 +25,12 @@ pub trait Storage: fmt::Debug + Send + Sync + 'static {
 
     /// Writes a file, in place of one that is there. When it returns, the file is durable and complete.
     async fn put(&self, path: &str, bytes: Bytes) -> Result<(), StorageError>;
+
+    /// The same, a part at a time, for a file that may be more than fits into memory. When a part cannot be had, there is no file.
+    async fn put_parts(&self, path: &str, parts: FileParts) -> Result<(), StorageError> {
+        let parts: Vec<Bytes> = parts.try_collect().await?;
+        self.put(path, parts.concat().into()).await
+    }
 
     /// Writes a file unless there is one. Of several writers at most one is told [`PutIfAbsent::Stored`].
     ///

@@ -13,8 +13,10 @@ mod sweep;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt};
 use sha2::{Digest, Sha256};
 
 use super::layout::{self, Owner};
@@ -315,15 +317,25 @@ impl CheckpointStore {
         Ok(self.discard(&files).await?)
     }
 
-    /// Copies files of this directory into another one, under the second name each.
+    /// Copies files of this directory into another one, under the second name each. `copied` counts the bytes that were
+    /// read so far.
     ///
     /// # Errors
     ///
     /// The first file that cannot be read or written.
-    pub async fn copy_to(&self, other: &Self, copies: &[(String, String)]) -> Result<(), StorageError> {
+    pub async fn copy_to(
+        &self,
+        other: &Self,
+        copies: &[(String, String)],
+        copied: &Arc<AtomicU64>,
+    ) -> Result<(), StorageError> {
         for (from, to) in copies {
-            let bytes = self.storage.get(from).await?;
-            other.storage.put(to, bytes).await?;
+            let copied = Arc::clone(copied);
+            let count = move |part: &Bytes| {
+                copied.fetch_add(part.len() as u64, Ordering::Relaxed);
+            };
+            let parts = self.storage.get_parts(from).await?.inspect_ok(count);
+            other.storage.put_parts(to, parts.boxed()).await?;
         }
         Ok(())
     }

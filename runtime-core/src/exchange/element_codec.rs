@@ -94,6 +94,7 @@ fn append_savepoint(savepoint: Option<&Savepoint>, body: &mut Vec<u8>) {
         AfterSavepoint::GoOn => 0,
         AfterSavepoint::Stop => 1,
         AfterSavepoint::Drain => 2,
+        AfterSavepoint::Cancel => 3,
     };
     body.extend_from_slice(&[then, u8::from(*format == SavepointFormat::Native)]);
     body.extend_from_slice(directory.as_bytes());
@@ -107,6 +108,7 @@ fn read_savepoint(fields: &mut Fields<'_>) -> Result<Option<Arc<Savepoint>>, Pro
         [0] => AfterSavepoint::GoOn,
         [1] => AfterSavepoint::Stop,
         [2] => AfterSavepoint::Drain,
+        [3] => AfterSavepoint::Cancel,
         _ => return Err(ProtocolError::ReservedBits),
     };
     let format = match fields.array::<1>()? {

@@ -110,6 +110,11 @@ impl Chain {
         self.nodes.iter().all(|node| node.operator.as_ref().is_none_or(|operator| operator.is_ready()))
     }
 
+    /// Whether no operator has something under way elsewhere.
+    pub(super) fn is_settled(&self) -> bool {
+        self.nodes.iter().all(|node| node.operator.as_ref().is_none_or(|operator| operator.is_settled()))
+    }
+
     /// The earliest wall-clock time that an operator asked for.
     pub fn next_timer(&self) -> Option<EpochMillis> {
         self.next_timer

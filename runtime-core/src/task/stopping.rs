@@ -1,20 +1,22 @@
 //! How a task stops after a savepoint.
 //!
 //! ```text
-//!            drain: event time ends (sources)
+//!            drain: event time ends (sources), and what is under way elsewhere comes back (settling)
 //!  barrier ─► snapshot ─► Stopped ── the savepoint exists ──► Leaving: sinks publish, nothing else is emitted ─► done
 //!                            │            └─ drain (sources) ─► Finishing, as if the input had ended
-//!                            └── it was given up ──► Running
+//!                            └── it was given up ──► Running, or Finishing where the input had ended before
 //! ```
 //!
 //! Without a drain every task stands still behind its barrier: no record, no timer, no watermark, so that nothing of what
-//! the savepoint holds is emitted once more. With a drain only sources do; whatever follows sees the end of event time
-//! before the barrier, and then the end of its input.
+//! the savepoint holds is emitted once more. Also a task whose input has ended before: a sink in it would wait for a
+//! checkpoint that does not come. With a drain only sources do; whatever follows sees the end of event time before the
+//! barrier, has everything come back that it waits for, and then sees the end of its input.
 
 use crate::element::{AfterSavepoint, CheckpointId, Savepoint, StreamElement, Wakeup};
 use crate::operator::Finish;
 use crate::time::MAX_WATERMARK;
 
+use super::alignment::Aligned;
 use super::{Now, Phase, Step, StreamTask, TaskError, TaskInput, WaitsFor, until};
 
 impl StreamTask {
@@ -31,31 +33,52 @@ impl StreamTask {
         Ok(())
     }
 
+    /// Whether the barrier of a savepoint with which the job is drained has to wait for something under way elsewhere.
+    pub(super) fn must_settle(&self, savepoint: Option<&Savepoint>) -> bool {
+        savepoint.is_some_and(|savepoint| savepoint.then == AfterSavepoint::Drain) && !self.chain.is_settled()
+    }
+
+    /// Lets come back what is under way elsewhere, and nothing else; then the barrier passes.
+    pub(super) fn settle_for(&mut self, aligned: Aligned, now: Now) -> Result<Step, TaskError> {
+        self.chain.take_results(now, &mut self.outputs)?;
+        self.chain.fire_timers(now, &mut self.outputs)?;
+        if self.chain.is_settled() {
+            self.pass(aligned, now)?;
+            return Ok(Step::Ran);
+        }
+        self.settling = Some(aligned);
+        Ok(self.idle(WaitsFor::Sink, None, now))
+    }
+
     /// The task has taken a savepoint.
     pub(super) fn stop_at(&mut self, checkpoint: CheckpointId, savepoint: Option<&Savepoint>) {
-        let stops = match savepoint.map(|savepoint| savepoint.then) {
-            None | Some(AfterSavepoint::GoOn) => false,
-            Some(AfterSavepoint::Stop) => true,
-            Some(AfterSavepoint::Drain) => self.input.is_source(),
+        let Some(then) = savepoint.map(|savepoint| savepoint.then) else { return };
+        let finishing = match (then, self.phase) {
+            (AfterSavepoint::Stop, Phase::Running) => None,
+            (AfterSavepoint::Stop, Phase::Finishing { next }) => Some(next),
+            (AfterSavepoint::Drain, Phase::Running) if self.input.is_source() => None,
+            // In a drain, whose input has ended already does what is left to do.
+            _ => return,
         };
-        // Whose input has ended already does what is left to do.
-        if stops && self.phase == Phase::Running {
-            self.phase = Phase::Stopped(checkpoint);
-        }
+        self.phase = Phase::Stopped { at: checkpoint, finishing };
     }
 
     /// A checkpoint exists.
     pub(super) fn stop_after(&mut self, checkpoint: CheckpointId) {
-        if self.phase == Phase::Stopped(checkpoint) {
+        if matches!(self.phase, Phase::Stopped { at, .. } if at == checkpoint) {
             self.phase = if self.drained { Phase::Finishing { next: 0 } } else { Phase::Leaving { next: 0 } };
         }
     }
 
     /// A checkpoint was given up. After the end of event time nothing can go on: the job is restarted then.
     pub(super) fn go_on_after(&mut self, checkpoint: CheckpointId) {
-        if self.phase == Phase::Stopped(checkpoint) && !self.drained {
-            self.phase = Phase::Running;
+        if let Phase::Stopped { at, finishing } = self.phase
+            && at == checkpoint
+            && !self.drained
+        {
+            self.phase = finishing.map_or(Phase::Running, |next| Phase::Finishing { next });
         }
+        self.settling.take_if(|aligned| aligned.barrier.checkpoint == checkpoint);
     }
 
     /// Whether a reader of splits that is drained has to wait until its enumerator has left.

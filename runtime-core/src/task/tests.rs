@@ -121,6 +121,8 @@ struct Knobs {
     late: AtomicBool,
     /// It finishes only after a checkpoint was completed.
     waits: AtomicBool,
+    /// Something is under way elsewhere.
+    unsettled: AtomicBool,
 }
 
 /// Adds up; its state is the sum. Passes everything on, what came since the last barrier at the barrier only.
@@ -170,6 +172,10 @@ impl Operator for Adder {
     fn finish(&mut self, cx: &mut OperatorContext<'_>) -> OperatorResult<Finish> {
         self.prepare_checkpoint(cx)?;
         Ok(if self.knobs.waits.load(Ordering::Relaxed) { Finish::Pending } else { Finish::Done })
+    }
+
+    fn is_settled(&self) -> bool {
+        !self.knobs.unsettled.load(Ordering::Relaxed)
     }
 
     fn checkpoint_completed(&mut self, _: CheckpointId, _: &mut OperatorContext<'_>) -> OperatorResult {

@@ -81,6 +81,7 @@ impl AfterSavepoint {
             Self::GoOn => proto::AfterSavepoint::GoOn,
             Self::Stop => proto::AfterSavepoint::Stop,
             Self::Drain => proto::AfterSavepoint::Drain,
+            Self::Cancel => proto::AfterSavepoint::Cancel,
         }
     }
 
@@ -90,6 +91,7 @@ impl AfterSavepoint {
             proto::AfterSavepoint::GoOn => Self::GoOn,
             proto::AfterSavepoint::Stop => Self::Stop,
             proto::AfterSavepoint::Drain => Self::Drain,
+            proto::AfterSavepoint::Cancel => Self::Cancel,
         }
     }
 }

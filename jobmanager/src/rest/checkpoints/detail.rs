@@ -40,7 +40,7 @@ fn with_tasks(checkpoints: &CheckpointsView, details: &CheckpointDetails, tasks:
     set("savepointFormat", format.into());
     let kind = match savepoint.map(|savepoint| savepoint.then) {
         None => "CHECKPOINT",
-        Some(AfterSavepoint::GoOn) => "SAVEPOINT",
+        Some(AfterSavepoint::GoOn | AfterSavepoint::Cancel) => "SAVEPOINT",
         Some(AfterSavepoint::Stop | AfterSavepoint::Drain) => "SYNC_SAVEPOINT",
     };
     set("checkpoint_type", kind.into());

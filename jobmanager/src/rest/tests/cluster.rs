@@ -303,11 +303,12 @@ impl ClusterPort for MadeUpCluster {
         TriggerId::from_bytes([7; 16])
     }
 
-    fn trigger(&self, id: TriggerId, operation: Operation) {
+    fn trigger(&self, id: TriggerId, operation: Operation) -> Result<(), TooManyOperations> {
         let mut started = self.started.lock();
         if started.iter().all(|(known, other, _)| other.key(*known) != operation.key(id)) {
             started.push((id, operation, false));
         }
+        Ok(())
     }
 
     fn operation(&self, key: OperationKey) -> Option<Option<OperationOutcome>> {

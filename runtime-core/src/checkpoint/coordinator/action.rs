@@ -80,7 +80,7 @@ pub enum Action {
         /// Which one.
         request: RequestId,
         /// The checkpoint that exists, or why there is none.
-        outcome: Result<CheckpointId, String>,
+        outcome: Result<CheckpointId, NotTaken>,
     },
     /// Have the job fail, as too many checkpoints did.
     FailJob {
@@ -100,4 +100,18 @@ pub enum Action {
     Clear,
     /// The job has ended and nothing of a checkpoint is on its way.
     Closed,
+}
+
+/// Why somebody who asked for a checkpoint does not get what was asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NotTaken {
+    /// There is none, for this reason.
+    Refused(String),
+    /// The savepoint exists, and the job has not stopped with it.
+    NotStopped {
+        /// The savepoint.
+        savepoint: CheckpointId,
+        /// What became of the job.
+        reason: String,
+    },
 }

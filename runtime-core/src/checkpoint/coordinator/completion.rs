@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::pending::Stage;
 use super::{
-    AbortReason, Action, CheckpointCoordinator, Ownership, Phase, STORE_AGAIN, STORE_TRIES_MAX, Timer, storing,
+    AbortReason, Action, CheckpointCoordinator, NotTaken, Ownership, Phase, STORE_AGAIN, STORE_TRIES_MAX, Timer,
+    storing,
 };
 use crate::checkpoint::record::CheckpointRecord;
 use crate::element::{AfterSavepoint, CheckpointId};
@@ -110,7 +111,7 @@ impl CheckpointCoordinator {
             _ => self.push(Action::DiscardFiles(files)),
         }
         for request in pending.requests {
-            self.push(Action::Answer { request, outcome: Err(message.clone()) });
+            self.push(Action::Answer { request, outcome: Err(NotTaken::Refused(message.clone())) });
         }
         if !matches!(self.phase, Phase::Running | Phase::Starting) {
             return;

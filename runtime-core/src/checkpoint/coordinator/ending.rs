@@ -1,7 +1,7 @@
 //! What becomes of checkpoints when the job's tasks end: to be started again, or for good.
 
 use super::pending::Stage;
-use super::{AbortReason, Action, CheckpointCoordinator, Phase, Timer, restored};
+use super::{AbortReason, Action, CheckpointCoordinator, NotTaken, Phase, Timer, restored};
 use crate::checkpoint::statistics::RestoredCheckpoint;
 use crate::element::CheckpointId;
 use crate::id::ExecutionAttemptId;
@@ -19,7 +19,7 @@ impl CheckpointCoordinator {
         self.phase = Phase::Down;
         self.asked = true;
         // Elsewhere in the job tasks have left, or event time has ended: they would never do anything again.
-        let others_are_done = self.stopping.is_some()
+        let others_are_done = self.tasks_are_leaving()
             || self.pending.values().any(|pending| pending.drains_job() && pending.stage == Stage::Collecting);
         self.answer_stop(None);
         self.end_tasks(attempts, &AbortReason::JobRestarting);
@@ -60,7 +60,7 @@ impl CheckpointCoordinator {
         let message = "its storage did not say whether it exists";
         self.statistics.failed(checkpoint, self.now, message);
         for request in pending.requests {
-            self.push(Action::Answer { request, outcome: Err(message.to_owned()) });
+            self.push(Action::Answer { request, outcome: Err(NotTaken::Refused(message.to_owned())) });
         }
         self.settle();
     }

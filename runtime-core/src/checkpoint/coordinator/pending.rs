@@ -112,8 +112,8 @@ impl Pending {
         }
     }
 
-    /// Whether the job stops after it.
-    pub(super) fn stops_job(&self) -> bool {
+    /// Whether the job stops after it, or is cancelled.
+    pub(super) fn ends_job(&self) -> bool {
         self.savepoint.as_ref().is_some_and(|savepoint| savepoint.then != AfterSavepoint::GoOn)
     }
 

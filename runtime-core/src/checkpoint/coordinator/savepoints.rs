@@ -6,13 +6,16 @@
 //!                   └── given up: answered; tasks that had stopped go on                 └─► the job has ended: answered
 //! ```
 //!
+//! A savepoint with which the job is cancelled is answered when it exists, like one after which it goes on. No checkpoint begins
+//! from then on: what sinks would publish with it, the savepoint does not have.
+//!
 //! A task that took part in a savepoint after which the job stops stands still until it knows what became of it.
 
 use std::sync::Arc;
 
 use super::pending::Stage;
 use super::tasks::TaskKey;
-use super::{AbortReason, Action, CheckpointCoordinator, Ownership, Phase, RequestId};
+use super::{AbortReason, Action, CheckpointCoordinator, NotTaken, Ownership, Phase, RequestId};
 use crate::checkpoint::record::CheckpointRecord;
 use crate::element::{AfterSavepoint, CheckpointId};
 use crate::id::ExecutionAttemptId;
@@ -34,14 +37,19 @@ impl CheckpointCoordinator {
     /// Whether the job stops after a savepoint that has begun, or is asked for.
     pub(super) fn is_stopping(&self) -> bool {
         let asked = self.savepoints.iter().any(|(_, savepoint)| savepoint.then != AfterSavepoint::GoOn);
-        asked || self.stopping.is_some() || self.pending.values().any(|pending| pending.stops_job())
+        asked || self.stopping.is_some() || self.pending.values().any(|pending| pending.ends_job())
     }
 
-    /// Whether tasks stand still, so that none would take a checkpoint. Those that drain finish, and sinks wait for
-    /// the checkpoint that has their last results.
+    /// Whether tasks stand still, so that none would take a checkpoint, or the job is about to be cancelled, so that none
+    /// should. Those that drain finish, and sinks wait for the checkpoint that has their last results.
     pub(super) fn is_frozen(&self) -> bool {
-        self.stopping.as_ref().is_some_and(|stopping| stopping.then == AfterSavepoint::Stop)
-            || self.pending.values().any(|pending| pending.stops_job())
+        self.stopping.as_ref().is_some_and(|stopping| stopping.then != AfterSavepoint::Drain)
+            || self.pending.values().any(|pending| pending.ends_job())
+    }
+
+    /// Whether tasks have left, or end their event time, for a savepoint that exists.
+    pub(super) fn tasks_are_leaving(&self) -> bool {
+        self.stopping.as_ref().is_some_and(|stopping| stopping.then != AfterSavepoint::Cancel)
     }
 
     /// A task has finished whose last state nobody keeps: it is in no savepoint whose barrier the task has not passed.
@@ -70,7 +78,10 @@ impl CheckpointCoordinator {
         requests: Vec<RequestId>,
     ) {
         let checkpoint = record.checkpoint;
-        if then == AfterSavepoint::GoOn {
+        if matches!(then, AfterSavepoint::GoOn | AfterSavepoint::Cancel) {
+            if then == AfterSavepoint::Cancel && self.phase == Phase::Running {
+                self.stopping = Some(Stopping { checkpoint, then, requests: Vec::new() });
+            }
             for request in requests {
                 self.push(Action::Answer { request, outcome: Ok(checkpoint) });
             }
@@ -79,11 +90,12 @@ impl CheckpointCoordinator {
         if self.phase != Phase::Running {
             // Tasks failed while it was stored. Nobody has published what it has, and those that stand still go on.
             let why = match self.phase {
-                Phase::Ended(status) => format!("the savepoint exists, but the job has ended as {status}"),
-                _ => "the savepoint exists, but the job failed before it had stopped, and goes on".to_owned(),
+                Phase::Ended(status) => format!("the job has ended as {status}"),
+                _ => "the job failed before it had stopped, and goes on".to_owned(),
             };
             for request in requests {
-                self.push(Action::Answer { request, outcome: Err(why.clone()) });
+                let outcome = Err(NotTaken::NotStopped { savepoint: checkpoint, reason: why.clone() });
+                self.push(Action::Answer { request, outcome });
             }
             if !attempts.is_empty() {
                 self.push(Action::Aborted { checkpoint, attempts, reason: why.clone() });
@@ -103,13 +115,14 @@ impl CheckpointCoordinator {
 
     /// The job has ended, or its tasks are started again: it does not stop after its savepoint any more.
     pub(super) fn answer_stop(&mut self, ended: Option<JobStatus>) {
-        let Some(Stopping { checkpoint, requests, .. }) = self.stopping.take() else { return };
+        // A failure does not change that the job is about to be cancelled.
+        let told = self.stopping.take_if(|stopping| ended.is_some() || stopping.then != AfterSavepoint::Cancel);
+        let Some(Stopping { checkpoint: savepoint, requests, .. }) = told else { return };
+        let not_stopped = |reason| Err(NotTaken::NotStopped { savepoint, reason });
         let outcome = match ended {
-            Some(JobStatus::Finished) => Ok(checkpoint),
-            Some(status) => Err(format!("the savepoint exists, but the job has ended as {status}")),
-            None => {
-                Err("the savepoint exists, but the job failed before it had stopped, and goes on from it".to_owned())
-            }
+            Some(JobStatus::Finished) => Ok(savepoint),
+            Some(status) => not_stopped(format!("the job has ended as {status}")),
+            None => not_stopped("the job failed before it had stopped, and goes on from it".to_owned()),
         };
         for request in requests {
             self.push(Action::Answer { request, outcome: outcome.clone() });

@@ -185,12 +185,13 @@ impl Script {
                 let request = RequestId(words[1].parse().expect("a number"));
                 self.tell(Fact::TriggerRequested { request, savepoint: None })
             }
-            // savepoint 1 [stop | drain]
+            // savepoint 1 [stop | cancel | drain]
             "savepoint" => {
                 let request = RequestId(words[1].parse().expect("a number"));
                 let then = match words.get(2) {
                     None => AfterSavepoint::GoOn,
                     Some(&"stop") => AfterSavepoint::Stop,
+                    Some(&"cancel") => AfterSavepoint::Cancel,
                     Some(_) => AfterSavepoint::Drain,
                 };
                 let (directory, format) = ("/savepoint".to_owned(), SavepointFormat::Canonical);
@@ -276,7 +277,12 @@ impl Script {
             Action::Restorable { from: Some(record) } => format!("restore {}", record.checkpoint.0),
             Action::Unrestorable { reason } => format!("unrestorable: {reason}"),
             Action::Answer { request, outcome: Ok(checkpoint) } => format!("answer {} {}", request.0, checkpoint.0),
-            Action::Answer { request, outcome: Err(reason) } => format!("answer {} no: {reason}", request.0),
+            Action::Answer { request, outcome: Err(NotTaken::Refused(reason)) } => {
+                format!("answer {} no: {reason}", request.0)
+            }
+            Action::Answer { request, outcome: Err(NotTaken::NotStopped { savepoint, reason }) } => {
+                format!("answer {} only {}: {reason}", request.0, savepoint.0)
+            }
             Action::FailJob { reason } => format!("fail job: {reason}"),
             Action::ArmTimer { timer, after } if self.alarms => format!("arm {} {after:?}", timer_name(timer)),
             Action::DisarmTimer(timer) if self.alarms => format!("disarm {}", timer_name(timer)),
@@ -965,7 +971,7 @@ fn a_job_that_fails_while_it_stops_goes_on_from_its_savepoint() {
          savepoint 2 stop => savepoint 2 A0 A1
          saved 2 A0 A1 B0 => store savepoint 2
          stored 2         => completed 2 A0 A1 B0
-         restart          => answer 2 no: the savepoint exists, but the job failed before it had stopped, and goes on \
+         restart          => answer 2 only 2: the job failed before it had stopped, and goes on \
          from it; restore 2
          run
          request 3        => trigger 3 A0 A1
@@ -983,7 +989,7 @@ fn a_job_that_fails_while_the_record_of_its_stop_is_stored_goes_on_and_takes_che
          savepoint 1 stop => savepoint 1 A0 A1
          saved 1 A0 A1 B0 => store savepoint 1
          restart
-         stored 1         => answer 1 no: the savepoint exists, but the job failed before it had stopped, and goes on; \
+         stored 1         => answer 1 only 1: the job failed before it had stopped, and goes on; \
          begin anew
          run
          request 2        => trigger 2 A0 A1",
@@ -998,7 +1004,7 @@ fn what_had_stopped_is_started_again_with_what_failed() {
          savepoint 1 stop => savepoint 1 A0 A1
          saved 1 A0 A1 B0 => store savepoint 1
          stored 1         => completed 1 A0 A1 B0
-         restart B0       => answer 1 no: the savepoint exists, but the job failed before it had stopped, and goes on \
+         restart B0       => answer 1 only 1: the job failed before it had stopped, and goes on \
          from it; fail job: a part of the job failed while the job was stopping, and what had stopped already is \
          started again with it; restore 1",
     );
@@ -1100,5 +1106,34 @@ fn a_job_that_takes_no_checkpoints_is_saved_until_a_task_has_finished() {
          and what it finished with is kept only by a job that takes checkpoints: set `execution.checkpointing.interval`
          savepoint 3      => answer 3 no: a task has finished, and what it finished with is kept only by a job that takes \
          checkpoints: set `execution.checkpointing.interval`",
+    );
+}
+
+#[test]
+fn a_job_that_is_cancelled_with_a_savepoint_takes_no_checkpoint_after_it() {
+    let two = CheckpointSettings { max_concurrent: 2, ..settings() };
+    check(
+        two,
+        "run
+         savepoint 1 cancel => savepoint 1 A0 A1
+         request 2          => answer 2 no: the job is being stopped
+         at 99999
+         periodic
+         saved 1 A0 A1 B0   => store savepoint 1
+         stored 1           => answer 1 1
+         periodic
+         request 3          => answer 3 no: the job is being stopped
+         restart            => begin anew
+         run
+         at 199999
+         periodic
+         end CANCELED       => clear; closed",
+    );
+    check(
+        settings(),
+        "run
+         savepoint 1 cancel => savepoint 1 A0 A1
+         expiry 1           => aborted 1 A0 A1 B0; discard savepoint 1; answer 1 no: Checkpoint expired before completing.
+         request 2          => trigger 2 A0 A1",
     );
 }

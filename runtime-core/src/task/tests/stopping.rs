@@ -155,3 +155,54 @@ fn a_task_goes_on_after_a_savepoint_that_does_not_stop_the_job() {
     source.until_idle();
     assert_eq!(drain(&gate), ["[1, 2]", "barrier 1", "[3, 4]", "watermark", "end"]);
 }
+
+#[test]
+fn a_task_whose_input_has_ended_stands_still_behind_its_savepoint_too() {
+    let ending = |gate: &InputQueue| {
+        let mut source = driven(Ok(2), 1, Some(gate.writer(0))).open();
+        source.knobs.waits.store(true, Ordering::Relaxed);
+        source.until_idle();
+        source.save(1, AfterSavepoint::Stop);
+        source.until_idle();
+        assert_eq!(source.told.take(), ["waits", "1: [2, 3]"]);
+        assert_eq!(drain(gate), ["[1]", "[2]", "watermark", "barrier 1"]);
+        source
+    };
+    let gate = queue(1);
+    let mut source = ending(&gate);
+    source.completed(1);
+    assert_eq!(source.until_idle(), Step::Finished);
+    assert!(source.told.take().is_empty(), "somebody goes on from the savepoint");
+    assert_eq!(drain(&gate), ["end"]);
+
+    let mut source = ending(&gate);
+    source.aborted(1);
+    source.knobs.waits.store(false, Ordering::Relaxed);
+    assert_eq!(source.until_idle(), Step::Finished);
+    assert_eq!(source.told.take(), ["final: [2, 3]"], "it goes on finishing");
+}
+
+#[test]
+fn the_savepoint_of_a_drain_waits_for_what_is_under_way_elsewhere() {
+    let gate = queue(1);
+    let mut source = driven(Ok(100), 1, Some(gate.writer(0))).open();
+    source.steps(2);
+    source.knobs.unsettled.store(true, Ordering::Relaxed);
+    source.save(1, AfterSavepoint::Drain);
+    assert!(matches!(source.until_idle(), Step::Idle { waits_for: WaitsFor::Sink, .. }));
+    assert_eq!((source.told.take(), drain(&gate)), (vec![], vec!["watermark".to_owned()]));
+    source.knobs.unsettled.store(false, Ordering::Relaxed);
+    source.until_idle();
+    assert_eq!(source.told.take(), ["1: [2, 3]"], "nothing more was read");
+    assert_eq!(drain(&gate), ["[1]", "[2]", "barrier 1"]);
+    source.completed(1);
+    assert_eq!(source.until_idle(), Step::Finished);
+    assert_eq!(drain(&gate), ["end"]);
+    // A savepoint after which somebody goes on has it as state.
+    let mut source = driven(Ok(100), 1, Some(gate.writer(0))).open();
+    source.knobs.unsettled.store(true, Ordering::Relaxed);
+    source.steps(2);
+    source.save(1, AfterSavepoint::Stop);
+    source.until_idle();
+    assert_eq!(source.told.take(), ["1: [2, 3]"]);
+}
