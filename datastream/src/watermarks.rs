@@ -8,9 +8,13 @@
 //! batch, as often as it advances, unless `pipeline.auto-watermark-interval` spaces them out. Times and watermarks are milliseconds since the
 //! epoch. Watermarks from upstream are replaced by those made here, all but the last one, which ends the stream's time.
 //!
+//! Where a source reads several splits side by side, each has a generator of its own, and the stream's watermark is the least of
+//! them. With watermark alignment a subtask, or a split, that is too far ahead of the others of its group waits.
+//!
 //! Invariants: emitted watermarks only grow; a record without a time fails the job rather than being lost later.
 
 mod assigner;
+mod by_split;
 mod generator;
 mod idleness;
 mod operator;
@@ -24,14 +28,15 @@ use std::time::Duration;
 use pelton_runtime_core::config::{Configuration, options};
 use pelton_runtime_core::operator::{Operator, OperatorError, OperatorResult, OperatorRuntime};
 use pelton_runtime_core::time::EpochMillis;
+use pelton_runtime_core::watermark_groups::WatermarkAlignment;
 
 use crate::record::{Column, Record};
 use crate::stream::DataStream;
 
 use self::assigner::{Assigner, ByClosure, ByColumn};
-use self::generator::{BoundedOutOfOrderness, Custom, Generator};
-use self::idleness::Idleness;
-use self::operator::TimestampsAndWatermarks;
+use self::by_split::{BySplit, MakeGenerator};
+use self::generator::{BoundedOutOfOrderness, Custom};
+use self::operator::{Alignment, SplitAlignment, TimestampsAndWatermarks};
 use self::pace::Interval;
 
 pub use assigner::EventTime;
@@ -58,8 +63,9 @@ pub use generator::WatermarkGenerator;
 #[must_use]
 pub struct WatermarkStrategy<T: Record> {
     assigner: Option<Arc<dyn Fn() -> Box<dyn Assigner> + Send + Sync>>,
-    generator: Option<Arc<dyn Fn() -> Box<dyn Generator> + Send + Sync>>,
+    generator: Option<MakeGenerator>,
     idleness: Option<Duration>,
+    alignment: Option<WatermarkAlignment>,
     records: std::marker::PhantomData<fn(&T)>,
 }
 
@@ -107,8 +113,8 @@ impl<T: Record> WatermarkStrategy<T> {
         Self::with(Some(Arc::new(move || Box::new(Custom::new(make())))))
     }
 
-    fn with(generator: Option<Arc<dyn Fn() -> Box<dyn Generator> + Send + Sync>>) -> Self {
-        Self { assigner: None, generator, idleness: None, records: std::marker::PhantomData }
+    fn with(generator: Option<MakeGenerator>) -> Self {
+        Self { assigner: None, generator, idleness: None, alignment: None, records: std::marker::PhantomData }
     }
 
     /// Takes times from a closure, in milliseconds since the epoch. Prefer a
@@ -126,24 +132,50 @@ impl<T: Record> WatermarkStrategy<T> {
         self
     }
 
-    /// A subtask that has had no record for this long, in wall-clock time, does not hold back the others'
-    /// watermarks. Time in which the task could not run, because its readers were slow, does not count.
+    /// A subtask, or a split of one that reads several side by side, that has had no record for this long, in wall-clock
+    /// time, does not hold back the others' watermarks. Time in which the task could not run, because its readers were slow, does not count.
     pub fn with_idleness(mut self, timeout: Duration) -> Self {
         self.idleness = Some(timeout);
         self
     }
 
-    /// Whether the strategy changes nothing.
-    pub(crate) fn is_noop(&self) -> bool {
-        self.assigner.is_none() && self.generator.is_none() && self.idleness.is_none()
+    /// Readers of all sources of a job whose strategies name the same group wait for each other: none is further than
+    /// `max_drift` ahead of the last in event time, as far as it is known; they are compared every `update_interval`. So what
+    /// joins them need not keep what the fastest has brought.
+    ///
+    /// For a strategy that is given to `from_source`. Of a source that reads several splits side by side, those wait that
+    /// are ahead, unless `pipeline.watermark-alignment.allow-unaligned-source-splits` is set. A subtask without
+    /// records holds the others up, like one without a watermark: add [`with_idleness`](Self::with_idleness) where
+    /// that may be.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use pelton::record::field;
+    /// use pelton::watermarks::WatermarkStrategy;
+    ///
+    /// WatermarkStrategy::<(String, i64)>::for_monotonous_timestamps()
+    ///     .with_timestamp_column(field::<1, _>())
+    ///     .with_watermark_alignment("orders and payments", Duration::from_secs(20), Duration::from_secs(1));
+    /// ```
+    pub fn with_watermark_alignment(mut self, group: &str, max_drift: Duration, update_interval: Duration) -> Self {
+        let update_interval = update_interval.max(Duration::from_millis(1));
+        self.alignment = Some(WatermarkAlignment { group: group.into(), max_drift, update_interval });
+        self
     }
 
-    fn operator(&self, interval: Interval) -> TimestampsAndWatermarks {
+    /// Whether the strategy changes nothing.
+    pub(crate) fn is_noop(&self) -> bool {
+        self.assigner.is_none() && self.generator.is_none() && self.idleness.is_none() && self.alignment.is_none()
+    }
+
+    fn operator(&self, interval: Interval, splits: SplitAlignment) -> TimestampsAndWatermarks {
+        let alignment = self.alignment.clone().map_or(Alignment::None, |wanted| Alignment::Wanted(wanted, splits));
         TimestampsAndWatermarks::new(
             self.assigner.as_ref().map(|make| make()),
-            self.generator.as_ref().map(|make| make()),
-            self.idleness.map(|timeout| Idleness::new(millis(timeout))),
+            BySplit::new(self.generator.clone(), self.idleness.map(millis)),
             interval,
+            alignment,
         )
     }
 }
@@ -154,6 +186,7 @@ impl<T: Record> Clone for WatermarkStrategy<T> {
             assigner: self.assigner.clone(),
             generator: self.generator.clone(),
             idleness: self.idleness,
+            alignment: self.alignment.clone(),
             records: self.records,
         }
     }
@@ -161,7 +194,9 @@ impl<T: Record> Clone for WatermarkStrategy<T> {
 
 impl<T: Record> std::fmt::Debug for WatermarkStrategy<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("WatermarkStrategy").field("idleness", &self.idleness).finish_non_exhaustive()
+        let Self { idleness, alignment, .. } = self;
+        let mut shown = f.debug_struct("WatermarkStrategy");
+        shown.field("idleness", idleness).field("alignment", alignment).finish_non_exhaustive()
     }
 }
 
@@ -192,16 +227,22 @@ impl<T: Record> DataStream<T> {
     /// ```
     pub fn assign_timestamps_and_watermarks(self, strategy: WatermarkStrategy<T>) -> Self {
         let factory = move |runtime: &OperatorRuntime| -> OperatorResult<Box<dyn Operator>> {
-            Ok(Box::new(strategy.operator(interval(runtime)?)))
+            let (interval, splits) = configured(runtime)?;
+            Ok(Box::new(strategy.operator(interval, splits)))
         };
         self.transform("Timestamps/Watermarks", Arc::new(factory))
     }
 }
 
-fn interval(runtime: &OperatorRuntime) -> OperatorResult<Interval> {
+fn configured(runtime: &OperatorRuntime) -> OperatorResult<(Interval, SplitAlignment)> {
     let configuration = Configuration::from_map((*runtime.configuration).clone())
         .map_err(|error| OperatorError::external("cannot read the job's configuration", error))?;
-    Ok(Interval::of(configuration.get(&options::pipeline::AUTO_WATERMARK_INTERVAL)))
+    let interval = Interval::of(configuration.get(&options::pipeline::AUTO_WATERMARK_INTERVAL));
+    let splits = match configuration.get(&options::pipeline::ALLOW_UNALIGNED_SOURCE_SPLITS) {
+        true => SplitAlignment::Unaligned,
+        false => SplitAlignment::Aligned,
+    };
+    Ok((interval, splits))
 }
 
 fn millis(duration: Duration) -> EpochMillis {

@@ -10,7 +10,8 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
@@ -149,6 +150,18 @@ impl Storage for LocalStorage {
             source: source.into(),
         };
         Ok(parts.map_err(failed).boxed())
+    }
+
+    async fn get_range(&self, path: &str, range: Range<u64>) -> Result<Bytes, StorageError> {
+        let place = self.place(path)?;
+        self.on_disk(StorageAction::Read, path, move || {
+            let mut file = File::open(place)?;
+            file.seek(SeekFrom::Start(range.start))?;
+            let mut bytes = Vec::new();
+            file.take(range.end.saturating_sub(range.start)).read_to_end(&mut bytes)?;
+            Ok(bytes.into())
+        })
+        .await
     }
 
     async fn delete(&self, path: &str) -> Result<(), StorageError> {

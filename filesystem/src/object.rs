@@ -3,6 +3,7 @@
 //! An object is complete and durable as soon as the store says so. The record is written with the store's own
 //! condition that there is none; a store without such a condition is refused with the first record.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -124,6 +125,11 @@ impl Storage for ObjectStorage {
             source: source.into(),
         };
         Ok(parts.map_err(failed).boxed())
+    }
+
+    async fn get_range(&self, path: &str, range: Range<u64>) -> Result<Bytes, StorageError> {
+        let read = self.store.get_range(&self.place(path)?, range).await;
+        read.map_err(|error| self.failed(StorageAction::Read, path, error))
     }
 
     async fn delete(&self, path: &str) -> Result<(), StorageError> {

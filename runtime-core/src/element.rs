@@ -39,12 +39,27 @@ pub struct StreamBatch {
     records: RecordBatch,
     timestamps: Option<ScalarBuffer<EpochMillis>>,
     kinds: Option<ScalarBuffer<u8>>,
+    /// The split of its source that all records come from, where a source reads several side by side. Known to those only
+    /// that are chained to the source.
+    split: Option<u32>,
 }
 
 impl StreamBatch {
     /// Records without event times; all of them inserts.
     pub fn new(records: RecordBatch) -> Self {
-        Self { records, timestamps: None, kinds: None }
+        Self { records, timestamps: None, kinds: None, split: None }
+    }
+
+    /// The same records as those of one split of their source, by a number that the source gave it.
+    #[must_use]
+    pub fn of_split(mut self, split: u32) -> Self {
+        self.split = Some(split);
+        self
+    }
+
+    /// The split that the records come from, where that is known.
+    pub fn split(&self) -> Option<u32> {
+        self.split
     }
 
     /// The same records with these event times, one per row.
@@ -83,7 +98,7 @@ impl StreamBatch {
     #[must_use]
     pub fn with_records(self, records: RecordBatch) -> Self {
         assert_eq!(records.num_rows(), self.num_rows(), "as many rows as before");
-        Self { records, ..self }
+        Self { records, split: None, ..self }
     }
 
     /// The columns.
@@ -113,6 +128,7 @@ impl StreamBatch {
             records: self.records.slice(offset, length),
             timestamps: self.timestamps.as_ref().map(|times| times.slice(offset, length)),
             kinds: self.kinds.as_ref().map(|kinds| kinds.slice(offset, length)),
+            split: self.split,
         }
     }
 
@@ -133,7 +149,7 @@ impl StreamBatch {
             .kinds
             .as_ref()
             .map(|kinds| keep.values().set_indices().map(|row| kinds[row]).collect::<Vec<u8>>().into());
-        Ok(Self { records, timestamps, kinds })
+        Ok(Self { records, timestamps, kinds, split: None })
     }
 
     /// The rows at `indices`, in that order.
@@ -148,6 +164,7 @@ impl StreamBatch {
             records,
             timestamps: self.timestamps.as_ref().map(|times| rows().map(|row| times[row]).collect::<Vec<_>>().into()),
             kinds: self.kinds.as_ref().map(|kinds| rows().map(|row| kinds[row]).collect::<Vec<_>>().into()),
+            split: None,
         })
     }
 
@@ -186,7 +203,7 @@ impl StreamBatch {
             }
             all.into()
         });
-        Ok(Self { records, timestamps, kinds })
+        Ok(Self { records, timestamps, kinds, split: None })
     }
 
     /// Bytes of the rows' own data: what the batch costs a queue. Shared buffers count by the part that is used.

@@ -57,6 +57,11 @@ impl KeyGroupRange {
         self.start <= group.0 && group.0 < self.end
     }
 
+    /// Whether the two have a group in common.
+    pub const fn overlaps(&self, other: Self) -> bool {
+        self.start < other.end && other.start < self.end
+    }
+
     /// Number of groups.
     pub const fn len(&self) -> u32 {
         self.end - self.start

@@ -25,5 +25,6 @@ pub mod source;
 pub mod state;
 pub mod task;
 pub mod time;
+pub mod watermark_groups;
 pub mod window;
 pub mod wire;

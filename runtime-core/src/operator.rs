@@ -25,6 +25,7 @@ use crate::metrics::OperatorMetricGroup;
 use crate::state::StateError;
 use crate::state::cold::ColdStores;
 use crate::time::{EpochMillis, MIN_WATERMARK};
+use crate::watermark_groups::WatermarkGroups;
 
 /// Number of an operator's input, starting at 0.
 pub type InputIndex = u32;
@@ -140,6 +141,8 @@ pub struct OperatorRuntime {
     pub metrics: OperatorMetricGroup,
     /// Where keyed state is kept that has no room on the heap; none for a job that keeps all of it there.
     pub cold_stores: Option<Arc<dyn ColdStores>>,
+    /// The readers of this worker that wait for others in event time.
+    pub watermark_groups: WatermarkGroups,
 }
 
 impl OperatorRuntime {
@@ -345,6 +348,17 @@ pub trait Operator: Send {
     /// more](Self::is_ready), but not while one that reads it in its task does.
     fn take_results(&mut self, _cx: &mut OperatorContext<'_>) -> OperatorResult {
         Ok(())
+    }
+
+    /// The source that this operator is chained to has read one of its splits to the end.
+    fn split_ended(&mut self, _split: u32, _cx: &mut OperatorContext<'_>) -> OperatorResult {
+        Ok(())
+    }
+
+    /// The splits that the source has to let wait, and no others, when that has changed. Asked before the source is polled,
+    /// so it must cost nothing.
+    fn splits_to_pause(&mut self) -> Option<Vec<u32>> {
+        None
     }
 
     /// Whether nothing of what has come in is under way elsewhere, to be emitted when it comes back. A savepoint for which

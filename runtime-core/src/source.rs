@@ -21,6 +21,8 @@ pub enum SourcePoll {
     Batch(StreamBatch),
     /// A watermark of the source's own making.
     Watermark(EpochMillis),
+    /// No more batches come [of this split](StreamBatch::of_split).
+    SplitEnded(u32),
     /// Nothing now. The task polls again when the waker was called, or at this wall-clock time.
     Pending(Option<EpochMillis>),
     /// Nothing, ever: this reader's input is bounded and has ended.
@@ -63,6 +65,10 @@ pub trait SourceReader: Send {
 
     /// The next thing to say, at wall-clock time `now`.
     fn poll(&mut self, now: EpochMillis) -> OperatorResult<SourcePoll>;
+
+    /// These splits, and no others, have to wait: no batch of them is wanted until they are not named any more. Only for
+    /// sources that [say which split](StreamBatch::of_split) their batches are of.
+    fn pause_splits(&mut self, _splits: &[u32]) {}
 
     /// Called once at the end, also after a failure or a cancellation.
     fn close(&mut self) {}

@@ -421,6 +421,11 @@ impl StreamTask {
         if let Some((place, element)) = self.replay.next() {
             return self.on_replayed(place, element, now);
         }
+        if let Some(source) = self.input.source()
+            && let Some(splits) = self.chain.splits_to_pause()
+        {
+            source.pause_splits(&splits);
+        }
         let polled = match &mut self.input {
             _ if self.source_ended => return self.on_source(SourcePoll::End, now),
             TaskInput::Source(reader) => {
@@ -472,6 +477,10 @@ impl StreamTask {
             SourcePoll::Watermark(watermark) => {
                 self.metrics.watermark.set(watermark);
                 self.chain.emit_from_head(StreamElement::Watermark(watermark), now, &mut self.outputs)?;
+                Ok(Step::Ran)
+            }
+            SourcePoll::SplitEnded(split) => {
+                self.chain.split_ended(split, now, &mut self.outputs)?;
                 Ok(Step::Ran)
             }
             SourcePoll::Pending(until) => Ok(self.idle(WaitsFor::Input, until, now)),

@@ -201,8 +201,11 @@ impl Worker {
     async fn serve(&mut self) -> Result<(), WorkerError> {
         let mut next_heartbeat = self.env.moment().after(self.heartbeat_interval);
         let mut next_metrics = self.env.moment().after(METRICS_INTERVAL);
+        let mut last_watermarks = self.env.moment();
         let mut lost_peers = self.deployment.lost_peers();
         loop {
+            let groups = self.deployment.watermark_groups().clone();
+            let next_watermarks = groups.interval().map_or(Moment::NEVER, |interval| last_watermarks.after(interval));
             tokio::select! {
                 biased;
                 command = self.commands.message() => match command {
@@ -227,6 +230,18 @@ impl Worker {
                     self.forget_ended_tasks();
                     if !report.tasks.is_empty() {
                         self.reporter.send(proto::worker_report::Report::Metrics(report)).await;
+                    }
+                },
+                () = groups.joined() => {}
+                () = self.env.sleep_until(next_watermarks) => {
+                    last_watermarks = self.env.moment();
+                    if let Some(groups) = groups.report() {
+                        let groups = groups.into_iter().map(|(group, watermark_ms)| proto::GroupWatermark {
+                            group: group.to_string(),
+                            watermark_ms,
+                        });
+                        let report = proto::GroupWatermarks { groups: groups.collect() };
+                        self.reporter.send(proto::worker_report::Report::GroupWatermarks(report)).await;
                     }
                 },
                 () = self.env.sleep_until(next_heartbeat) => {
@@ -282,6 +297,10 @@ impl Worker {
                 return Ok(Next::ShutDown);
             }
             Command::Heartbeat(_) => {}
+            Command::GroupWatermarks(leasts) => {
+                let groups = self.deployment.watermark_groups();
+                leasts.groups.iter().for_each(|least| groups.align(&least.group, least.watermark_ms));
+            }
             Command::TriggerCheckpoint(trigger) => self.trigger(&trigger).await?,
             Command::CheckpointCompleted(completed) => {
                 let checkpoint = CheckpointId(completed.checkpoint_id);

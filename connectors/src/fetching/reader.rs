@@ -1,10 +1,13 @@
 //! Reads the splits of one subtask, in turn, on a thread.
+//!
+//! A split that is paused is not fetched, and what was fetched of it before waits here, in its order.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
+use parking_lot::Mutex;
 use pelton_runtime_core::checkpoint::snapshot::{OperatorSnapshot, OperatorTable, Redistribution, RestoredState};
 use pelton_runtime_core::element::StreamBatch;
 use pelton_runtime_core::env::Stopped;
@@ -46,6 +49,10 @@ pub(super) struct FetchReader<S: FetchSource> {
     /// What is not read to its end, as far as the task has taken it.
     left: BTreeMap<usize, S::Split>,
     next_number: usize,
+    /// Splits that have to wait; the thread looks at them, too.
+    paused: Arc<Mutex<BTreeSet<usize>>>,
+    /// What was fetched of splits that have to wait.
+    held: VecDeque<Message<S::Split>>,
     running: Option<Running<S::Split>>,
 }
 
@@ -63,8 +70,27 @@ impl<S: FetchSource> FetchReader<S> {
             parallelism: runtime.parallelism.max(1) as usize,
             left: BTreeMap::new(),
             next_number: 0,
+            paused: Arc::default(),
+            held: VecDeque::new(),
             running: None,
         })
+    }
+
+    /// What comes next, of those that need not wait.
+    fn next(&mut self) -> Received<Message<S::Split>> {
+        let paused = self.paused.lock();
+        if let Some(first) = self.held.iter().position(|message| !message.is_of(&paused))
+            && let Some(message) = self.held.remove(first)
+        {
+            return Received::Item(message);
+        }
+        let Some(running) = &self.running else { return Received::Empty };
+        loop {
+            match running.messages.try_recv() {
+                Received::Item(message) if message.is_of(&paused) => self.held.push_back(message),
+                received => return received,
+            }
+        }
     }
 
     fn add(&mut self, split: S::Split) {
@@ -102,9 +128,9 @@ impl<S: FetchSource> SplitReader for FetchReader<S> {
             // Its receiver is here.
             let _ = to_read.push((*number, split.clone()), 0);
         }
-        let worker = runtime.clone();
+        let (worker, paused) = (runtime.clone(), Arc::clone(&self.paused));
         let work = move || {
-            let reading = Reading { fetcher, active: VecDeque::new(), resting: 0 };
+            let reading = Reading { fetcher, paused, active: VecDeque::new(), resting: 0 };
             if let Err(Halt::Failed(error)) = reading.run(&splits, &worker, &sender) {
                 // The task may be gone; then nobody waits for the reason.
                 let _ = sender.push(Message::Failed(error), 0);
@@ -131,27 +157,29 @@ impl<S: FetchSource> SplitReader for FetchReader<S> {
     }
 
     fn poll(&mut self, _now: EpochMillis) -> OperatorResult<SplitPoll> {
-        loop {
-            let Some(running) = &self.running else { return Ok(SplitPoll::Pending(None)) };
-            match running.messages.try_recv() {
-                Received::Item(Message::Records { batch, number, split }) => {
-                    self.left.insert(number, split);
-                    return Ok(SplitPoll::Batch(StreamBatch::new(batch)));
-                }
-                Received::Item(Message::Done(number)) => {
-                    self.left.remove(&number);
-                }
-                Received::Empty => return Ok(SplitPoll::Pending(None)),
-                Received::Item(Message::Failed(error)) => {
-                    self.running = None;
-                    return Err(error);
-                }
-                Received::End => {
-                    self.running = None;
-                    return Err(OperatorError::external("reading splits ended early", Stopped));
-                }
+        match self.next() {
+            Received::Item(Message::Records { batch, number, split }) => {
+                self.left.insert(number, split);
+                Ok(SplitPoll::Batch(StreamBatch::new(batch).of_split(tag(number))))
+            }
+            Received::Item(Message::Done(number)) => {
+                self.left.remove(&number);
+                Ok(SplitPoll::Ended(tag(number)))
+            }
+            Received::Empty => Ok(SplitPoll::Pending(None)),
+            Received::Item(Message::Failed(error)) => {
+                self.running = None;
+                Err(error)
+            }
+            Received::End => {
+                self.running = None;
+                Err(OperatorError::external("reading splits ended early", Stopped))
             }
         }
+    }
+
+    fn pause_splits(&mut self, splits: &[u32]) {
+        *self.paused.lock() = self.left.keys().copied().filter(|number| splits.contains(&tag(*number))).collect();
     }
 
     fn snapshot(&mut self) -> OperatorResult<OperatorSnapshot> {
@@ -163,6 +191,21 @@ impl<S: FetchSource> SplitReader for FetchReader<S> {
 
     fn close(&mut self) {
         self.running = None;
+    }
+}
+
+/// A split as those know it who are chained to the source. A reader does not live to see so many that two are the same.
+fn tag(number: usize) -> u32 {
+    number as u32
+}
+
+impl<S> Message<S> {
+    /// Whether it is of one of these splits.
+    fn is_of(&self, splits: &BTreeSet<usize>) -> bool {
+        match self {
+            Self::Records { number, .. } | Self::Done(number) => splits.contains(number),
+            Self::Failed(_) => false,
+        }
     }
 }
 
@@ -182,6 +225,7 @@ impl From<OperatorError> for Halt {
 /// The thread's side.
 struct Reading<S> {
     fetcher: Box<dyn SplitFetcher<S>>,
+    paused: Arc<Mutex<BTreeSet<usize>>>,
     /// The next in turn first.
     active: VecDeque<(usize, S)>,
     /// How many in a row had nothing.
@@ -208,6 +252,12 @@ impl<S: Clone> Reading<S> {
                 self.active.push_back(splits.recv_blocking().ok_or(Halt::Cancelled)?);
                 continue;
             };
+            if self.paused.lock().contains(&number) {
+                self.active.push_back((number, split));
+                self.resting += 1;
+                self.rest(runtime)?;
+                continue;
+            }
             let Fetched { records, rest } = self.fetcher.fetch(&mut split)?;
             if let Some(batch) = records.filter(|records| records.num_rows() > 0) {
                 self.resting = 0;
@@ -224,10 +274,16 @@ impl<S: Clone> Reading<S> {
                 }
                 Rest::Nothing => sender.push(Message::Done(number), 0).map_err(|_| Halt::Cancelled)?,
             }
-            if self.resting >= self.active.len() && self.resting > 0 {
-                self.resting = 0;
-                wait_for(&runtime.env, runtime.env.sleep(REST)).map_err(|_| Halt::Cancelled)?;
-            }
+            self.rest(runtime)?;
         }
+    }
+
+    /// Rests when no split has anything.
+    fn rest(&mut self, runtime: &OperatorRuntime) -> Result<(), Halt> {
+        if self.resting < self.active.len() || self.resting == 0 {
+            return Ok(());
+        }
+        self.resting = 0;
+        wait_for(&runtime.env, runtime.env.sleep(REST)).map_err(|_| Halt::Cancelled)
     }
 }

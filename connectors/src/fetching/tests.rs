@@ -6,9 +6,10 @@ use arrow::array::{ArrayRef, AsArray, Int64Array};
 use arrow::datatypes::Int64Type;
 use parking_lot::Mutex;
 use pelton_runtime_core::operator::OperatorError;
+use pelton_runtime_core::source::splits::SplitPoll;
 
 use super::*;
-use crate::testing::{SplitCheckpoint, SplitJob};
+use crate::testing::{SplitCheckpoint, SplitJob, place};
 
 /// How far each counter counts; some grow and new ones come.
 #[derive(Clone, Default)]
@@ -142,4 +143,39 @@ async fn a_split_that_cannot_be_read_fails_the_job_with_its_reason() {
         }
     };
     assert_eq!(error, "13 is not counted");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_split_that_is_paused_waits_while_others_are_read_and_loses_nothing() {
+    let source = Counters { watched: true, ..Counters::of(0..2, 1_000) };
+    let runtime = place(0, 1);
+    let mut reader = Fetching::new(source.clone()).reader(&runtime).expect("a reader");
+    reader.add_splits(&source.encode(&[(0, 0), (1, 0)]).expect("rows")).expect("splits");
+    reader.open(&runtime).expect("opened");
+    let read = |reader: &mut dyn SplitReader, numbers: &mut Vec<i64>| {
+        let SplitPoll::Batch(batch) = reader.poll(0).expect("readable") else { return };
+        let found = batch.records().column(0).as_primitive::<Int64Type>().values().to_vec();
+        assert!(found.iter().all(|number| Some((number / 1000) as u32) == batch.split()), "{:?}", batch.split());
+        numbers.extend(found);
+    };
+    let until = |reader: &mut dyn SplitReader, count: usize| {
+        let (mut numbers, late) = (Vec::new(), runtime.env.moment().after(Duration::from_secs(20)));
+        while numbers.len() < count {
+            read(reader, &mut numbers);
+            assert!(runtime.env.moment() < late, "{} of {count}", numbers.len());
+        }
+        numbers
+    };
+    // Some of it may be fetched by then.
+    let mut first = until(&mut *reader, 300);
+    reader.pause_splits(&[0]);
+    let paused = until(&mut *reader, 1_000 - first.iter().filter(|number| **number >= 1_000).count());
+    assert!(paused.iter().all(|number| *number >= 1_000), "the other is read alone");
+    reader.pause_splits(&[]);
+    first.extend(paused);
+    let rest = until(&mut *reader, 2_000 - first.len());
+    first.extend(rest);
+    let of_paused: Vec<i64> = first.iter().copied().filter(|number| *number < 1_000).collect();
+    assert_eq!(of_paused, Vec::from_iter(0..1_000), "in its order");
+    reader.close();
 }

@@ -69,6 +69,11 @@ impl Idleness {
         Some(Alarm::Idle)
     }
 
+    /// When the alarm is due; none while idle.
+    pub(super) fn due(&self) -> Option<EpochMillis> {
+        self.alarm
+    }
+
     fn ask(&mut self, alarm: EpochMillis) -> EpochMillis {
         self.alarm = Some(alarm);
         alarm

@@ -4,36 +4,72 @@ use arrow::buffer::ScalarBuffer;
 use pelton_runtime_core::element::StreamBatch;
 use pelton_runtime_core::operator::{InputIndex, Operator, OperatorContext, OperatorError, OperatorResult};
 use pelton_runtime_core::time::{EpochMillis, MAX_WATERMARK, MIN_WATERMARK};
+use pelton_runtime_core::watermark_groups::{Membership, WatermarkAlignment};
 
 use crate::stream::only_inserts;
 
 use super::assigner::Assigner;
-use super::generator::Generator;
-use super::idleness::{Alarm, Idleness};
+use super::by_split::{BySplit, Combined};
 use super::pace::{Interval, Pace, Paced};
 
 /// Gives batches their event times and emits watermarks after them.
 pub(super) struct TimestampsAndWatermarks {
     assigner: Option<Box<dyn Assigner>>,
-    generator: Option<Box<dyn Generator>>,
-    idleness: Option<Idleness>,
+    splits: BySplit,
     pace: Pace,
     emitted: EpochMillis,
+    /// It was said that the stream is idle, and no record has come since.
+    is_idle: bool,
+    alignment: Alignment,
+}
+
+/// Whether the stream waits for others of its group.
+pub(super) enum Alignment {
+    /// It belongs to none.
+    None,
+    /// It will, when it is opened.
+    Wanted(WatermarkAlignment, SplitAlignment),
+    /// It does.
+    Joined {
+        membership: Membership,
+        splits: SplitAlignment,
+        /// How far event time has come here.
+        at: EpochMillis,
+        /// The splits that have to wait.
+        paused: Vec<u32>,
+    },
+}
+
+/// Whether splits wait for each other that are read side by side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum SplitAlignment {
+    Aligned,
+    Unaligned,
 }
 
 impl TimestampsAndWatermarks {
     pub(super) fn new(
         assigner: Option<Box<dyn Assigner>>,
-        generator: Option<Box<dyn Generator>>,
-        idleness: Option<Idleness>,
+        splits: BySplit,
         interval: Interval,
+        alignment: Alignment,
     ) -> Self {
-        Self { assigner, generator, idleness, pace: Pace::new(interval), emitted: MIN_WATERMARK }
+        let pace = Pace::new(interval);
+        Self { assigner, splits, pace, emitted: MIN_WATERMARK, is_idle: false, alignment }
     }
 
     fn paced(&mut self, paced: Paced, cx: &mut OperatorContext<'_>) {
         match paced {
-            Paced::Now(watermark) => self.emit(watermark, cx),
+            Paced::Now(watermark) => {
+                // A split may have come meanwhile that is not as far as what was held back.
+                let watermark = match self.splits.combined() {
+                    Combined::At(now) => watermark.min(now),
+                    Combined::Idle => watermark,
+                };
+                if watermark > self.emitted {
+                    self.emit(watermark, cx);
+                }
+            }
             Paced::At(time) => cx.wake_at(time),
             Paced::Nothing => {}
         }
@@ -44,16 +80,58 @@ impl TimestampsAndWatermarks {
         cx.emit_watermark(watermark);
     }
 
-    fn active(&mut self, cx: &mut OperatorContext<'_>) {
-        if let Some(alarm) = self.idleness.as_mut().and_then(|idleness| idleness.active(cx.processing_time())) {
-            cx.wake_at(alarm);
+    /// Says what is new about event time.
+    fn advance(&mut self, cx: &mut OperatorContext<'_>) {
+        let combined = self.splits.combined();
+        self.alignment.advanced(combined);
+        match combined {
+            Combined::At(watermark) if watermark > self.emitted => {
+                let paced = self.pace.advanced(watermark, cx.processing_time());
+                self.paced(paced, cx);
+            }
+            Combined::At(_) => {}
+            Combined::Idle if self.is_idle => {}
+            Combined::Idle => {
+                if let Some(watermark) = self.pace.flush() {
+                    self.emit(watermark, cx);
+                }
+                self.is_idle = true;
+                cx.emit_idle();
+            }
+        }
+    }
+}
+
+impl Alignment {
+    fn advanced(&mut self, combined: Combined) {
+        if let Self::Joined { membership, at, .. } = self {
+            match combined {
+                Combined::At(watermark) => {
+                    *at = watermark;
+                    membership.advanced(watermark);
+                }
+                Combined::Idle => {
+                    *at = MIN_WATERMARK;
+                    membership.idle();
+                }
+            }
         }
     }
 }
 
 impl Operator for TimestampsAndWatermarks {
     fn open(&mut self, cx: &mut OperatorContext<'_>) -> OperatorResult {
-        self.active(cx);
+        if let Some(alarm) = self.splits.active(None, cx.processing_time()) {
+            cx.wake_at(alarm);
+        }
+        self.alignment = match std::mem::replace(&mut self.alignment, Alignment::None) {
+            Alignment::Wanted(alignment, splits) => {
+                let runtime = cx.runtime();
+                let membership = runtime.watermark_groups.join(alignment, runtime.waker.clone());
+                Alignment::Joined { membership, splits, at: MIN_WATERMARK, paused: Vec::new() }
+            }
+            other => other,
+        };
         Ok(())
     }
 
@@ -62,7 +140,9 @@ impl Operator for TimestampsAndWatermarks {
         if batch.num_rows() == 0 {
             return Ok(());
         }
-        self.active(cx);
+        if let Some(alarm) = self.splits.active(batch.split(), cx.processing_time()) {
+            cx.wake_at(alarm);
+        }
         let batch = match &mut self.assigner {
             Some(assigner) => {
                 let times = assigner.assign(batch.records())?;
@@ -70,21 +150,18 @@ impl Operator for TimestampsAndWatermarks {
             }
             None => batch,
         };
-        let watermark = match &mut self.generator {
-            Some(generator) => generator.after(batch.records(), times(&batch)?)?,
-            None => None,
-        };
+        self.splits.after(&batch)?;
+        self.is_idle = false;
         cx.emit(batch);
-        if let Some(watermark) = watermark.filter(|watermark| *watermark > self.emitted) {
-            let paced = self.pace.advanced(watermark, cx.processing_time());
-            self.paced(paced, cx);
-        }
+        self.advance(cx);
         Ok(())
     }
 
     /// Only the end of time passes; everything else is made here.
     fn watermark(&mut self, watermark: EpochMillis, cx: &mut OperatorContext<'_>) -> OperatorResult {
         if watermark == MAX_WATERMARK && self.emitted < MAX_WATERMARK {
+            // Nobody waits for it any more, nor does it for anybody.
+            self.alignment = Alignment::None;
             self.pace.flush();
             self.emit(MAX_WATERMARK, cx);
         }
@@ -96,24 +173,45 @@ impl Operator for TimestampsAndWatermarks {
         Ok(())
     }
 
+    fn split_ended(&mut self, split: u32, cx: &mut OperatorContext<'_>) -> OperatorResult {
+        if let Some(alarm) = self.splits.ended(split, cx.processing_time()) {
+            cx.wake_at(alarm);
+        }
+        self.advance(cx);
+        Ok(())
+    }
+
     fn processing_time(&mut self, now: EpochMillis, cx: &mut OperatorContext<'_>) -> OperatorResult {
         let paced = self.pace.due(now);
         self.paced(paced, cx);
-        match self.idleness.as_mut().and_then(|idleness| idleness.alarm(now)) {
-            Some(Alarm::Idle) => {
-                if let Some(watermark) = self.pace.flush() {
-                    self.emit(watermark, cx);
-                }
-                cx.emit_idle();
-            }
-            Some(Alarm::Again(alarm)) => cx.wake_at(alarm),
-            None => {}
+        if let Some(alarm) = self.splits.alarm(now) {
+            cx.wake_at(alarm);
         }
+        self.advance(cx);
         Ok(())
+    }
+
+    fn is_ready(&self) -> bool {
+        match &self.alignment {
+            Alignment::Joined { membership, at, .. } => *at <= membership.limit(),
+            Alignment::None | Alignment::Wanted(..) => true,
+        }
+    }
+
+    fn splits_to_pause(&mut self) -> Option<Vec<u32>> {
+        let Alignment::Joined { membership, splits: SplitAlignment::Aligned, paused, .. } = &mut self.alignment else {
+            return None;
+        };
+        let beyond = self.splits.pause_beyond(membership.limit());
+        if beyond == *paused {
+            return None;
+        }
+        paused.clone_from(&beyond);
+        Some(beyond)
     }
 }
 
-fn times(batch: &StreamBatch) -> OperatorResult<&ScalarBuffer<EpochMillis>> {
+pub(super) fn times(batch: &StreamBatch) -> OperatorResult<&ScalarBuffer<EpochMillis>> {
     let times = batch.timestamps().filter(|times| !times.contains(&MIN_WATERMARK));
     times.ok_or_else(|| {
         OperatorError::data(

@@ -1,5 +1,6 @@
 //! What watermark strategies promise.
 
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -9,7 +10,10 @@ use pelton_runtime_core::operator::{Operator, OperatorResult, OperatorRuntime};
 use pelton_runtime_core::time::MAX_WATERMARK;
 
 use crate::record::{Record, RecordBuilder, Timestamp, field};
+use crate::sources::DataGeneratorSource;
 
+use super::idleness::Idleness;
+use super::operator::SplitAlignment;
 use super::pace::Interval;
 use super::{WatermarkGenerator, WatermarkStrategy};
 
@@ -31,7 +35,7 @@ fn open<T: Record>(strategy: WatermarkStrategy<T>) -> OperatorHarness {
 
 fn open_with<T: Record>(strategy: WatermarkStrategy<T>, interval: Option<Duration>) -> OperatorHarness {
     let factory = move |_: &OperatorRuntime| -> OperatorResult<Box<dyn Operator>> {
-        Ok(Box::new(strategy.operator(Interval::of(interval))))
+        Ok(Box::new(strategy.operator(Interval::of(interval), SplitAlignment::Aligned)))
     };
     OperatorHarness::open(&factory).unwrap()
 }
@@ -156,7 +160,7 @@ fn a_stream_without_records_is_idle_after_the_timeout_even_when_none_ever_came()
 
 #[test]
 fn a_task_that_could_not_run_is_not_idle() {
-    let mut idleness = super::Idleness::new(100);
+    let mut idleness = Idleness::new(100);
     assert_eq!(idleness.active(0), Some(100));
     assert_eq!(idleness.alarm(1_000), Some(super::idleness::Alarm::Again(1_100)));
     assert_eq!(idleness.alarm(1_100), Some(super::idleness::Alarm::Again(1_101)));
@@ -165,7 +169,7 @@ fn a_task_that_could_not_run_is_not_idle() {
 
 #[test]
 fn a_record_that_waited_while_the_task_was_held_up_keeps_the_stream_active() {
-    let mut idleness = super::Idleness::new(100);
+    let mut idleness = Idleness::new(100);
     assert_eq!(idleness.active(0), Some(100));
     assert_eq!(idleness.alarm(120), Some(super::idleness::Alarm::Again(121)));
     assert_eq!(idleness.active(120), None);
@@ -191,4 +195,131 @@ fn a_generator_of_ones_own_sees_every_record() {
     harness.process(batch([("mark".to_owned(), Timestamp::from_millis(20))])).unwrap();
     harness.process(events(&[30])).unwrap();
     assert_eq!(emitted(&mut harness), ["[10]", "[20]", "W 20", "[30]"]);
+}
+
+fn of_split(split: u32, times: &[i64]) -> StreamBatch {
+    events(times).of_split(split)
+}
+
+#[test]
+fn of_splits_that_are_read_side_by_side_the_last_one_counts() {
+    let mut harness = open(five_ms());
+    harness.process(of_split(1, &[100])).unwrap();
+    assert_eq!(emitted(&mut harness), ["[100]", "W 94"]);
+    // One that comes later does not turn time back, and holds it up from its first record on.
+    harness.process(of_split(2, &[50])).unwrap();
+    harness.process(of_split(1, &[200])).unwrap();
+    assert_eq!(emitted(&mut harness), ["[50]", "[200]"]);
+    harness.process(of_split(2, &[150])).unwrap();
+    assert_eq!(emitted(&mut harness), ["[150]", "W 144"]);
+    harness.split_ended(2).unwrap();
+    assert_eq!(emitted(&mut harness), ["W 194"], "what was read to its end holds nobody up");
+    harness.split_ended(1).unwrap();
+    harness.process(of_split(3, &[190])).unwrap();
+    harness.process(of_split(3, &[300])).unwrap();
+    assert_eq!(emitted(&mut harness), ["[190]", "[300]", "W 294"]);
+}
+
+#[test]
+fn a_split_without_records_holds_its_subtask_up_until_it_is_idle() {
+    let mut harness = open(five_ms().with_idleness(Duration::from_millis(100)));
+    harness.process(of_split(1, &[100])).unwrap();
+    harness.process(of_split(2, &[10])).unwrap();
+    emitted(&mut harness);
+    harness.advance_processing_time(60).unwrap();
+    harness.process(of_split(1, &[200])).unwrap();
+    assert_eq!(emitted(&mut harness), ["[200]"]);
+    harness.advance_processing_time(100).unwrap();
+    harness.advance_processing_time(101).unwrap();
+    assert_eq!(emitted(&mut harness), ["W 194"], "the other has had records");
+    harness.advance_processing_time(160).unwrap();
+    harness.advance_processing_time(161).unwrap();
+    assert_eq!(emitted(&mut harness), ["idle"]);
+    harness.process(of_split(2, &[190])).unwrap();
+    harness.process(of_split(1, &[300])).unwrap();
+    assert_eq!(emitted(&mut harness), ["[190]", "[300]"], "it is back");
+}
+
+fn aligned() -> WatermarkStrategy<Event> {
+    let (drift, interval) = (Duration::from_millis(20), Duration::from_millis(10));
+    five_ms().with_watermark_alignment("group", drift, interval)
+}
+
+#[test]
+fn a_stream_that_is_further_ahead_than_the_drift_waits_for_the_others_of_its_group() {
+    let mut harness = open(aligned());
+    let groups = harness.place().watermark_groups.clone();
+    let told = || groups.report().map(|report| report["group"]);
+    assert!(harness.is_ready());
+    harness.process(events(&[105])).unwrap();
+    assert_eq!((told(), harness.is_ready()), (Some(99), true), "nothing is known of the others");
+    groups.align("group", 78);
+    assert!(!harness.is_ready());
+    groups.align("group", 79);
+    assert!(harness.is_ready());
+    groups.align("group", 0);
+    assert!(!harness.is_ready());
+    // At its end it waits for nobody, and nobody for it.
+    harness.watermark(MAX_WATERMARK).unwrap();
+    assert!(harness.is_ready() && groups.report().is_some_and(|report| report.is_empty()));
+}
+
+#[test]
+fn of_splits_that_are_read_side_by_side_those_wait_that_are_ahead() {
+    let mut harness = open(aligned());
+    let groups = harness.place().watermark_groups.clone();
+    harness.process(of_split(1, &[1_000])).unwrap();
+    harness.process(of_split(2, &[105])).unwrap();
+    assert_eq!(harness.splits_to_pause(), None);
+    groups.align("group", 90);
+    assert_eq!((harness.is_ready(), harness.splits_to_pause()), (true, Some(vec![1])));
+    assert_eq!(harness.splits_to_pause(), None, "it was said");
+    groups.align("group", 60);
+    assert_eq!((harness.is_ready(), harness.splits_to_pause()), (false, Some(vec![1, 2])));
+    groups.align("group", 980);
+    assert_eq!((harness.is_ready(), harness.splits_to_pause()), (true, Some(vec![])));
+}
+
+#[test]
+fn a_split_that_waits_is_not_idle_and_an_idle_stream_holds_nobody_up() {
+    let mut harness = open(aligned().with_idleness(Duration::from_millis(100)));
+    let groups = harness.place().watermark_groups.clone();
+    let told = || groups.report().map(|report| report["group"]);
+    harness.process(of_split(1, &[1_000])).unwrap();
+    harness.process(of_split(2, &[105])).unwrap();
+    groups.align("group", 90);
+    assert_eq!((told(), harness.splits_to_pause()), (Some(99), Some(vec![1])));
+    harness.advance_processing_time(100).unwrap();
+    harness.advance_processing_time(101).unwrap();
+    assert_eq!(told(), Some(994), "only the one that could have had records is idle");
+    groups.align("group", 994);
+    assert_eq!(harness.splits_to_pause(), Some(vec![]));
+    harness.advance_processing_time(210).unwrap();
+    harness.advance_processing_time(320).unwrap();
+    harness.advance_processing_time(321).unwrap();
+    assert_eq!(told(), Some(MAX_WATERMARK));
+}
+
+#[test]
+fn a_source_that_is_ahead_waits_for_another_of_its_group() {
+    static AHEAD: AtomicI64 = AtomicI64::new(0);
+    let strategy = || {
+        let (drift, interval) = (Duration::from_millis(100), Duration::from_millis(2));
+        let times = WatermarkStrategy::for_monotonous_timestamps().with_timestamp_assigner(|n: &i64| *n);
+        times.with_watermark_alignment("numbers", drift, interval)
+    };
+    let env = crate::testing::mini_cluster(1);
+    let numbers = |count| DataGeneratorSource::new(|index| index as i64).count(count);
+    let fast = env.from_source(numbers(5_000_000), strategy(), "fast").map(|n| {
+        AHEAD.fetch_max(*n, Ordering::Relaxed);
+        0
+    });
+    let slow = env.from_source(numbers(400).rows_per_second(400.0), strategy(), "slow");
+    let slow = slow.map(|n| AHEAD.load(Ordering::Relaxed) - n);
+    let drifts = fast.filter(|_| false).union([slow]).execute_and_collect("aligned").unwrap();
+    let drifts: Vec<i64> = drifts.collect::<Result<_, _>>().unwrap();
+    assert_eq!((drifts.len(), AHEAD.load(Ordering::Relaxed)), (400, 4_999_999), "when the other has ended, it goes on");
+    // A batch is not cut, and it takes a moment until a source that has begun is heard of.
+    let latest = drifts[350..].iter().max().unwrap();
+    assert!(*latest < 500_000, "{latest}");
 }

@@ -12,9 +12,9 @@ use std::time::Duration;
 use pelton_filesystem::location::LocationError;
 use pelton_runtime_core::checkpoint::coordinator::Ownership;
 use pelton_runtime_core::checkpoint::layout;
-use pelton_runtime_core::checkpoint::matching::{Unfit, suspects};
+use pelton_runtime_core::checkpoint::matching::{Contents, Doubt, Unfit, suspects};
 use pelton_runtime_core::checkpoint::record::{CheckpointRecord, RecordError, RecordKind, StateHandle};
-use pelton_runtime_core::checkpoint::state_file::{self, StateFileError, TableName};
+use pelton_runtime_core::checkpoint::state_file::{self, StateFileError};
 use pelton_runtime_core::checkpoint::storage::{Storage, StorageError};
 use pelton_runtime_core::checkpoint::store::{CheckpointStore, StoreError};
 use pelton_runtime_core::config::options::state_recovery;
@@ -207,8 +207,11 @@ const SHOWN_MAX: usize = 5;
 
 async fn fits(found: &Found, graph: &JobGraph, drops_orphans: bool) -> Result<(), RecoveryError> {
     for suspect in suspects(&found.record, graph) {
-        let tables = found.tables_of(suspect.operator.id).await?;
-        if let Some(unfit) = suspect.judge(&tables, drops_orphans) {
+        if drops_orphans && suspect.doubt == Doubt::Missing {
+            continue;
+        }
+        let contents = found.contents_of(suspect.operator.id).await?;
+        if let Some(unfit) = suspect.judge(&contents) {
             return Err(unfit.into());
         }
     }
@@ -216,18 +219,23 @@ async fn fits(found: &Found, graph: &JobGraph, drops_orphans: bool) -> Result<()
 }
 
 impl Found {
-    /// The tables of the subtasks that hold an operator's state.
-    async fn tables_of(&self, operator: OperatorId) -> Result<Vec<TableName>, RecoveryError> {
-        let mut tables = Vec::new();
+    /// What there is in the files of the subtasks that hold an operator's state.
+    async fn contents_of(&self, operator: OperatorId) -> Result<Contents, RecoveryError> {
+        let mut contents = Contents::default();
         for handle in self.record.states_of(&[operator]) {
-            let file = match handle.state {
-                StateHandle::File(file) => file.path.as_str(),
-                StateHandle::Empty | StateHandle::Inline(_) => layout::RECORD,
-            };
+            let mut name = layout::RECORD;
+            if let StateHandle::File(file) = handle.state {
+                name = &file.path;
+                if let Some(outline) = self.store.outline(file).await? {
+                    contents.tables.extend(outline.tables()?);
+                    continue;
+                }
+            }
             if let Some(bytes) = self.store.get_state(handle.state).await? {
-                tables.extend(state_file::tables(file, &bytes)?);
+                contents.tables.extend(state_file::tables(name, &bytes)?);
+                contents.in_flight |= state_file::has_in_flight(name, &bytes)?;
             }
         }
-        Ok(tables)
+        Ok(contents)
     }
 }

@@ -11,6 +11,7 @@ use pelton_runtime_core::scheduler::heartbeat;
 use pelton_runtime_core::scheduler::job::{Action, Attach, AttachRefused, Fact, JobScheduler, Timer};
 use pelton_runtime_core::scheduler::status::{ExecutionState, JobStatus};
 use pelton_runtime_core::time::Moment;
+use pelton_runtime_core::watermark_groups::{GroupLeasts, Told};
 use pelton_runtime_core::wire::{self, BadMessage};
 use proto::worker_command::Command;
 use tokio::sync::{mpsc, watch};
@@ -34,6 +35,8 @@ pub(super) struct JobMaster {
     pub(super) checkpoints: Option<Checkpoints>,
     metrics: AttemptMetrics,
     workers: BTreeMap<WorkerId, Link>,
+    /// Readers that wait for others in event time.
+    watermark_groups: GroupLeasts,
     /// The connections for which slots of TaskManagers were granted last.
     granted: BTreeMap<TaskManagerId, ConnectionId>,
     timers: BTreeMap<Timer, Moment>,
@@ -79,6 +82,7 @@ impl JobMaster {
             scheduler,
             metrics: AttemptMetrics::default(),
             workers: BTreeMap::new(),
+            watermark_groups: GroupLeasts::default(),
             granted: BTreeMap::new(),
             timers: BTreeMap::new(),
         }
@@ -212,6 +216,11 @@ impl JobMaster {
                     warn!(job = %self.id(), %worker, %error, "ignoring a report about a checkpoint that says nothing");
                 }
             }
+            Report::GroupWatermarks(report) => {
+                let groups = report.groups.into_iter().map(|at| (at.group, at.watermark_ms)).collect();
+                let told = self.watermark_groups.reported(worker, groups);
+                self.tell_leasts(told).await;
+            }
             Report::Fatal(fatal) => {
                 let cause = fatal.cause.map(FailureCause::from).unwrap_or_else(|| {
                     let class = FailureClass::System;
@@ -245,6 +254,23 @@ impl JobMaster {
         if self.workers.remove(&worker).is_some() {
             debug!(job = %self.id(), %worker, reason, "worker detached");
             self.tell(Fact::WorkerDetached { worker, reason }).await;
+            let told = self.watermark_groups.gone(worker);
+            self.tell_leasts(told).await;
+        }
+    }
+
+    /// Tells workers how far the last reader of a group is.
+    async fn tell_leasts(&mut self, told: Told) {
+        let mut lost = Vec::new();
+        for (worker, groups) in told {
+            let groups = groups.into_iter().map(|(group, watermark_ms)| proto::GroupWatermark { group, watermark_ms });
+            let leasts = proto::GroupWatermarks { groups: groups.collect() };
+            if let Err(reason) = self.send(worker, Command::GroupWatermarks(leasts)) {
+                lost.push((worker, reason));
+            }
+        }
+        for (worker, reason) in lost {
+            Box::pin(self.detach(worker, reason.to_owned())).await;
         }
     }
 

@@ -10,11 +10,22 @@ use super::state_file::TableName;
 use crate::graph::{JobGraph, JobVertex};
 use crate::id::OperatorId;
 
+/// What is in the files of the subtasks of one operator.
+#[derive(Debug, Clone, Default)]
+pub struct Contents {
+    /// The tables of all operators in them.
+    pub tables: Vec<TableName>,
+    /// Whether records were in flight to those subtasks.
+    pub in_flight: bool,
+}
+
 /// An operator of a checkpoint that a job may have no place for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Suspect<'a> {
     /// The operator as it was saved.
     pub operator: &'a OperatorRecord,
+    /// Whether it is the first of its vertex, to which records in flight belong.
+    pub is_head: bool,
     /// What would be wrong with state of it.
     pub doubt: Doubt,
 }
@@ -50,6 +61,16 @@ pub enum Unfit {
         /// Whether its user gave it a uid.
         has_uid: bool,
     },
+    /// It has records in flight to an operator that is not in the job.
+    #[error(
+        "it has records in flight to the operator {operator}, which is not in the job: change a job's operators from a savepoint, or \
+         from a checkpoint that is not unaligned, or drop those records with --allowNonRestoredState \
+         (`execution.state-recovery.ignore-unclaimed-state`)"
+    )]
+    InFlight {
+        /// The operator in words.
+        operator: String,
+    },
     /// Keyed state is divided by another number of key groups.
     #[error(
         "the operator {operator} was saved with max parallelism {saved} and has {now} in the job, but keyed state stays \
@@ -82,7 +103,7 @@ pub fn suspects<'a>(record: &'a CheckpointRecord, graph: &JobGraph) -> Vec<Suspe
         .collect();
     let mut suspects = Vec::new();
     for saved in &record.vertices {
-        for operator in &saved.operators {
+        for (index, operator) in saved.operators.iter().enumerate() {
             let doubt = match vertices.get(&operator.id) {
                 None => Doubt::Missing,
                 Some(now) if now.max_parallelism != saved.max_parallelism => {
@@ -90,23 +111,25 @@ pub fn suspects<'a>(record: &'a CheckpointRecord, graph: &JobGraph) -> Vec<Suspe
                 }
                 Some(_) => continue,
             };
-            suspects.push(Suspect { operator, doubt });
+            suspects.push(Suspect { operator, is_head: index == 0, doubt });
         }
     }
     suspects
 }
 
 impl Suspect<'_> {
-    /// What is wrong, now that the operator's tables are known; nothing if they may be left or fit.
-    pub fn judge(&self, tables: &[TableName], drops_orphans: bool) -> Option<Unfit> {
-        let mut own = tables.iter().filter(|table| table.operator == self.operator.id);
+    /// What is wrong, now that it is known what the operator has; nothing if it has nothing or that fits.
+    pub fn judge(&self, contents: &Contents) -> Option<Unfit> {
+        let mut own = contents.tables.iter().filter(|table| table.operator == self.operator.id);
         let operator = self.operator.in_words();
         match self.doubt {
-            Doubt::Missing if drops_orphans => None,
-            Doubt::Missing => {
-                let (table, has_uid) = (own.next()?.name.clone(), self.operator.uid.is_some());
-                Some(Unfit::Orphaned { operator, table, has_uid })
-            }
+            Doubt::Missing => match own.next() {
+                Some(table) => {
+                    let (table, has_uid) = (table.name.clone(), self.operator.uid.is_some());
+                    Some(Unfit::Orphaned { operator, table, has_uid })
+                }
+                None => (self.is_head && contents.in_flight).then_some(Unfit::InFlight { operator }),
+            },
             Doubt::MaxParallelism { saved, now } => {
                 own.find(|table| table.keyed).map(|_| Unfit::MaxParallelism { operator, saved, now })
             }
@@ -155,14 +178,10 @@ mod tests {
         TableName { operator: OperatorId::from_bytes([operator; 16]), name: "counts".to_owned(), keyed }
     }
 
-    fn judged(graph: &JobGraph, tables: &[TableName], drops_orphans: bool) -> Vec<String> {
+    fn judged(graph: &JobGraph, tables: &[TableName], in_flight: bool) -> Vec<String> {
         let record = record(7, Vec::new());
-        let suspects = suspects(&record, graph);
-        suspects
-            .iter()
-            .filter_map(|suspect| suspect.judge(tables, drops_orphans))
-            .map(|unfit| unfit.to_string())
-            .collect()
+        let (suspects, contents) = (suspects(&record, graph), Contents { tables: tables.to_vec(), in_flight });
+        suspects.iter().filter_map(|suspect| suspect.judge(&contents)).map(|unfit| unfit.to_string()).collect()
     }
 
     #[test]
@@ -180,14 +199,20 @@ mod tests {
              to have it this uid, or drop that state with --allowNonRestoredState \
              (`execution.state-recovery.ignore-unclaimed-state`)"
         );
-        assert!(judged(&graph, &[table(3, true)], true).is_empty());
         assert!(judged(&graph, &[table(2, true)], false).is_empty(), "who has no state is not missed");
+    }
+
+    #[test]
+    fn records_in_flight_to_the_first_operator_of_a_chain_that_is_gone_are_refused() {
+        let [refused] = judged(&graph(&[3], 128), &[], true).try_into().expect("one");
+        assert!(refused.starts_with("it has records in flight to the operator `Source: a`"), "{refused}");
+        assert!(judged(&graph(&[2], 128), &[], true).is_empty(), "the one behind it gets none from elsewhere");
     }
 
     #[test]
     fn keyed_state_keeps_its_max_parallelism() {
         let graph = graph(&[2, 3], 256);
-        let [refused] = judged(&graph, &[table(3, true), table(2, false)], true).try_into().expect("one");
+        let [refused] = judged(&graph, &[table(3, true), table(2, false)], false).try_into().expect("one");
         assert_eq!(
             refused,
             "the operator `b` (uid `b-uid`) was saved with max parallelism 128 and has 256 in the job, but keyed state \

@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use arrow::array::{RecordBatch, UInt32Array};
 use arrow::compute::{concat, concat_batches};
+use arrow::datatypes::Schema;
 
 use crate::key_group::KeyGroupRange;
 use crate::state::StateError;
@@ -28,6 +29,13 @@ pub struct KeyedTable {
 }
 
 impl KeyedTable {
+    /// A table of which nobody here has a row.
+    pub fn without_rows(name: &str) -> Self {
+        let (key_groups, rows) =
+            (UInt32Array::from(Vec::<u32>::new()), RecordBatch::new_empty(Arc::new(Schema::empty())));
+        Self { name: name.to_owned(), key_groups, rows }
+    }
+
     /// The rows whose key groups lie in `range`; a slice, nothing is copied.
     pub fn rows_of(&self, range: KeyGroupRange) -> RecordBatch {
         let groups = self.key_groups.values();

@@ -4,12 +4,14 @@
 //!  header │ table │ table │ … │ in flight │ index: operator ─► table ─► kind, offset, length │ index length 8 │ checksum
 //! ```
 //!
+//! Who has none of the keys in a file reads its end and its tables of the subtask alone ([`Outline`]).
 //! Tables begin at multiples of 64 bytes and are read without a copy. The first column of a keyed table is the key
 //! group. See [`envelope`] for header and checksum.
 //!
 //! Invariant: what is read is what was written, or an error that names the file.
 
 mod index;
+mod outline;
 
 use std::collections::BTreeSet;
 use std::io::{self, Read, Seek, Write};
@@ -26,10 +28,11 @@ use arrow::ipc::writer::StreamWriter;
 use bytes::Bytes;
 
 use self::index::{Index, IndexedOperator, IndexedTable, TableKind};
+pub use self::outline::{Outline, Outlined};
 use super::body::Body;
 use super::envelope::{self, Damage, Kind};
 use super::in_flight::{self, InFlight, ReadError};
-use super::snapshot::{KeyedTable, OperatorSnapshot, OperatorTable, StreamedTable};
+use super::snapshot::{KeyedTable, OperatorSnapshot, OperatorTable, Redistribution, StreamedTable};
 use crate::failure::{Classify, FailureClass};
 use crate::id::OperatorId;
 use crate::state::StateError;
@@ -138,16 +141,17 @@ pub fn encode_into(
         for table in &snapshot.keyed {
             let written = with_key_groups(&table.key_groups, &table.rows).and_then(|rows| append(&mut file, &rows));
             let range = written.map_err(|error| unwritable(&table.name, error))?;
-            tables.push(IndexedTable::new(&table.name, TableKind::Keyed, range));
+            tables.push(IndexedTable::keyed(&table.name, range));
         }
         for table in &snapshot.streamed {
             if let Some(range) = append_streamed(&mut file, table).map_err(|error| unwritable(&table.name, error))? {
-                tables.push(IndexedTable::new(&table.name, TableKind::Keyed, range));
+                tables.push(IndexedTable::keyed(&table.name, range));
             }
         }
         for table in &snapshot.operator {
-            let range = append(&mut file, &table.rows).map_err(|error| unwritable(&table.name, error))?;
-            tables.push(IndexedTable::new(&table.name, TableKind::of(table.redistribution), range));
+            let written = append_checked(&mut file, &table.rows);
+            let (range, checksum) = written.map_err(|error| unwritable(&table.name, error))?;
+            tables.push(IndexedTable::of_subtask(&table.name, table.redistribution, range, checksum));
         }
         index.operators.push(IndexedOperator::new(*id, tables));
     }
@@ -182,8 +186,25 @@ pub fn decode_with(
     bytes: &Bytes,
 ) -> Result<(Vec<(OperatorId, OperatorSnapshot)>, InFlight), StateFileError> {
     let damaged = |damage| StateFileError::Damaged { file: file.to_owned(), damage };
-    let body = envelope::open(&KIND, bytes).map_err(damaged)?;
-    let index = Index::read(&body).map_err(damaged)?;
+    decode_body(file, &envelope::open(&KIND, bytes).map_err(damaged)?)
+}
+
+/// The same of bytes that are known to be those that were written, by their SHA-256.
+///
+/// # Errors
+///
+/// When the bytes are not a state file's.
+pub fn decode_known(
+    file: &str,
+    bytes: &Bytes,
+) -> Result<(Vec<(OperatorId, OperatorSnapshot)>, InFlight), StateFileError> {
+    let damaged = |damage| StateFileError::Damaged { file: file.to_owned(), damage };
+    decode_body(file, &envelope::open_known(&KIND, bytes).map_err(damaged)?)
+}
+
+fn decode_body(file: &str, body: &Bytes) -> Result<(Vec<(OperatorId, OperatorSnapshot)>, InFlight), StateFileError> {
+    let damaged = |damage| StateFileError::Damaged { file: file.to_owned(), damage };
+    let index = Index::read(body).map_err(damaged)?;
     let mut operators = Vec::with_capacity(index.operators.len());
     for operator in index.operators {
         let id = operator.id().map_err(damaged)?;
@@ -198,14 +219,14 @@ pub fn decode_with(
                 let (file, table) = (file.to_owned(), name.to_owned());
                 StateFileError::Unreadable { file, operator: id, table, source }
             };
-            let (schema, batches) = read_table(body.slice(range)).map_err(unreadable)?;
             match kind {
                 TableKind::Operator(redistribution) => {
-                    let rows = concat_batches(&schema, &batches).map_err(unreadable)?;
-                    snapshot.operator.push(OperatorTable { name: name.to_owned(), redistribution, rows });
+                    let table = operator_table(name, redistribution, body.slice(range));
+                    snapshot.operator.push(table.map_err(unreadable)?);
                 }
                 // Many rows come in several batches, which are never put together: they may be more than fits.
                 TableKind::Keyed => {
+                    let (_, batches) = read_table(body.slice(range)).map_err(unreadable)?;
                     for rows in batches {
                         let (key_groups, rows) = split_key_groups(&rows).map_err(unreadable)?;
                         snapshot.keyed.push(KeyedTable { name: name.to_owned(), key_groups, rows });
@@ -216,7 +237,7 @@ pub fn decode_with(
         refuse_repeated(names).map_err(damaged)?;
         operators.push((id, snapshot));
     }
-    let in_flight = index.in_flight.map_or_else(|| Ok(InFlight::default()), |index| in_flight::read(&body, index));
+    let in_flight = index.in_flight.map_or_else(|| Ok(InFlight::default()), |index| in_flight::read(body, index));
     let in_flight = in_flight.map_err(|error| match error {
         ReadError::Damage(damage) => damaged(damage),
         ReadError::Arrow(source) => StateFileError::UnreadableInFlight { file: file.to_owned(), source },
@@ -243,15 +264,37 @@ pub struct TableName {
 pub fn tables(file: &str, bytes: &Bytes) -> Result<Vec<TableName>, StateFileError> {
     let damaged = |damage| StateFileError::Damaged { file: file.to_owned(), damage };
     let body = envelope::open(&KIND, bytes).map_err(damaged)?;
+    names(file, &Index::read(&body).map_err(damaged)?)
+}
+
+/// Whether records were in flight to the subtask that wrote these bytes of `file`.
+///
+/// # Errors
+///
+/// When the bytes are not a state file's, not complete or not the written ones.
+pub fn has_in_flight(file: &str, bytes: &Bytes) -> Result<bool, StateFileError> {
+    let damaged = |damage| StateFileError::Damaged { file: file.to_owned(), damage };
+    let body = envelope::open(&KIND, bytes).map_err(damaged)?;
+    Ok(Index::read(&body).map_err(damaged)?.in_flight.is_some())
+}
+
+fn names(file: &str, index: &Index) -> Result<Vec<TableName>, StateFileError> {
+    let damaged = |damage| StateFileError::Damaged { file: file.to_owned(), damage };
     let mut names = Vec::new();
-    for operator in Index::read(&body).map_err(damaged)?.operators {
+    for operator in &index.operators {
         let id = operator.id().map_err(damaged)?;
-        for table in operator.tables {
+        for table in &operator.tables {
             let keyed = table.kind().map_err(damaged)? == TableKind::Keyed;
-            names.push(TableName { operator: id, name: table.name, keyed });
+            names.push(TableName { operator: id, name: table.name.clone(), keyed });
         }
     }
     Ok(names)
+}
+
+/// A table of a subtask.
+fn operator_table(name: &str, redistribution: Redistribution, bytes: Bytes) -> Result<OperatorTable, ArrowError> {
+    let (schema, batches) = read_table(bytes)?;
+    Ok(OperatorTable { name: name.to_owned(), redistribution, rows: concat_batches(&schema, &batches)? })
 }
 
 fn refuse_repeated(names: Vec<(bool, String)>) -> Result<(), Damage> {
@@ -269,6 +312,18 @@ fn append(file: &mut Body<'_>, rows: &RecordBatch) -> Result<Range<usize>, Arrow
     writer.finish()?;
     drop(writer);
     Ok(start..file.len())
+}
+
+/// The same of a small table, with the checksum of its bytes.
+fn append_checked(file: &mut Body<'_>, rows: &RecordBatch) -> Result<(Range<usize>, u64), ArrowError> {
+    let start = file.align();
+    let mut bytes = Vec::new();
+    let mut writer = StreamWriter::try_new(&mut bytes, rows.schema_ref())?;
+    writer.write(rows)?;
+    writer.finish()?;
+    drop(writer);
+    file.write_all(&bytes)?;
+    Ok((start..file.len(), outline::checksum(&bytes)))
 }
 
 /// Appends a table whose rows come in batches; none when there are no rows.

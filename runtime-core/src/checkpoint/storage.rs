@@ -7,6 +7,7 @@ mod memory;
 mod settings;
 
 use std::fmt;
+use std::ops::Range;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -46,6 +47,13 @@ pub trait Storage: fmt::Debug + Send + Sync + 'static {
     async fn get_parts(&self, path: &str) -> Result<FileParts, StorageError> {
         let bytes = self.get(path).await?;
         Ok(futures::stream::once(async { Ok(bytes) }).boxed())
+    }
+
+    /// Some bytes of a file; fewer when it is shorter.
+    async fn get_range(&self, path: &str, range: Range<u64>) -> Result<Bytes, StorageError> {
+        let bytes = self.get(path).await?;
+        let within = |at: u64| usize::try_from(at).unwrap_or(usize::MAX).min(bytes.len());
+        Ok(bytes.slice(within(range.start)..within(range.end)))
     }
 
     /// Removes a file; one that is not there is removed already.

@@ -12,6 +12,7 @@
 mod sweep;
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -21,10 +22,12 @@ use sha2::{Digest, Sha256};
 
 use super::layout::{self, Owner};
 use super::record::{CheckpointRecord, RecordError, RecordKind, StateFileHandle, StateHandle};
+use super::snapshot::OperatorSnapshot;
+use super::state_file::{Outline, Outlined, StateFileError};
 use super::storage::{FileParts, PutIfAbsent, Storage, StorageError, StoredFile};
 use crate::element::CheckpointId;
 use crate::failure::{Classify, FailureClass, error_chain};
-use crate::id::JobId;
+use crate::id::{JobId, OperatorId};
 
 /// The checkpoints of one job. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -68,6 +71,9 @@ pub enum StoreError {
     /// The record is none.
     #[error(transparent)]
     Record(#[from] RecordError),
+    /// A state file is none, or not what was written.
+    #[error(transparent)]
+    State(#[from] StateFileError),
     /// The record belongs to something else than its place says.
     #[error("the record `{file}` is that of checkpoint {found} of job {job}")]
     Misplaced {
@@ -100,6 +106,7 @@ impl Classify for StoreError {
     fn class(&self) -> FailureClass {
         match self {
             Self::Storage(error) => error.class(),
+            Self::State(error) => error.class(),
             Self::Record(_) | Self::Misplaced { .. } | Self::Length { .. } | Self::Digest { .. } => {
                 FailureClass::Corrupt
             }
@@ -166,6 +173,52 @@ impl CheckpointStore {
         Ok(self.storage.get_parts(&file.path).await?)
     }
 
+    /// What a state file has beside its rows of keys, when it can be read without them: a small part of the file. None when it
+    /// must be read as a whole.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be read or is not what was written; the error names the file.
+    pub async fn outline(&self, file: &StateFileHandle) -> Result<Option<Outline>, StoreError> {
+        let mut range = Outline::tail_of(file.bytes);
+        loop {
+            let tail = self.get_range(file, range.clone()).await?;
+            match Outline::of_tail(&self.storage.url(&file.path), file.bytes, &tail)? {
+                Outlined::Whole(outline) => return Ok(Some(outline)),
+                Outlined::Never => return Ok(None),
+                // It is longer than what was read, and not longer than the file.
+                Outlined::More(more) => range = more,
+            }
+        }
+    }
+
+    /// The state in a file without its rows of keys, when it can be read without them.
+    ///
+    /// # Errors
+    ///
+    /// As of [`outline`](Self::outline).
+    pub async fn get_without_keys(
+        &self,
+        file: &StateFileHandle,
+    ) -> Result<Option<Vec<(OperatorId, OperatorSnapshot)>>, StoreError> {
+        let Some(outline) = self.outline(file).await? else { return Ok(None) };
+        let mut tables = Vec::new();
+        for range in outline.operator_tables()? {
+            tables.push(self.get_range(file, range).await?);
+        }
+        Ok(Some(outline.without_keys(tables)?))
+    }
+
+    async fn get_range(&self, file: &StateFileHandle, range: Range<u64>) -> Result<Bytes, StoreError> {
+        let (start, wanted) = (range.start, range.end - range.start);
+        let bytes = self.storage.get_range(&file.path, range).await?;
+        if bytes.len() as u64 == wanted {
+            return Ok(bytes);
+        }
+        let (file, expected) = (self.storage.url(&file.path), file.bytes);
+        Err(StoreError::Length { file, expected, found: start + bytes.len() as u64 })
+    }
+
     /// Refuses bytes that are not those of the file.
     ///
     /// # Errors
@@ -173,7 +226,17 @@ impl CheckpointStore {
     /// When they are not; the error names the file.
     pub fn check_state(&self, file: &StateFileHandle, bytes: &[u8]) -> Result<(), StoreError> {
         self.check_length(file, bytes.len() as u64)?;
-        if Sha256::digest(bytes)[..] != file.sha256 {
+        self.check_digest(file, bytes.len() as u64, Sha256::digest(bytes).into())
+    }
+
+    /// Refuses bytes of this length and SHA-256 that are not those of the file.
+    ///
+    /// # Errors
+    ///
+    /// When they are not; the error names the file.
+    pub fn check_digest(&self, file: &StateFileHandle, length: u64, sha256: [u8; 32]) -> Result<(), StoreError> {
+        self.check_length(file, length)?;
+        if sha256 != file.sha256 {
             return Err(StoreError::Digest { file: self.storage.url(&file.path) });
         }
         Ok(())

@@ -26,6 +26,7 @@ use crate::operator::{
 };
 use crate::task::checkpointing::FINAL_SNAPSHOT;
 use crate::time::{EpochMillis, MAX_WATERMARK, Moment};
+use crate::watermark_groups::WatermarkGroups;
 
 pub use parallel::ParallelHarness;
 
@@ -80,6 +81,7 @@ impl OperatorHarness {
             waker: TaskWaker::noop(),
             metrics: OperatorMetricGroup::default(),
             cold_stores: None,
+            watermark_groups: WatermarkGroups::default(),
         }
     }
 
@@ -139,6 +141,25 @@ impl OperatorHarness {
     /// Moves the wall clock without waking the operator, as when a task is busy.
     pub fn set_processing_time(&mut self, now: EpochMillis) {
         self.now = now;
+    }
+
+    /// Where the operator is.
+    pub fn place(&self) -> &OperatorRuntime {
+        &self.runtime
+    }
+
+    /// Says that the source has read a split to its end.
+    ///
+    /// # Errors
+    ///
+    /// What the operator answers.
+    pub fn split_ended(&mut self, split: u32) -> OperatorResult {
+        self.call(|operator, cx| operator.split_ended(split, cx))
+    }
+
+    /// The splits that the source has to let wait, when that has changed.
+    pub fn splits_to_pause(&mut self) -> Option<Vec<u32>> {
+        self.operator.splits_to_pause()
     }
 
     /// Whether work off the thread has come to something.

@@ -55,6 +55,7 @@ enum Call {
     Idle,
     ProcessingTime,
     TakeResults,
+    SplitEnded(u32),
     EndInput(InputIndex),
 }
 
@@ -246,6 +247,16 @@ impl Chain {
         self.route(0, crate::operator::MAIN_OUTPUT, element, now, outputs)
     }
 
+    /// The source at the head has read a split to its end.
+    pub(super) fn split_ended(&mut self, split: u32, now: Now, outputs: &mut Outputs) -> Result<(), TaskError> {
+        (1..self.nodes.len()).try_for_each(|index| self.call(index, Call::SplitEnded(split), now, outputs))
+    }
+
+    /// The splits that the source at the head has to let wait, when that has changed.
+    pub(super) fn splits_to_pause(&mut self) -> Option<Vec<u32>> {
+        self.nodes.iter_mut().find_map(|node| node.operator.as_mut()?.splits_to_pause())
+    }
+
     /// Lets operators emit what work off the thread has come to, as far as those behind them can take it. Those before them
     /// need not: of two that wait for room, one would wait for the other.
     pub(super) fn take_results(&mut self, now: Now, outputs: &mut Outputs) -> Result<(), TaskError> {
@@ -358,6 +369,7 @@ impl Chain {
             Call::Idle => operator.idle(&mut cx),
             Call::ProcessingTime => operator.processing_time(now.wall, &mut cx),
             Call::TakeResults => operator.take_results(&mut cx),
+            Call::SplitEnded(split) => operator.split_ended(split, &mut cx),
             Call::EndInput(input) => operator.end_input(input, &mut cx),
         };
         self.settle(index, result, emitted, now, outputs)

@@ -41,6 +41,7 @@ use pelton_runtime_core::time::EpochMillis;
 use pelton_runtime_core::wire::BadMessage;
 use pelton_runtime_core::wire::checkpoint::{Acknowledged, RestoredSubtask};
 use proto::worker_report::Report;
+use sha2::{Digest, Sha256};
 
 use super::local_state::LocalState;
 use super::report::Reporter;
@@ -211,19 +212,30 @@ impl Checkpoints {
         })
     }
 
-    /// Reads the state of a checkpoint, as far as it concerns this worker's tasks. Every file is read once.
+    /// Reads the state of a checkpoint, as far as it concerns this worker's tasks. Every file is read once; one that has only
+    /// others' keys is read without them.
     ///
     /// # Errors
     ///
     /// When a file is missing or damaged; the error names it.
-    pub async fn read(&self, message: &proto::RestoreFrom) -> Result<RestoredCheckpoint, StateTransferError> {
-        let store = self.store_in(&message.directory)?;
-        let reads = message.subtasks.clone().into_iter().map(|subtask| {
+    pub async fn read(
+        &self,
+        message: &proto::RestoreFrom,
+        keys: &WantedKeys,
+    ) -> Result<RestoredCheckpoint, StateTransferError> {
+        let (store, start) = (self.store_in(&message.directory)?, self.env.moment());
+        let subtasks = message.subtasks.iter().cloned().map(RestoredSubtask::from_wire);
+        let subtasks = subtasks.collect::<Result<Vec<_>, _>>()?;
+        let with_keys = keys.wanted_of(&subtasks);
+        let reads = subtasks.into_iter().zip(with_keys).map(|(subtask, with_keys)| {
             let (checkpoints, store) = (self.clone(), store.clone());
-            async move { checkpoints.read_subtask(&store, subtask).await }
+            async move { checkpoints.read_subtask(&store, subtask, with_keys).await }
         });
         let reads: Vec<_> = reads.collect();
-        let states = futures::stream::iter(reads).buffered(READS_AT_ONCE).try_collect().await?;
+        let states: Vec<_> = futures::stream::iter(reads).buffered(READS_AT_ONCE).try_collect().await?;
+        let bytes: u64 = states.iter().map(|state: &WrittenState| state.read_bytes).sum();
+        let took = self.env.moment().since(start);
+        tracing::info!(checkpoint = message.checkpoint_id, files = states.len(), bytes, ?took, "state was read");
         Ok(RestoredCheckpoint { states })
     }
 
@@ -239,9 +251,16 @@ impl Checkpoints {
     async fn read_subtask(
         &self,
         store: &CheckpointStore,
-        subtask: proto::RestoredSubtask,
+        subtask: RestoredSubtask,
+        with_keys: bool,
     ) -> Result<WrittenState, StateTransferError> {
-        let subtask = RestoredSubtask::from_wire(subtask)?;
+        if let StateHandle::File(file) = &subtask.state
+            && !with_keys
+            && let Some(operators) = store.get_without_keys(file).await?
+        {
+            let (operators, in_flight) = (operators.into_iter().collect(), InFlight::default());
+            return Ok(WrittenState { subtask, operators, in_flight, read_bytes: 0 });
+        }
         let file = match &subtask.state {
             StateHandle::File(file) => file.path.clone(),
             StateHandle::Empty | StateHandle::Inline(_) => "in the checkpoint's record".to_owned(),
@@ -262,9 +281,10 @@ impl Checkpoints {
         };
         let (operators, in_flight) = match bytes {
             None => (Vec::new(), InFlight::default()),
-            Some(bytes) => self.env.blocking(move || state_file::decode_with(&file, &bytes)).await??,
+            Some(bytes) => self.env.blocking(move || state_file::decode_known(&file, &bytes)).await??,
         };
-        Ok(WrittenState { subtask, operators: operators.into_iter().collect(), in_flight })
+        let read_bytes = subtask.state.size_bytes();
+        Ok(WrittenState { subtask, operators: operators.into_iter().collect(), in_flight, read_bytes })
     }
 
     /// Stores state in a savepoint's directory. Both formats are the same for state that is kept in memory.
@@ -287,15 +307,22 @@ impl Checkpoints {
         let unplaced = |source| self.unplaced(source);
         let mut file = self.env.blocking(move || spill_file::create(&folder)).await?.map_err(unplaced)?;
         let mut parts = store.state_parts(handle).await?;
-        while let Some(part) = parts.try_next().await? {
-            file = self.env.blocking(move || file.write_all(&part).map(|()| file)).await?.map_err(unplaced)?;
+        let mut digest = Sha256::new();
+        let mut next = parts.try_next().await?;
+        while let Some(part) = next {
+            // The next part is read while this one is written.
+            let written = self.env.blocking(move || {
+                file.write_all(&part)?;
+                digest.update(&part);
+                Ok((file, digest))
+            });
+            let (written, read) = tokio::join!(written, parts.try_next());
+            (file, digest) = written?.map_err(unplaced)?;
+            next = read?;
         }
-        let (store, handle) = (store.clone(), handle.clone());
-        let checked = self.env.blocking(move || {
-            let bytes = spill_file::mapped(&file)?;
-            Ok(store.check_state(&handle, &bytes).map(|()| bytes))
-        });
-        Ok(checked.await?.map_err(unplaced)??)
+        let bytes = spill_file::mapped(&file).map_err(unplaced)?;
+        store.check_digest(handle, bytes.len() as u64, digest.finalize().into())?;
+        Ok(bytes)
     }
 
     fn unplaced(&self, source: io::Error) -> StateTransferError {
@@ -465,6 +492,43 @@ struct WrittenState {
     subtask: RestoredSubtask,
     operators: BTreeMap<OperatorId, OperatorSnapshot>,
     in_flight: InFlight,
+    /// How much was read for it.
+    read_bytes: u64,
+}
+
+/// The key groups that the tasks of a worker have, by operator.
+#[derive(Debug, Default)]
+pub struct WantedKeys(BTreeMap<OperatorId, (u32, Vec<KeyGroupRange>)>);
+
+impl WantedKeys {
+    /// Those of these subtasks, by vertex.
+    pub fn of(graph: &JobGraph, subtasks: impl IntoIterator<Item = (usize, u32)>) -> Self {
+        let mut wanted = Self::default();
+        for (vertex, subtask) in subtasks {
+            let vertex = &graph.vertices[vertex];
+            let range = KeyGroupRange::of_subtask(vertex.max_parallelism, vertex.parallelism, subtask);
+            for operator in &vertex.operators {
+                let (_, ranges) = wanted.0.entry(operator.id).or_insert((vertex.max_parallelism, Vec::new()));
+                ranges.push(range);
+            }
+        }
+        wanted
+    }
+
+    /// Whether keys of each of these may be wanted; they are all that their vertices wrote.
+    fn wanted_of(&self, written: &[RestoredSubtask]) -> Vec<bool> {
+        let is_wanted = |subtask: &RestoredSubtask| {
+            let parallelism = written.iter().filter(|other| other.operators == subtask.operators).count();
+            subtask.operators.iter().any(|operator| match self.0.get(operator) {
+                Some((max_parallelism, ranges)) => {
+                    let wrote = KeyGroupRange::of_subtask(*max_parallelism, parallelism as u32, subtask.subtask);
+                    ranges.iter().any(|range| range.overlaps(wrote))
+                }
+                None => false,
+            })
+        };
+        written.iter().map(is_wanted).collect()
+    }
 }
 
 impl RestoredCheckpoint {
@@ -564,4 +628,31 @@ pub fn of_job(env: &Env, setup: &WorkerSetup, configuration: &Configuration) -> 
         keeps_copies,
         reads_copies,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_wants_the_keys_of_its_own_tasks_whatever_the_parallelism_was() {
+        let operator = OperatorId::from_bytes([1; 16]);
+        let written = |parallelism| -> Vec<RestoredSubtask> {
+            let subtask = |subtask| {
+                let (operators, state) = (vec![operator], StateHandle::Empty);
+                RestoredSubtask { operators, subtask, state, finished: false }
+            };
+            (0..parallelism).map(subtask).collect()
+        };
+        let range = |parallelism, subtask| KeyGroupRange::of_subtask(128, parallelism, subtask);
+        let wanted = |ranges: &[KeyGroupRange], parallelism| {
+            WantedKeys([(operator, (128, ranges.to_vec()))].into()).wanted_of(&written(parallelism))
+        };
+        assert_eq!(wanted(&[range(3, 1)], 3), [false, true, false]);
+        assert_eq!(wanted(&[range(3, 0), range(3, 2)], 3), [true, false, true]);
+        assert_eq!(wanted(&[range(2, 0)], 4), [true, true, false, false]);
+        assert_eq!(wanted(&[range(4, 1)], 2), [true, false]);
+        assert_eq!(wanted(&[range(4, 1)], 3), [true, true, false], "a key group in common is enough");
+        assert_eq!(WantedKeys::default().wanted_of(&written(1)), [false], "not an operator of its tasks");
+    }
 }

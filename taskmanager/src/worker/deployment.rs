@@ -26,6 +26,7 @@ use pelton_runtime_core::task::driver::TaskControl;
 use pelton_runtime_core::task::outputs::EdgeOutput;
 use pelton_runtime_core::task::replay::GateChannel;
 use pelton_runtime_core::time::{EpochMillis, Moment};
+use pelton_runtime_core::watermark_groups::WatermarkGroups;
 use pelton_runtime_core::wire::{self, BadMessage};
 use tokio::sync::mpsc;
 
@@ -176,6 +177,11 @@ impl Deployment {
     /// A checkpoint is given up: what the attempt is storing for it is not needed.
     pub fn give_up(&self, checkpoint: CheckpointId, attempt: ExecutionAttemptId) {
         self.launcher.give_up(checkpoint, attempt);
+    }
+
+    /// The readers that wait for others in event time.
+    pub fn watermark_groups(&self) -> &WatermarkGroups {
+        self.launcher.watermark_groups()
     }
 
     /// A checkpoint is complete.

@@ -23,9 +23,10 @@ use pelton_runtime_core::task::driver::{TaskControl, TaskEnd, caught, drive};
 use pelton_runtime_core::task::outputs::{EdgeOutput, Outputs};
 use pelton_runtime_core::task::{StreamTask, TaskInput};
 use pelton_runtime_core::time::EpochMillis;
+use pelton_runtime_core::watermark_groups::WatermarkGroups;
 
 use super::attempts::Attempts;
-use super::checkpoints::{Checkpoints, RestoredCheckpoint, TaskCheckpoints};
+use super::checkpoints::{Checkpoints, RestoredCheckpoint, TaskCheckpoints, WantedKeys};
 use super::crash;
 use super::deployment::Planned;
 use super::report::Reporter;
@@ -65,6 +66,7 @@ pub(super) struct Launcher {
     checkpoints: Checkpoints,
     /// None for a job that keeps all state on the heap.
     cold_stores: Option<Arc<dyn ColdStores>>,
+    watermark_groups: WatermarkGroups,
 }
 
 impl Launcher {
@@ -80,7 +82,17 @@ impl Launcher {
         let buffer_timeout = enabled.then(|| configuration.get(&options::execution::BUFFER_TIMEOUT));
         let values = Arc::new(setup.configuration.clone());
         let cold_stores = cold_stores(&program, &setup, configuration);
-        Self { env, program, setup, configuration: values, buffer_timeout, attempts, checkpoints, cold_stores }
+        Self {
+            env,
+            program,
+            setup,
+            configuration: values,
+            buffer_timeout,
+            attempts,
+            checkpoints,
+            cold_stores,
+            watermark_groups: WatermarkGroups::default(),
+        }
     }
 
     pub(super) fn barrier_mode(&self, triggered_at: EpochMillis) -> BarrierMode {
@@ -89,6 +101,10 @@ impl Launcher {
 
     pub(super) fn checkpoints(&self) -> &Checkpoints {
         &self.checkpoints
+    }
+
+    pub(super) fn watermark_groups(&self) -> &WatermarkGroups {
+        &self.watermark_groups
     }
 
     pub(super) fn give_up(&self, checkpoint: CheckpointId, attempt: ExecutionAttemptId) {
@@ -106,6 +122,8 @@ impl Launcher {
         let Some(restore) = restore else {
             return self.start_all(tasks, None, reporter).await;
         };
+        let subtasks = tasks.iter().map(|connected| (connected.task.vertex, connected.task.subtask));
+        let keys = WantedKeys::of(&self.program.graph, subtasks);
         // Reading may take long, and the JobMaster's commands must not wait for it.
         let (launcher, reporter) = (self.clone(), reporter.clone());
         self.env.spawn("restore", async move {
@@ -119,7 +137,7 @@ impl Launcher {
                 biased;
                 // Their slots are wanted for something else, and reading may take long.
                 () = all_canceled => None,
-                read = launcher.read(&restore) => Some(read),
+                read = launcher.read(&restore, &keys) => Some(read),
             };
             let Some(read) = read else {
                 for Connected { task, .. } in tasks {
@@ -141,8 +159,12 @@ impl Launcher {
         });
     }
 
-    async fn read(&self, restore: &proto::RestoreFrom) -> Result<RestoredCheckpoint, (FailureClass, String)> {
-        self.checkpoints.read(restore).await.map_err(|error| {
+    async fn read(
+        &self,
+        restore: &proto::RestoreFrom,
+        keys: &WantedKeys,
+    ) -> Result<RestoredCheckpoint, (FailureClass, String)> {
+        self.checkpoints.read(restore, keys).await.map_err(|error| {
             let message = format!("checkpoint {} cannot be restored: {}", restore.checkpoint_id, error_chain(&error));
             (error.class(), message)
         })
@@ -306,6 +328,7 @@ impl TaskBuild {
             waker: control.waker(),
             metrics: self.metrics.operators[index].clone(),
             cold_stores: self.launcher.cold_stores.clone(),
+            watermark_groups: self.launcher.watermark_groups.clone(),
         }
     }
 }

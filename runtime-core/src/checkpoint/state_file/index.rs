@@ -6,6 +6,7 @@ use std::ops::Range;
 use bytes::Bytes;
 use prost::Message;
 
+use super::outline;
 use crate::checkpoint::envelope::Damage;
 use crate::checkpoint::in_flight::IndexedInFlight;
 use crate::checkpoint::snapshot::Redistribution;
@@ -43,6 +44,9 @@ pub(super) struct IndexedTable {
     offset_bytes: u64,
     #[prost(uint64, tag = "4")]
     length_bytes: u64,
+    /// Of a table of the subtask.
+    #[prost(fixed64, tag = "5")]
+    checksum: u64,
 }
 
 /// What kind of state a table holds.
@@ -62,8 +66,9 @@ impl TableKind {
         (4, Self::Operator(Redistribution::Broadcast)),
     ];
 
-    pub(super) fn of(redistribution: Redistribution) -> Self {
-        Self::Operator(redistribution)
+    fn number(self) -> u32 {
+        let (number, _) = Self::ALL.into_iter().find(|(_, known)| *known == self).expect("all kinds are listed");
+        number
     }
 }
 
@@ -71,6 +76,7 @@ impl Index {
     /// Appends index and its length to the body.
     pub(super) fn append_to(&self, file: &mut impl Write) -> io::Result<()> {
         let index = self.encode_to_vec();
+        file.write_all(&outline::before(&index))?;
         file.write_all(&index)?;
         file.write_all(&(index.len() as u64).to_le_bytes())
     }
@@ -97,14 +103,29 @@ impl IndexedOperator {
 }
 
 impl IndexedTable {
-    pub(super) fn new(name: &str, kind: TableKind, range: Range<usize>) -> Self {
-        let (kind, _) = TableKind::ALL.into_iter().find(|(_, known)| *known == kind).expect("all kinds are listed");
+    /// A table of keys.
+    pub(super) fn keyed(name: &str, range: Range<usize>) -> Self {
+        Self::new(name, TableKind::Keyed, range, 0)
+    }
+
+    /// A table of the subtask.
+    pub(super) fn of_subtask(name: &str, redistribution: Redistribution, range: Range<usize>, checksum: u64) -> Self {
+        Self::new(name, TableKind::Operator(redistribution), range, checksum)
+    }
+
+    fn new(name: &str, kind: TableKind, range: Range<usize>, checksum: u64) -> Self {
         Self {
             name: name.to_owned(),
-            kind,
+            kind: kind.number(),
             offset_bytes: range.start as u64,
             length_bytes: (range.end - range.start) as u64,
+            checksum,
         }
+    }
+
+    /// The checksum of a table of the subtask.
+    pub(super) fn checksum(&self) -> u64 {
+        self.checksum
     }
 
     pub(super) fn kind(&self) -> Result<TableKind, Damage> {

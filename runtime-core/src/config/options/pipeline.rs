@@ -28,6 +28,11 @@ options! {
     /// event time advances; with `0 ms` watermark strategies emit none but the end of time.
     AUTO_WATERMARK_INTERVAL: Option<Duration> = "pipeline.auto-watermark-interval";
 
+    /// Whether, with watermark alignment, only whole readers wait for others, and none of the splits that one reader reads
+    /// side by side.
+    ALLOW_UNALIGNED_SOURCE_SPLITS: bool =
+        "pipeline.watermark-alignment.allow-unaligned-source-splits", default "false";
+
     /// Free entries that go with the job and show up in its REST configuration.
     GLOBAL_JOB_PARAMETERS: BTreeMap<String, String> = "pipeline.global-job-parameters", default "", shown "(empty)";
 }

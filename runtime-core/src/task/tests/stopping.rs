@@ -165,7 +165,7 @@ fn a_task_whose_input_has_ended_stands_still_behind_its_savepoint_too() {
         source.save(1, AfterSavepoint::Stop);
         source.until_idle();
         assert_eq!(source.told.take(), ["waits", "1: [2, 3]"]);
-        assert_eq!(drain(gate), ["[1]", "[2]", "watermark", "barrier 1"]);
+        assert_eq!(drain(gate), ["watermark", "[1, 2]", "barrier 1"]);
         source
     };
     let gate = queue(1);
@@ -194,7 +194,7 @@ fn the_savepoint_of_a_drain_waits_for_what_is_under_way_elsewhere() {
     source.knobs.unsettled.store(false, Ordering::Relaxed);
     source.until_idle();
     assert_eq!(source.told.take(), ["1: [2, 3]"], "nothing more was read");
-    assert_eq!(drain(&gate), ["[1]", "[2]", "barrier 1"]);
+    assert_eq!(drain(&gate), ["[1, 2]", "barrier 1"]);
     source.completed(1);
     assert_eq!(source.until_idle(), Step::Finished);
     assert_eq!(drain(&gate), ["end"]);
