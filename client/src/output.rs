@@ -28,6 +28,16 @@ pub fn line(text: impl Display) -> Result<(), OutputError> {
     writeln!(stdout, "{text}").and_then(|()| stdout.flush()).map_err(OutputError)
 }
 
+/// Passes on what a program writes.
+///
+/// # Errors
+///
+/// When standard output does not take it.
+pub fn pass(bytes: &[u8]) -> Result<(), OutputError> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(bytes).and_then(|()| stdout.flush()).map_err(OutputError)
+}
+
 /// Writes a line beside the result. Where standard error cannot be written either, there is nobody to tell.
 pub fn note(text: impl Display) {
     drop(writeln!(io::stderr().lock(), "{text}"));

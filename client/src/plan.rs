@@ -1,7 +1,10 @@
 //! Runs a user's program in the role `plan` and reads the JobGraph it prints.
 //!
 //! The program is a child process with a time limit and bounded output. Its standard error is the user's: it is passed
-//! on as it comes.
+//! on as it comes. Its standard input is for what the client tells it.
+//!
+//! A program that reads its job's results says with the graph that it goes on. It is told its job then, or its end: when
+//! [`AttachedProgram`] is dropped, it is killed.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -15,10 +18,13 @@ use pelton_runtime_core::config::format_duration;
 use pelton_runtime_core::env::Env;
 use pelton_runtime_core::graph::JobGraph;
 use pelton_runtime_core::graph::planned::{
-    NotAPlan, PLAN_CONFIGURATION_VARIABLE, PLAN_ROLE, ROLE_VARIABLE, graph_of_output,
+    NotAPlan, PLAN_CONFIGURATION_VARIABLE, PLAN_ROLE, ROLE_VARIABLE, Submitted, end_of_attached_plan, graph_of_output,
 };
-use tokio::io::AsyncReadExt;
-use tokio::process::Command;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::output::{self, OutputError};
 
 /// The longest plan that is read; a graph of ten thousand operators is far below.
 const PLAN_BYTES_MAX: u64 = 64 << 20;
@@ -79,6 +85,79 @@ pub enum PlanError {
 /// The exit code of a Rust program that panicked.
 const PANIC_EXIT_CODE: i32 = 101;
 
+/// What a program has described.
+#[derive(Debug)]
+pub struct Plan {
+    /// Its job.
+    pub graph: JobGraph,
+    /// The program, if it goes on when the job is submitted.
+    pub program: Option<AttachedProgram>,
+}
+
+/// A program that waits for the submission of its job.
+#[derive(Debug)]
+pub struct AttachedProgram {
+    named: PathBuf,
+    child: Child,
+    stdin: ChildStdin,
+    stdout: ChildStdout,
+    /// What it has printed of its own; nothing, unless it is in a hurry.
+    printed: Vec<u8>,
+}
+
+impl AttachedProgram {
+    /// Tells the program its job, passes its output on, and waits for its end. An interrupt is told to the program, which
+    /// cancels a job whose results it reads.
+    ///
+    /// # Errors
+    ///
+    /// When the program cannot be talked to, or its output has no reader; the program is killed then, unless it has ended.
+    pub async fn go_on(self, submitted: &Submitted) -> Result<ExitStatus, AttachedError> {
+        let Self { named, mut child, stdin, mut stdout, printed } = self;
+        let lost = |source| AttachedError::Lost { program: named.clone(), source };
+        let mut stdin = Some(stdin);
+        if let Some(stdin) = &mut stdin {
+            // A program that has ended has closed it; how it ended is said below.
+            drop(stdin.write_all(submitted.line().as_bytes()).await);
+            drop(stdin.flush().await);
+        }
+        output::pass(&printed)?;
+        // Listened to all the time: between two reads of output none may be missed.
+        let mut interrupts = signal(SignalKind::interrupt()).map_err(lost)?;
+        let mut chunk = vec![0; OUTPUT_CHUNK_BYTES];
+        loop {
+            tokio::select! {
+                read = stdout.read(&mut chunk) => match read.map_err(lost)? {
+                    0 => break,
+                    bytes => output::pass(&chunk[..bytes])?,
+                },
+                _ = interrupts.recv(), if stdin.is_some() => stdin = None,
+            }
+        }
+        child.wait().await.map_err(lost)
+    }
+}
+
+/// Bytes of a program's output that are passed on at once.
+const OUTPUT_CHUNK_BYTES: usize = 64 << 10;
+
+/// Why a program that goes on cannot be followed to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum AttachedError {
+    /// The operating system cannot say what it does.
+    #[error("lost the program `{}`", program.display())]
+    Lost {
+        /// The program.
+        program: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// Nobody takes its output.
+    #[error(transparent)]
+    Output(#[from] OutputError),
+}
+
 /// The job that `program` describes with these arguments and settings.
 ///
 /// # Errors
@@ -90,7 +169,7 @@ pub async fn plan(
     arguments: &[OsString],
     settings: &BTreeMap<String, String>,
     limit: Duration,
-) -> Result<JobGraph, PlanError> {
+) -> Result<Plan, PlanError> {
     let named = || program.to_owned();
     // A bare name means a file here, not one of the search path.
     let executable = if program.components().count() == 1 { Path::new(".").join(program) } else { named() };
@@ -100,30 +179,48 @@ pub async fn plan(
         .args(arguments)
         .env(ROLE_VARIABLE, PLAN_ROLE)
         .env(PLAN_CONFIGURATION_VARIABLE, settings.to_string())
-        .stdin(Stdio::null())
+        .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::inherit())
         .kill_on_drop(true)
         .spawn()
         .map_err(start)?;
-    let stdout = child.stdout.take();
+    let (Some(stdin), Some(mut stdout)) = (child.stdin.take(), child.stdout.take()) else {
+        return Err(start(io::Error::other("it has no pipes")));
+    };
     let run = async {
-        let mut output = Vec::new();
-        if let Some(stdout) = stdout {
-            stdout.take(PLAN_BYTES_MAX + 1).read_to_end(&mut output).await.map_err(start)?;
-        }
+        let output = described(&mut stdout).await.map_err(start)?;
         if output.len() as u64 > PLAN_BYTES_MAX {
             return Err(PlanError::TooLong { program: named() });
         }
-        let status = child.wait().await.map_err(start)?;
-        Ok((status, output))
+        let attached = end_of_attached_plan(&output);
+        let ended = match attached {
+            Some(_) => None,
+            None => Some(child.wait().await.map_err(start)?),
+        };
+        Ok((output, attached, ended))
     };
-    let (status, output) =
+    let (mut output, attached, ended) =
         env.timeout(limit, run).await.map_err(|_| PlanError::TimedOut { program: named(), limit })??;
-    if !status.success() {
+    if let Some(status) = ended.filter(|status| !status.success()) {
         return Err(PlanError::Failed { program: named(), how: explain(status) });
     }
-    graph_of_output(&output).map_err(|source| PlanError::NotAPlan { program: named(), source })
+    let printed = attached.map(|end| output.split_off(end));
+    let graph = graph_of_output(&output).map_err(|source| PlanError::NotAPlan { program: named(), source })?;
+    let program = printed.map(|printed| AttachedProgram { named: named(), child, stdin, stdout, printed });
+    Ok(Plan { graph, program })
+}
+
+/// What a program prints until it ends, says that it goes on, or prints too much.
+async fn described(stdout: &mut ChildStdout) -> io::Result<Vec<u8>> {
+    let mut output = Vec::new();
+    while output.len() as u64 <= PLAN_BYTES_MAX && end_of_attached_plan(&output).is_none() {
+        let mut chunk = stdout.take(OUTPUT_CHUNK_BYTES as u64);
+        if chunk.read_buf(&mut output).await? == 0 {
+            break;
+        }
+    }
+    Ok(output)
 }
 
 fn explain(status: ExitStatus) -> String {

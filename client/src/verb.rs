@@ -15,14 +15,13 @@ use std::process::ExitCode;
 use pelton_process::flags::Settings;
 use pelton_runtime_core::config::{ConfigErrors, Configuration, options};
 use pelton_runtime_core::env::Env;
-use pelton_runtime_core::graph::JobGraph;
 use pelton_runtime_core::id::JobId;
 
 use crate::artifact::{self, ArtifactError};
 use crate::cluster::ClusterError;
 use crate::command::{Command, Program, Verb};
 use crate::output::{self, OutputError};
-use crate::plan::{self, PlanError};
+use crate::plan::{self, AttachedError, Plan, PlanError};
 
 /// Why a verb did not do what it says.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +35,9 @@ pub enum VerbError {
     /// The program has no plan.
     #[error(transparent)]
     Plan(#[from] PlanError),
+    /// The program that goes on beside its job is lost.
+    #[error(transparent)]
+    Attached(#[from] AttachedError),
     /// The cluster did not do it.
     #[error(transparent)]
     Cluster(#[from] ClusterError),
@@ -92,7 +94,13 @@ impl From<ConfigErrors> for VerbError {
 impl VerbError {
     /// Whether all that is wrong is that nobody reads standard output any longer.
     pub fn reader_is_gone(&self) -> bool {
-        matches!(self, Self::Output(error) | Self::Untold { source: error, .. } if error.reader_is_gone())
+        let output = match self {
+            Self::Output(error) | Self::Untold { source: error, .. } | Self::Attached(AttachedError::Output(error)) => {
+                error
+            }
+            _ => return false,
+        };
+        output.reader_is_gone()
     }
 
     /// `cause` of a request whose outcome is `fate` if the JobManager went away without an answer.
@@ -143,17 +151,17 @@ fn travelling(dynamic: &[(String, String)], configuration: &Configuration) -> BT
 }
 
 /// The job that a program describes, with the settings that travel with it.
-async fn planned(env: &Env, mut settings: BTreeMap<String, String>, program: &Program) -> Result<JobGraph, VerbError> {
+async fn planned(env: &Env, mut settings: BTreeMap<String, String>, program: &Program) -> Result<Plan, VerbError> {
     artifact::check(&program.artifact)?;
     if let Some(parallelism) = program.parallelism {
         settings.insert(options::cluster::DEFAULT_PARALLELISM.key().to_owned(), parallelism.to_string());
     }
     let limit = program.plan_timeout;
-    let mut graph = plan::plan(env, &program.artifact, &program.arguments, &settings, limit).await?;
+    let Plan { mut graph, program } = plan::plan(env, &program.artifact, &program.arguments, &settings, limit).await?;
     // The program's own settings win over those of the submission, as they did when it built the graph.
     settings.append(&mut graph.configuration);
     graph.configuration = settings;
-    Ok(graph)
+    Ok(Plan { graph, program })
 }
 
 /// The program's arguments as they travel.

@@ -1,157 +1,152 @@
-//! Hands a stream's batches to whoever runs the job in the same process.
+//! Holds a stream's batches until the program that reads them fetches them, wherever it is.
 //!
-//! ```text
-//!  subtask 1 ─┐
-//!  subtask 2 ─┼─► queue, bounded in bytes ─► CollectReceiver
-//!  subtask 3 ─┘
-//! ```
-//!
-//! The receiver sees the end when every subtask has finished, or after [`CollectReceiver::closer`]'s call when the job
-//! ended otherwise. A receiver that is dropped fails the sink: nobody wants the rest.
+//! Of one subtask, so that rows have an order. What was not fetched is state: after a restart it is there again. The sink ends
+//! when all was fetched.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
-use pelton_runtime_core::element::StreamBatch;
+use arrow::array::{ArrayRef, AsArray, RecordBatch, UInt64Array};
+use arrow::compute::concat_batches;
+use arrow::datatypes::UInt64Type;
+use pelton_runtime_core::checkpoint::snapshot::{OperatorSnapshot, OperatorTable, Redistribution, RestoredState};
+use pelton_runtime_core::config::{CheckpointingMode, Configuration, options};
+use pelton_runtime_core::element::{CheckpointId, StreamBatch};
 use pelton_runtime_core::operator::{
     Finish, InputIndex, Operator, OperatorContext, OperatorError, OperatorFactory, OperatorResult, OperatorRuntime,
-    TaskWaker,
+    refuse_state,
 };
+use pelton_runtime_core::results::{Guarantee, HeldResults, ServedResults, Serving};
 
-use crate::handover::{Closed, Receiver, Sender, handover};
+/// The tables in snapshots.
+const POSITION: &str = "position";
+const ROWS: &str = "rows";
 
-enum Item {
-    Batch(StreamBatch),
-    /// One of so many subtasks has finished.
-    Finished {
-        of: u32,
-    },
-    /// Nothing more comes, although not every subtask finished.
-    Closed,
-}
-
-/// Sends what it is given to its [`CollectReceiver`].
-#[derive(Clone)]
+/// Serves what it is given.
+#[derive(Debug, Clone)]
 pub struct CollectSink {
-    queue: Arc<Mutex<Sender<Item>>>,
+    results: ServedResults,
 }
 
-/// Receives the batches of a [`CollectSink`], of all subtasks.
-pub struct CollectReceiver {
-    items: Receiver<Item>,
-    queue: Arc<Mutex<Sender<Item>>>,
-    finished: u32,
-    ended: bool,
-}
-
-/// A sink and its receiver, with room for about `capacity_bytes` between them.
-pub fn collect_channel(capacity_bytes: usize) -> (CollectSink, CollectReceiver) {
-    let (sender, items) = handover(capacity_bytes);
-    let queue = Arc::new(Mutex::new(sender));
-    (CollectSink { queue: Arc::clone(&queue) }, CollectReceiver { items, queue, finished: 0, ended: false })
-}
-
-impl CollectReceiver {
-    /// The next batch; `None` at the end. For threads that may wait.
-    pub fn next_blocking(&mut self) -> Option<StreamBatch> {
-        while !self.ended {
-            let item = self.items.recv_blocking();
-            if let Some(batch) = self.take(item) {
-                return Some(batch);
-            }
-        }
-        None
-    }
-
-    /// The next batch; `None` at the end.
-    pub async fn next(&mut self) -> Option<StreamBatch> {
-        while !self.ended {
-            let item = self.items.recv().await;
-            if let Some(batch) = self.take(item) {
-                return Some(batch);
-            }
-        }
-        None
-    }
-
-    /// Ends the receiver's stream after what is in the queue. For whoever sees the job end, so that a job that failed
-    /// or was cancelled does not leave its receiver waiting.
-    pub fn closer(&self) -> impl Fn() + Send + Sync + 'static {
-        let queue = Arc::clone(&self.queue);
-        move || {
-            // A receiver that is gone needs no end.
-            let _ = queue.lock().push(Item::Closed, 0);
-        }
-    }
-
-    fn take(&mut self, item: Option<Item>) -> Option<StreamBatch> {
-        match item {
-            Some(Item::Batch(batch)) => return Some(batch),
-            Some(Item::Finished { of }) => {
-                self.finished += 1;
-                self.ended = self.finished >= of;
-            }
-            Some(Item::Closed) | None => self.ended = true,
-        }
-        None
+impl CollectSink {
+    /// A sink of these results, in every process that builds the program.
+    pub fn new(results: ServedResults) -> Self {
+        Self { results }
     }
 }
 
 impl OperatorFactory for CollectSink {
     fn create(&self, runtime: &OperatorRuntime) -> OperatorResult<Box<dyn Operator>> {
-        let queue = self.queue.lock().clone();
-        Ok(Box::new(Collect { queue, waker: runtime.waker.clone() }))
+        if runtime.parallelism != 1 {
+            return Err(OperatorError::data(format!(
+                "`{}` has {} subtasks, expected 1: results have one order",
+                runtime.operator_name, runtime.parallelism
+            )));
+        }
+        let configuration = Configuration::from_map((*runtime.configuration).clone())
+            .map_err(|errors| OperatorError::external("cannot read the job's configuration", errors))?;
+        let guarantee = match configuration.get(&options::checkpointing::MODE) {
+            _ if !runtime.checkpointing => Guarantee::None,
+            CheckpointingMode::ExactlyOnce => Guarantee::ExactlyOnce,
+            CheckpointingMode::AtLeastOnce => Guarantee::AtLeastOnce,
+        };
+        let (results, runtime) = (self.results.clone(), runtime.clone());
+        Ok(Box::new(Collect { results, runtime, guarantee, serving: None, ends: BTreeMap::new() }))
     }
 }
 
 struct Collect {
-    queue: Sender<Item>,
-    waker: TaskWaker,
+    results: ServedResults,
+    runtime: OperatorRuntime,
+    guarantee: Guarantee,
+    /// None before anything happened: whether there is state to restore is not known earlier.
+    serving: Option<Serving>,
+    /// How far checkpoints go that have not completed.
+    ends: BTreeMap<CheckpointId, u64>,
 }
 
 impl Collect {
-    fn send(&self, item: Item, bytes: usize) -> OperatorResult {
-        self.queue
-            .push(item, bytes)
-            .map_err(|Closed| OperatorError::external("cannot hand over results: their reader is gone", Closed))
+    fn serving(&mut self) -> &Serving {
+        self.serving.get_or_insert_with(|| begin(&self.results, &self.runtime, self.guarantee, None))
     }
+}
+
+/// Begins this attempt.
+fn begin(
+    results: &ServedResults,
+    runtime: &OperatorRuntime,
+    guarantee: Guarantee,
+    held: Option<HeldResults>,
+) -> Serving {
+    results.begin(runtime.env.random_u64().max(1), guarantee, held, runtime.waker.clone())
 }
 
 impl Operator for Collect {
     fn process(&mut self, _input: InputIndex, batch: StreamBatch, _cx: &mut OperatorContext<'_>) -> OperatorResult {
-        let bytes = batch.size_bytes();
-        self.send(Item::Batch(batch), bytes)
+        self.serving().push(batch.records());
+        Ok(())
     }
 
-    fn finish(&mut self, cx: &mut OperatorContext<'_>) -> OperatorResult<Finish> {
-        self.send(Item::Finished { of: cx.runtime().parallelism }, 0)?;
-        Ok(Finish::Done)
+    fn finish(&mut self, _cx: &mut OperatorContext<'_>) -> OperatorResult<Finish> {
+        Ok(if self.serving().is_fetched() { Finish::Done } else { Finish::Pending })
     }
 
     fn stop(&mut self, cx: &mut OperatorContext<'_>) -> OperatorResult<Finish> {
         self.finish(cx)
     }
 
+    fn snapshot(&mut self, checkpoint: CheckpointId) -> OperatorResult<OperatorSnapshot> {
+        let held = self.serving().held();
+        self.ends.insert(checkpoint, held.end);
+        let table =
+            |name: &str, rows| OperatorTable { name: name.to_owned(), redistribution: Redistribution::Union, rows };
+        let number = |number: u64| Arc::new(UInt64Array::from(vec![number])) as ArrayRef;
+        let position = RecordBatch::try_from_iter([("first", number(held.first)), ("end", number(held.end))])?;
+        let mut operator = vec![table(POSITION, position)];
+        if let Some(first) = held.rows.first() {
+            operator.push(table(ROWS, concat_batches(first.schema_ref(), &held.rows)?));
+        }
+        Ok(OperatorSnapshot { operator, ..OperatorSnapshot::default() })
+    }
+
+    fn restore(&mut self, mut state: RestoredState, _cx: &mut OperatorContext<'_>) -> OperatorResult {
+        let position = state.take_operator(POSITION);
+        let rows = state.take_operator(ROWS);
+        refuse_state(&state)?;
+        let number = |name: &str| -> OperatorResult<u64> {
+            let column = position.first().and_then(|batch| batch.column_by_name(name));
+            let numbers = column.and_then(|column| column.as_primitive_opt::<UInt64Type>());
+            let number = numbers.and_then(|numbers| numbers.values().first());
+            number.copied().ok_or_else(|| OperatorError::misfit(format!("results in the checkpoint have no `{name}`")))
+        };
+        let held = HeldResults { first: number("first")?, end: number("end")?, rows };
+        let rows: u64 = held.rows.iter().map(|batch| batch.num_rows() as u64).sum();
+        if held.end.checked_sub(held.first) != Some(rows) {
+            let (first, end) = (held.first, held.end);
+            return Err(OperatorError::misfit(format!("results {first} to {end} in the checkpoint are {rows} rows")));
+        }
+        self.serving = Some(begin(&self.results, &self.runtime, self.guarantee, Some(held)));
+        Ok(())
+    }
+
+    fn checkpoint_completed(&mut self, checkpoint: CheckpointId, _cx: &mut OperatorContext<'_>) -> OperatorResult {
+        if let Some(end) = self.ends.range(..=checkpoint).next_back().map(|(_, end)| *end) {
+            self.serving().commit(end);
+        }
+        self.ends.retain(|later, _| *later > checkpoint);
+        Ok(())
+    }
+
     fn is_ready(&self) -> bool {
-        self.queue.has_room(&self.waker)
-    }
-}
-
-impl std::fmt::Debug for CollectSink {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("CollectSink")
-    }
-}
-
-impl std::fmt::Debug for CollectReceiver {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("CollectReceiver").field("ended", &self.ended).finish_non_exhaustive()
+        self.serving.as_ref().is_none_or(Serving::has_room)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use arrow::array::{ArrayRef, Int32Array, RecordBatch};
+    use arrow::array::Int32Array;
+    use futures::FutureExt;
+    use pelton_runtime_core::results::CollectedResults;
 
     use super::*;
     use crate::testing::{Alarm, DEADLINE, call, place};
@@ -161,44 +156,76 @@ mod tests {
         StreamBatch::new(RecordBatch::try_from_iter([("n", numbers)]).expect("one column"))
     }
 
-    #[tokio::test(flavor = "multi_thread")]
-    async fn the_end_comes_when_every_subtask_has_finished() {
-        let (sink, mut receiver) = collect_channel(1 << 20);
-        for subtask in 0..2 {
-            let runtime = place(subtask, 2);
-            let mut operator = sink.create(&runtime).expect("valid");
-            call(&runtime, 0, |cx| operator.process(0, batch(3), cx)).0.expect("open");
-            call(&runtime, 0, |cx| operator.finish(cx)).0.expect("open");
+    fn runtime(alarm: &Alarm, checkpointing: bool) -> OperatorRuntime {
+        OperatorRuntime { waker: alarm.waker(), checkpointing, ..place(0, 1) }
+    }
+
+    fn rows_read(results: &ServedResults, reader: &mut CollectedResults) -> usize {
+        while let Some(answer) = results.fetch(reader.request()).now_or_never() {
+            reader.take(answer).expect("in order");
         }
-        assert_eq!(receiver.next().await.map(|batch| batch.num_rows()), Some(3));
-        assert_eq!(receiver.next().await.map(|batch| batch.num_rows()), Some(3));
-        assert!(receiver.next().await.is_none());
+        std::iter::from_fn(|| reader.next_rows()).map(|rows| rows.num_rows()).sum()
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn a_slow_receiver_holds_the_sink_and_wakes_it() {
-        let (sink, mut receiver) = collect_channel(100);
-        let alarm = Alarm::default();
-        let runtime = OperatorRuntime { waker: alarm.waker(), ..place(0, 1) };
-        let mut operator = sink.create(&runtime).expect("valid");
-        assert!(operator.is_ready());
-        call(&runtime, 0, |cx| operator.process(0, batch(100), cx)).0.expect("open");
-        assert!(!operator.is_ready());
-        receiver.next().await.expect("a batch");
+    async fn the_sink_ends_when_everything_was_fetched() {
+        let (alarm, results) = (Alarm::default(), ServedResults::default());
+        let runtime = runtime(&alarm, false);
+        let mut sink = CollectSink::new(results.clone()).create(&runtime).expect("valid");
+        call(&runtime, 0, |cx| sink.process(0, batch(3), cx)).0.expect("taken");
+        assert_eq!(call(&runtime, 0, |cx| sink.finish(cx)).0.expect("asked"), Finish::Pending);
+        assert_eq!(rows_read(&results, &mut CollectedResults::default()), 3);
         assert!(alarm.wait(DEADLINE));
-        assert!(operator.is_ready());
+        assert_eq!(call(&runtime, 0, |cx| sink.finish(cx)).0.expect("asked"), Finish::Done);
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn a_job_that_ends_otherwise_ends_the_receiver() {
-        let (sink, mut receiver) = collect_channel(100);
-        let close = receiver.closer();
-        close();
-        assert!(receiver.next().await.is_none());
-        drop(receiver);
-        let runtime = place(0, 1);
-        let mut operator = sink.create(&runtime).expect("valid");
-        let error = call(&runtime, 0, |cx| operator.process(0, batch(1), cx)).0.expect_err("nobody reads");
-        assert_eq!(error.to_string(), "cannot hand over results: their reader is gone");
+    async fn a_sink_without_a_reader_drops_what_comes_and_ends() {
+        let (alarm, results) = (Alarm::default(), ServedResults::default());
+        let runtime = runtime(&alarm, false);
+        let mut sink = CollectSink::new(results.clone()).create(&runtime).expect("valid");
+        results.close();
+        for _ in 0..100 {
+            call(&runtime, 0, |cx| sink.process(0, batch(100_000), cx)).0.expect("taken");
+            assert!(sink.is_ready());
+        }
+        assert_eq!(call(&runtime, 0, |cx| sink.finish(cx)).0.expect("asked"), Finish::Done);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_slow_reader_holds_the_sink_and_wakes_it() {
+        let (alarm, results) = (Alarm::default(), ServedResults::default());
+        let runtime = runtime(&alarm, false);
+        let mut sink = CollectSink::new(results.clone()).create(&runtime).expect("valid");
+        while sink.is_ready() {
+            call(&runtime, 0, |cx| sink.process(0, batch(100_000), cx)).0.expect("taken");
+        }
+        assert!(rows_read(&results, &mut CollectedResults::default()) > 0);
+        assert!(alarm.wait(DEADLINE));
+        assert!(sink.is_ready());
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_was_not_fetched_is_in_the_checkpoint_and_shown_when_it_has_completed() {
+        let (alarm, results) = (Alarm::default(), ServedResults::default());
+        let runtime = runtime(&alarm, true);
+        let factory = CollectSink::new(results.clone());
+        let mut sink = factory.create(&runtime).expect("valid");
+        let mut reader = CollectedResults::default();
+        call(&runtime, 0, |cx| sink.process(0, batch(3), cx)).0.expect("taken");
+        assert_eq!(rows_read(&results, &mut reader), 0);
+        call(&runtime, 0, |cx| sink.process(0, batch(4), cx)).0.expect("taken");
+        let snapshot = sink.snapshot(CheckpointId(1)).expect("state");
+        call(&runtime, 0, |cx| sink.process(0, batch(5), cx)).0.expect("taken");
+        call(&runtime, 0, |cx| sink.checkpoint_completed(CheckpointId(1), cx)).0.expect("told");
+        assert_eq!(rows_read(&results, &mut reader), 7);
+        // A restart from there brings what follows again, once.
+        let mut sink = factory.create(&runtime).expect("valid");
+        let state = RestoredState::assign(&[snapshot], runtime.key_groups(), 0, 1);
+        call(&runtime, 0, |cx| sink.restore(state, cx)).0.expect("its own");
+        call(&runtime, 0, |cx| sink.process(0, batch(6), cx)).0.expect("taken");
+        assert_eq!(rows_read(&results, &mut reader), 0);
+        reader.finish();
+        assert_eq!(rows_read(&results, &mut reader), 6);
     }
 }

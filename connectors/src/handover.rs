@@ -52,7 +52,6 @@ struct Shared<T> {
     capacity: usize,
     readable: Condvar,
     writable: Condvar,
-    async_readable: Notify,
     async_writable: Notify,
 }
 
@@ -77,7 +76,6 @@ pub fn handover<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
         capacity: capacity.max(1),
         readable: Condvar::new(),
         writable: Condvar::new(),
-        async_readable: Notify::new(),
         async_writable: Notify::new(),
     });
     (Sender(Arc::clone(&shared), 0), Receiver(shared))
@@ -99,7 +97,6 @@ impl<T> Shared<T> {
 
     fn announce_readable(&self, state: &State<T>) {
         self.readable.notify_all();
-        self.async_readable.notify_one();
         if let Some(waker) = &state.reader {
             waker.wake();
         }
@@ -220,17 +217,6 @@ impl<T> Receiver<T> {
                 return None;
             }
             self.0.readable.wait(&mut state);
-        }
-    }
-
-    /// The next item; `None` when all senders are gone.
-    pub async fn recv(&self) -> Option<T> {
-        loop {
-            match self.try_recv() {
-                Received::Item(item) => return Some(item),
-                Received::End => return None,
-                Received::Empty => self.0.async_readable.notified().await,
-            }
         }
     }
 }

@@ -28,7 +28,7 @@ mod testing;
 mod wait;
 
 pub use blackhole::BlackholeSink;
-pub use collect::{CollectReceiver, CollectSink, collect_channel};
+pub use collect::CollectSink;
 pub use collection::Collection;
 pub use committing::{CommitError, CommitPoint, Committer, Committing, CommittingSink, SinkWriter};
 pub use fetching::{FetchSource, Fetched, Fetching, Rest, SplitFetcher};

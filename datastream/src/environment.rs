@@ -16,10 +16,11 @@ use parking_lot::Mutex;
 use pelton_runtime_core::config::{Configuration, MaxParallelism, Origin, options, render_map};
 use pelton_runtime_core::graph::program::{PartitionFunction, Program};
 use pelton_runtime_core::graph::{InvalidGraph, Partitioner};
+use pelton_runtime_core::results::ServedResults;
 
 use crate::graph_builder::{GraphDefaults, NodeId, StreamGraph, StreamNode};
 use crate::parameters::Parameters;
-use crate::role::{self, ExecuteError, JobClient, JobExecutionResult};
+use crate::role::{self, ExecuteError, JobClient, JobExecutionResult, RemoteResults};
 
 /// The name of a job that was given none, as in Flink.
 const DEFAULT_JOB_NAME: &str = "Pelton Streaming Job";
@@ -163,13 +164,25 @@ impl StreamExecutionEnvironment {
         role::execute(self.program(name)?, &self.configuration())
     }
 
-    /// Starts the job and answers at once; only for programs run by hand.
+    /// Starts the job and answers when it is submitted; the program goes on beside it.
+    ///
+    /// Under `client run` too, which then waits for the program's end and passes its output on. A program started that way
+    /// has one job.
     ///
     /// # Errors
     ///
     /// When the job cannot be built or started.
     pub fn execute_async(&self, name: &str) -> Result<JobClient, ExecuteError> {
         role::execute_async(self.program(name)?, &self.configuration())
+    }
+
+    /// Starts the job that has a sink of these results.
+    pub(crate) fn execute_and_collect(
+        &self,
+        name: &str,
+        results: &ServedResults,
+    ) -> Result<(JobClient, Option<RemoteResults>), ExecuteError> {
+        role::execute_and_collect(self.program(name)?, &self.configuration(), results)
     }
 
     /// The job's graph and the code of its operators.

@@ -16,6 +16,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use pelton_runtime_core::graph::program::{OperatorCode, PartitionFunction, Program};
+use pelton_runtime_core::graph::slot_resources::SlotResources;
 use pelton_runtime_core::graph::{
     ChainedInput, DEFAULT_SLOT_SHARING_GROUP, InvalidGraph, JobEdge, JobGraph, JobVertex, OperatorNode, OperatorRole,
     Partitioner,
@@ -23,6 +24,7 @@ use pelton_runtime_core::graph::{
 use pelton_runtime_core::id::{JobVertexId, OperatorId};
 use pelton_runtime_core::key_group::default_max_parallelism;
 use pelton_runtime_core::operator::{InputIndex, OutputPort};
+use pelton_runtime_core::results::ServedResults;
 use pelton_runtime_core::state::cold::ColdBackend;
 use sha2::{Digest, Sha256};
 
@@ -70,12 +72,16 @@ pub struct StreamNode {
     pub max_parallelism: Option<u32>,
     /// Absent: that of its inputs when they agree, otherwise `default`.
     pub slot_sharing_group: Option<String>,
+    /// What that group asks of its slots, if it was said here.
+    pub slot_resources: Option<SlotResources>,
     /// Whether it may share a task with its input.
     pub chaining: ChainingStrategy,
     /// Empty for sources.
     pub inputs: Vec<NodeInput>,
     /// What it does.
     pub code: OperatorCode,
+    /// What it holds for the program, if it is a sink that does.
+    pub results: Option<ServedResults>,
 }
 
 impl StreamNode {
@@ -88,9 +94,11 @@ impl StreamNode {
             parallelism: None,
             max_parallelism: None,
             slot_sharing_group: None,
+            slot_resources: None,
             chaining: ChainingStrategy::Always,
             inputs,
             code,
+            results: None,
         }
     }
 }
@@ -202,8 +210,24 @@ impl StreamGraph {
         }
         let graph = JobGraph { name: name.to_owned(), vertices, edges, configuration };
         graph.validate()?;
+        let slot_resources = self.slot_resources()?;
+        let results = ids.iter().zip(&self.nodes).filter_map(|(id, node)| Some((*id, node.results.clone()?))).collect();
         let code = ids.into_iter().zip(self.nodes.iter().map(|node| node.code.clone())).collect::<HashMap<_, _>>();
-        Ok(Program { graph, code, partitioners: self.partitioners.clone(), cold_backend: cold_backend() })
+        let partitioners = self.partitioners.clone();
+        Ok(Program { graph, code, partitioners, cold_backend: cold_backend(), slot_resources, results })
+    }
+
+    /// What groups ask of their slots.
+    fn slot_resources(&self) -> Result<BTreeMap<String, SlotResources>, InvalidGraph> {
+        let mut known = BTreeMap::new();
+        for node in &self.nodes {
+            if let (Some(group), Some(resources)) = (&node.slot_sharing_group, node.slot_resources)
+                && known.insert(group.clone(), resources).is_some_and(|before| before != resources)
+            {
+                return Err(InvalidGraph::GroupResources { group: group.clone() });
+            }
+        }
+        Ok(known)
     }
 
     /// What every node gets, from itself, its inputs and the defaults.

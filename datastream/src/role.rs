@@ -3,10 +3,12 @@
 //! | `PELTON_ROLE` | started by | `execute` |
 //! |---|---|---|
 //! | (unset) | a person | runs the job in an embedded cluster and answers with its result |
-//! | `plan` | `client run`, `client info` | writes the JobGraph to standard output and ends the process |
+//! | `plan` | `client run`, `client info` | writes the JobGraph to standard output and ends the process; where the program wants to go on (`execute_async`, `execute_and_collect`), it does so with the job that the client has submitted |
 //! | `worker` | a TaskManager | runs the subtasks its JobMaster deploys and ends the process |
 
+mod attached;
 mod interruption;
+mod job_client;
 mod local;
 mod plan;
 
@@ -15,17 +17,19 @@ use std::process::ExitCode;
 use std::sync::Once;
 use std::time::Duration;
 
-use pelton_runtime_core::accumulator::AccumulatorValue;
+use pelton_runtime_core::accumulator::{AccumulatorValue, CustomAccumulator};
 use pelton_runtime_core::config::{ConfigDirectory, ConfigErrors, Configuration, Sources, options};
 use pelton_runtime_core::failure::FailureCause;
 use pelton_runtime_core::graph::InvalidGraph;
 use pelton_runtime_core::graph::planned::{PLAN_ROLE, ROLE_VARIABLE};
 use pelton_runtime_core::graph::program::Program;
 use pelton_runtime_core::id::JobId;
+use pelton_runtime_core::results::ServedResults;
 use pelton_taskmanager::worker;
 use pelton_taskmanager::worker::setup::WORKER_ROLE;
 
-pub use self::local::JobClient;
+pub(crate) use self::attached::RemoteResults;
+pub use self::job_client::JobClient;
 
 /// What a job came to.
 #[derive(Debug, Clone, PartialEq)]
@@ -44,6 +48,16 @@ impl JobExecutionResult {
     pub fn accumulator_result(&self, name: &str) -> Option<&AccumulatorValue> {
         self.accumulators.get(name)
     }
+
+    /// What the accumulator of this name has come to, which is of a type of the program's own; none when there is none of that
+    /// name and type.
+    ///
+    /// # Errors
+    ///
+    /// When what a subtask has come to is not an `A`.
+    pub fn custom_accumulator<A: CustomAccumulator>(&self, name: &str) -> Option<Result<A::Result, serde_json::Error>> {
+        self.accumulators.get(name)?.as_custom::<A>()
+    }
 }
 
 /// Why a job did not run to its end.
@@ -55,8 +69,8 @@ pub enum ExecuteError {
     /// The configuration is wrong.
     #[error(transparent)]
     Configuration(#[from] ConfigErrors),
-    /// The embedded cluster could not be started or talked to.
-    #[error("the embedded cluster cannot {action}")]
+    /// The cluster could not be started or talked to.
+    #[error("the cluster cannot {action}")]
     Cluster {
         /// What it was to do.
         action: &'static str,
@@ -78,15 +92,18 @@ pub enum ExecuteError {
         /// The job.
         job_id: JobId,
     },
-    /// The call makes sense only where the program is run by hand.
-    #[error(
-        "{what} needs the program to be run by hand: under `client run` it only describes the job, and the cluster \
-         runs it. Use a sink, and `execute`"
-    )]
-    NotLocal {
-        /// What was called.
-        what: &'static str,
+    /// Results that the program reads cannot be told any more.
+    #[error("the results of job {job_id} cannot be read")]
+    Results {
+        /// The job, which is canceled.
+        job_id: JobId,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The program goes on after its first job, under `client run`.
+    #[error("a program that `client run` has started runs one job, and this is the second one")]
+    SecondJob,
     /// `PELTON_ROLE` is none.
     #[error(
         "`{}` is `{role}`, expected `{}` (from a client), `{}` (from a TaskManager), or nothing, to run the program by \
@@ -154,28 +171,43 @@ const EXIT_CONFIGURATION: i32 = 78;
 pub(crate) fn execute(program: Program, configuration: &Configuration) -> Result<JobExecutionResult, ExecuteError> {
     match role()? {
         Role::Local => local::start(program, configuration)?.wait(),
-        Role::Plan => plan::print(program.graph, configuration),
-        Role::Worker => {
-            let setup = worker::process::setup()?;
-            end(worker::process::main(setup, program))
+        Role::Plan => {
+            attached::claim_process()?;
+            plan::print(program.graph, configuration)
         }
+        Role::Worker => run_worker(program),
     }
 }
 
 pub(crate) fn execute_async(program: Program, configuration: &Configuration) -> Result<JobClient, ExecuteError> {
     match role()? {
         Role::Local => local::start(program, configuration),
-        // Described first, so that the worker rebuilds the same graph; then it ends as in `execute`.
-        Role::Plan | Role::Worker => match execute(program, configuration) {
-            Ok(_) => Err(ExecuteError::NotLocal { what: "`execute_async`" }),
-            Err(error) => Err(error),
-        },
+        Role::Plan => Ok(attached::start(program, configuration, None)?.0),
+        Role::Worker => run_worker(program),
     }
 }
 
-/// Refuses what only a program run by hand can do, before it does it.
-pub(crate) fn require_local(what: &'static str) -> Result<(), ExecuteError> {
-    if role()? == Role::Local { Ok(()) } else { Err(ExecuteError::NotLocal { what }) }
+/// Starts a job that has a sink of these results. With the results, where they are not in this process.
+pub(crate) fn execute_and_collect(
+    program: Program,
+    configuration: &Configuration,
+    results: &ServedResults,
+) -> Result<(JobClient, Option<RemoteResults>), ExecuteError> {
+    match role()? {
+        Role::Local => Ok((local::start(program, configuration)?, None)),
+        Role::Plan => {
+            let sink =
+                program.results.iter().find(|(_, served)| served.is_same(results)).map(|(operator, _)| *operator);
+            attached::start(program, configuration, sink)
+        }
+        Role::Worker => run_worker(program),
+    }
+}
+
+/// Runs subtasks, and ends the process.
+fn run_worker<T>(program: Program) -> Result<T, ExecuteError> {
+    let setup = worker::process::setup()?;
+    end(worker::process::main(setup, program))
 }
 
 /// The setting that says where relative paths are: the folder of this process. None when the configuration says it

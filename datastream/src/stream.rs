@@ -24,6 +24,7 @@ mod partition;
 mod record_error;
 mod side_flat_map;
 mod side_output;
+mod slot_sharing_group;
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -45,6 +46,7 @@ pub(crate) use record_error::only_inserts;
 pub use side_flat_map::SideCollector;
 pub use side_output::OutputTag;
 pub(crate) use side_output::{SideOutputWriter, SideOutputs};
+pub use slot_sharing_group::{SlotSharingGroup, SlotSharingGroupBuilder};
 
 /// A stream of records of type `T`. See the [module](self).
 #[must_use = "closures that no sink or other operator reads are not part of the job"]

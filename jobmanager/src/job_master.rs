@@ -13,6 +13,7 @@ mod actor;
 mod checkpoints;
 mod metrics;
 mod orders;
+mod results;
 #[cfg(test)]
 mod tests;
 mod view;
@@ -22,7 +23,7 @@ use std::sync::Arc;
 use pelton_proto as proto;
 use pelton_runtime_core::env::{Env, Stopped};
 use pelton_runtime_core::graph::JobGraph;
-use pelton_runtime_core::id::{Epoch, JobId, WorkerId};
+use pelton_runtime_core::id::{Epoch, JobId, OperatorId, WorkerId};
 use pelton_runtime_core::scheduler::job::{Attach, AttachRefused, SchedulerSettings};
 use pelton_runtime_core::scheduler::slots::SlotSupply;
 use pelton_runtime_core::scheduler::status::JobStatus;
@@ -30,6 +31,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 pub use self::checkpoints::{CheckpointPlace, Lies, Recovered};
 pub use self::orders::{CheckpointOrder, Taken};
+use self::results::ResultsReply;
 use crate::resource_manager::{HeartbeatSettings, NEWS_CAPACITY, ResourceManagerHandle};
 use crate::view::JobView;
 
@@ -111,6 +113,7 @@ enum Message {
     Detached { worker: WorkerId, reason: String },
     Cancel,
     Suspend { reason: String },
+    FetchResults { operator: OperatorId, request: Box<proto::CollectRequest>, reply: ResultsReply },
     Take { order: CheckpointOrder, reply: oneshot::Sender<Result<Taken, String>> },
     View(oneshot::Sender<Arc<JobView>>),
 }
@@ -190,6 +193,18 @@ impl JobMasterHandle {
         let (reply, answer) = oneshot::channel();
         self.tell(Message::Take { order, reply }).await?;
         answer.await.map_err(|_| Stopped)
+    }
+
+    /// What a sink holds for the program that reads it: an answer when there is some, or after a while. None when the sink
+    /// does not run now.
+    pub async fn fetch_results(
+        &self,
+        operator: OperatorId,
+        request: proto::CollectRequest,
+    ) -> Result<Option<proto::CollectedResults>, Stopped> {
+        let (reply, answer) = oneshot::channel();
+        self.tell(Message::FetchResults { operator, request: Box::new(request), reply }).await?;
+        Ok(answer.await.ok())
     }
 
     /// Stops the job here without ending it for good.

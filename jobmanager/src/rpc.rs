@@ -3,6 +3,7 @@
 mod dispatcher;
 mod job_master;
 mod resource_manager;
+mod results;
 mod status;
 
 use std::sync::Arc;

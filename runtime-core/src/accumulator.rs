@@ -3,9 +3,14 @@
 //! A handle belongs to one subtask; adding to it takes no lock where it is a number. Values travel with the counters. They
 //! are of the current attempt: what an attempt that failed had added is not part of them, as in Flink.
 //!
-//! Merging knows the kinds of values here and nothing of users' types, as it happens in the JobManager.
+//! Merging knows the kinds of values here and nothing of users' types, as it happens in the JobManager; what it cannot merge
+//! it keeps side by side.
+//!
+//! Invariant: what travels is bounded ([`bound_task`], [`bound_job`]); in the place of what is too large stands why.
 
+mod custom;
 mod handles;
+mod java_double;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,6 +18,9 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use self::java_double::java_double;
+
+pub use custom::{Custom, CustomAccumulator};
 pub use handles::{
     AverageAccumulator, DoubleCounter, DoubleMaximum, DoubleMinimum, Histogram, IntCounter, IntMaximum, IntMinimum,
     ListAccumulator, ListError, LongCounter, LongMaximum, LongMinimum,
@@ -50,19 +58,38 @@ pub enum AccumulatorValue {
     Histogram(BTreeMap<i32, i64>),
     /// Values as JSON, in no particular order between subtasks.
     List(Vec<String>),
+    /// Of a type of the user's own.
+    Custom {
+        /// The type's name.
+        kind: String,
+        /// What each subtask has come to, as JSON.
+        parts: Vec<String>,
+    },
+    /// There is no value, for this reason.
+    Failed(String),
 }
+
+/// What a value of one subtask may be to travel, in bytes.
+pub const VALUE_BYTES_MAX: usize = 1 << 20;
+
+/// What all accumulators of a task together may be, and those of a job in its result.
+const TASK_BYTES_MAX: usize = 3 << 20;
+const JOB_BYTES_MAX: usize = 32 << 20;
+
+/// What a text or a bar takes beside its content.
+const ITEM_BYTES: usize = 32;
 
 /// Two accumulators of one name are of different kinds.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("accumulators of this name are of different types: {first} and {second}")]
 pub struct TypesDiffer {
-    first: &'static str,
-    second: &'static str,
+    first: String,
+    second: String,
 }
 
 impl AccumulatorValue {
     /// The kind's name, as Flink shows it.
-    pub const fn type_name(&self) -> &'static str {
+    pub fn type_name(&self) -> &str {
         match self {
             Self::IntCounter(_) => "IntCounter",
             Self::LongCounter(_) => "LongCounter",
@@ -76,6 +103,8 @@ impl AccumulatorValue {
             Self::Average { .. } => "AverageAccumulator",
             Self::Histogram(_) => "Histogram",
             Self::List(_) => "ListAccumulator",
+            Self::Custom { kind, .. } => kind,
+            Self::Failed(_) => "FailedAccumulator",
         }
     }
 
@@ -103,9 +132,29 @@ impl AccumulatorValue {
                 other.iter().for_each(|(value, count)| *own.entry(*value).or_default() += count);
             }
             (Self::List(own), Self::List(other)) => own.extend_from_slice(other),
-            (own, other) => return Err(TypesDiffer { first: own.type_name(), second: other.type_name() }),
+            (Self::Custom { kind, parts }, Self::Custom { kind: other, parts: others }) if kind == other => {
+                parts.extend_from_slice(others);
+            }
+            (Self::Failed(_), _) => {}
+            (own, Self::Failed(_)) => *own = other.clone(),
+            (own, other) => {
+                let (first, second) = (own.type_name().to_owned(), other.type_name().to_owned());
+                return Err(TypesDiffer { first, second });
+            }
         }
         Ok(())
+    }
+
+    /// About what it takes to tell it.
+    pub fn bytes(&self) -> usize {
+        let texts = |texts: &[String]| texts.iter().map(|text| text.len() + ITEM_BYTES).sum::<usize>();
+        match self {
+            Self::Histogram(bars) => bars.len() * ITEM_BYTES,
+            Self::List(items) => texts(items),
+            Self::Custom { kind, parts } => kind.len() + texts(parts),
+            Self::Failed(why) => why.len(),
+            _ => ITEM_BYTES,
+        }
     }
 
     /// The number of a counter, minimum or maximum of whole numbers.
@@ -143,6 +192,38 @@ fn mean(sum: f64, count: i64) -> f64 {
     if count == 0 { 0.0 } else { sum / count as f64 }
 }
 
+/// Puts the reason in the place of what is too large to travel with the others of its task.
+pub fn bound_task(values: &mut [(String, AccumulatorValue)]) {
+    for (_, value) in values.iter_mut().filter(|(_, value)| value.bytes() > VALUE_BYTES_MAX) {
+        let bytes = value.bytes();
+        *value = AccumulatorValue::Failed(format!(
+            "it has {bytes} bytes in one subtask, more than the {VALUE_BYTES_MAX} that travel: write so much with a sink"
+        ));
+    }
+    bound(values.iter_mut().map(|(_, value)| value), TASK_BYTES_MAX, "the accumulators of one task");
+}
+
+/// The same in the result of a job.
+pub fn bound_job(values: &mut BTreeMap<String, AccumulatorValue>) {
+    bound(values.values_mut(), JOB_BYTES_MAX, "the accumulators of one job");
+}
+
+fn bound<'a>(values: impl Iterator<Item = &'a mut AccumulatorValue>, most: usize, of: &str) {
+    let mut values: Vec<_> = values.map(|value| (value.bytes(), value)).collect();
+    let mut all: usize = values.iter().map(|(bytes, _)| bytes).sum();
+    // The largest go first, as then the fewest do.
+    values.sort_by_key(|(bytes, _)| std::cmp::Reverse(*bytes));
+    for (bytes, value) in values {
+        if all <= most {
+            return;
+        }
+        *value = AccumulatorValue::Failed(format!(
+            "it has {bytes} bytes, and {of} more than the {most} that travel together: write so much with a sink"
+        ));
+        all = all - bytes + value.bytes();
+    }
+}
+
 /// As Flink shows it.
 impl fmt::Display for AccumulatorValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -150,14 +231,15 @@ impl fmt::Display for AccumulatorValue {
             Self::IntCounter(value) | Self::IntMinimum(value) | Self::IntMaximum(value) => write!(f, "{value}"),
             Self::LongCounter(value) | Self::LongMinimum(value) | Self::LongMaximum(value) => write!(f, "{value}"),
             Self::DoubleCounter(value) | Self::DoubleMinimum(value) | Self::DoubleMaximum(value) => {
-                write!(f, "{value:?}")
+                f.write_str(&java_double(*value))
             }
-            Self::Average { sum, count } => write!(f, "{:?}", mean(*sum, *count)),
+            Self::Average { sum, count } => f.write_str(&java_double(mean(*sum, *count))),
             Self::Histogram(counts) => {
                 let counts: Vec<String> = counts.iter().map(|(value, count)| format!("{value}={count}")).collect();
                 write!(f, "{{{}}}", counts.join(", "))
             }
-            Self::List(items) => write!(f, "[{}]", items.join(", ")),
+            Self::List(items) | Self::Custom { parts: items, .. } => write!(f, "[{}]", items.join(", ")),
+            Self::Failed(why) => f.write_str(why),
         }
     }
 }
@@ -271,6 +353,33 @@ mod tests {
         assert_eq!(shown, ["lines 3", "longest 5", "mean 2.6666666666666665", "words [\"x\", \"y\", \"z\"]"]);
         let error = all.register::<LongCounter>("lines").unwrap_err();
         assert_eq!(error.to_string(), "the accumulator `lines` exists in this operator already");
+    }
+
+    #[test]
+    fn what_is_too_large_to_travel_says_so_and_takes_nothing_else_along() {
+        let list = |count: usize| AccumulatorValue::List(vec!["x".repeat(100_000); count]);
+        let mut values = vec![
+            ("huge".to_owned(), list(20)),
+            ("large".to_owned(), list(9)),
+            ("larger".to_owned(), list(10)),
+            ("small".to_owned(), AccumulatorValue::LongCounter(3)),
+            ("third".to_owned(), list(8)),
+            ("fourth".to_owned(), list(8)),
+        ];
+        bound_task(&mut values);
+        let failed: Vec<&str> = values
+            .iter()
+            .filter(|(_, value)| matches!(value, AccumulatorValue::Failed(_)))
+            .map(|(name, _)| name.as_str())
+            .collect();
+        assert_eq!(failed, ["huge", "larger"]);
+        let all: usize = values.iter().map(|(_, value)| value.bytes()).sum();
+        assert!(all <= TASK_BYTES_MAX);
+        let mut merged = list(1);
+        merged.merge(&values[0].1).unwrap();
+        assert!(merged.to_string().contains("in one subtask, more than the 1048576 that travel"), "{merged}");
+        merged.merge(&list(1)).unwrap();
+        assert_eq!(merged.type_name(), "FailedAccumulator");
     }
 
     #[test]

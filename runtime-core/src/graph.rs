@@ -14,6 +14,7 @@
 pub mod plan;
 pub mod planned;
 pub mod program;
+pub mod slot_resources;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -237,6 +238,14 @@ pub enum InvalidGraph {
         target_vertex: String,
         /// Its parallelism.
         target_parallelism: u32,
+    },
+    /// Two operators ask differently of the slots of one group.
+    #[error(
+        "the slot sharing group `{group}` is given two different sets of resources: make one `SlotSharingGroup` and clone it"
+    )]
+    GroupResources {
+        /// The group.
+        group: String,
     },
     /// An index points nowhere, or backwards; only a damaged or hostile graph has that.
     #[error("the job graph is malformed: {what}")]

@@ -37,6 +37,7 @@ use pelton_runtime_core::failure::error_chain;
 use pelton_runtime_core::graph::JobGraph;
 use pelton_runtime_core::graph::program::Program;
 use pelton_runtime_core::id::ExecutionAttemptId;
+use pelton_runtime_core::results::{Results, ResultsRequest};
 use pelton_runtime_core::scheduler::heartbeat;
 use pelton_runtime_core::task::checkpointing::CheckpointCommand;
 use pelton_runtime_core::task::driver::{NotTold, TaskControl};
@@ -57,6 +58,9 @@ const MAX_COMMAND_BYTES: usize = 1 << 30;
 
 /// How often counters are reported.
 const METRICS_INTERVAL: Duration = Duration::from_millis(500);
+
+/// How long a request for results waits for some.
+const RESULTS_WAIT: Duration = Duration::from_secs(1);
 
 /// How long the first connection to the JobMaster may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -226,9 +230,9 @@ impl Worker {
                 },
                 () = self.env.sleep_until(next_metrics) => {
                     next_metrics = self.env.moment().after(METRICS_INTERVAL);
-                    let report = self.deployment.metrics(self.env.moment());
+                    let reports = self.deployment.metrics(self.env.moment());
                     self.forget_ended_tasks();
-                    if !report.tasks.is_empty() {
+                    for report in reports {
                         self.reporter.send(proto::worker_report::Report::Metrics(report)).await;
                     }
                 },
@@ -314,6 +318,7 @@ impl Worker {
                 }
                 self.tell(&aborted.attempt_ids, &CheckpointCommand::Aborted(checkpoint))?;
             }
+            Command::FetchResults(fetch) => self.serve_results(fetch)?,
         }
         Ok(Next::Continue)
     }
@@ -352,6 +357,26 @@ impl Worker {
                 tracing::debug!(%attempt, ?command, %reason, "a task was not told of a checkpoint");
             }
         }
+        Ok(())
+    }
+
+    /// Answers with results of a sink as soon as there are some.
+    fn serve_results(&self, fetch: proto::FetchResults) -> Result<(), WorkerError> {
+        let request = wire::required(fetch.request, "request")?;
+        let served = self.deployment.results_of(wire::id(&request.operator_id, "operator_id")?);
+        let (env, reporter) = (self.env.clone(), self.reporter.clone());
+        self.env.spawn("results", async move {
+            let request = ResultsRequest::from_wire(&request);
+            let results = match served {
+                Some(served) => match env.timeout(RESULTS_WAIT, served.fetch(request)).await {
+                    Ok(results) => results,
+                    Err(_) => served.now(request),
+                },
+                None => Results::none(),
+            };
+            let fetched = proto::ResultsFetched { request_id: fetch.request_id, results: Some(results.to_wire()) };
+            reporter.send(proto::worker_report::Report::ResultsFetched(fetched)).await;
+        });
         Ok(())
     }
 

@@ -9,9 +9,11 @@ use pelton_runtime_core::graph::plan::stream_plan_json;
 use super::{VerbError, planned};
 use crate::command::Info;
 use crate::output;
+use crate::plan::Plan;
 
 pub(super) async fn run(env: &Env, settings: BTreeMap<String, String>, verb: Info) -> Result<ExitCode, VerbError> {
-    let graph = planned(env, settings, &verb.program).await?;
+    // A program that would go on is not needed any more.
+    let Plan { graph, program: _ } = planned(env, settings, &verb.program).await?;
     output::line("----------------------- Execution Plan -----------------------")?;
     output::line(format_args!("{:#}", stream_plan_json(&graph)))?;
     output::line("--------------------------------------------------------------")?;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::os::unix::process::ExitStatusExt;
 use std::process::ExitCode;
 
 use pelton_process::flags::Settings;
@@ -10,6 +11,7 @@ use pelton_runtime_core::accumulator::AccumulatorValue;
 use pelton_runtime_core::config::options;
 use pelton_runtime_core::env::Env;
 use pelton_runtime_core::failure::FailureCause;
+use pelton_runtime_core::graph::planned::Submitted;
 use pelton_runtime_core::id::JobId;
 use pelton_runtime_core::scheduler::status::JobStatus;
 use pelton_runtime_core::wire::accumulator;
@@ -22,6 +24,7 @@ use crate::artifact;
 use crate::cluster::{Cluster, ClusterError};
 use crate::command::Run;
 use crate::output;
+use crate::plan::{AttachedProgram, Plan};
 
 pub(super) async fn run(
     env: &Env,
@@ -31,7 +34,15 @@ pub(super) async fn run(
 ) -> Result<ExitCode, VerbError> {
     refuse_what_is_missing(&verb)?;
     let arguments = arguments(&verb.program)?;
-    let mut graph = planned(env, dynamic, &verb.program).await?;
+    let Plan { mut graph, program } = planned(env, dynamic, &verb.program).await?;
+    // As in Flink, `run` waits unless it is told not to; `execution.attached` says what it is told by default.
+    let detached = verb.detached || !settings.configuration.get(&options::execution::ATTACHED);
+    if detached && program.is_some() {
+        return Err(VerbError::Unavailable {
+            what: "`--detached` (or `execution.attached: false`) for this program",
+            why: "it goes on beside its job (`execute_and_collect` or `execute_async`), and nobody would see what it says",
+        });
+    }
     graph.configuration.extend(recovery(&verb));
     let mut cluster = connect(&verb.target, settings).await?;
     let digest = artifact::digest(&verb.program.artifact)?;
@@ -52,11 +63,25 @@ pub(super) async fn run(
     })?;
     output::line(format_args!("Job has been submitted with JobID {job}"))
         .map_err(|source| VerbError::Untold { done: format!("submitted job {job}, which goes on"), source })?;
-    // As in Flink, `run` waits unless it is told not to; `execution.attached` says what it is told by default.
-    if verb.detached || !settings.configuration.get(&options::execution::ATTACHED) {
-        return Ok(ExitCode::SUCCESS);
+    match program {
+        None if detached => Ok(ExitCode::SUCCESS),
+        None => attached(env, &mut cluster, job).await,
+        Some(program) => beside(env, &mut cluster, job, program).await,
     }
-    attached(env, &mut cluster, job).await
+}
+
+/// Waits for the end of the program, which waits for its job if it wants to.
+async fn beside(env: &Env, cluster: &mut Cluster, job: JobId, program: AttachedProgram) -> Result<ExitCode, VerbError> {
+    let waits = cluster.slots_waits(job).await;
+    let submitted = Submitted { job, address: cluster.address().to_owned() };
+    let status = tokio::select! {
+        biased;
+        status = program.go_on(&submitted) => status?,
+        never = say_what_it_waits_for(env, job, waits) => match never {},
+    };
+    // As shells have it.
+    let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
+    Ok(code.and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from))
 }
 
 fn refuse_what_is_missing(verb: &Run) -> Result<(), VerbError> {

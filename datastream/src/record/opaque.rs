@@ -3,7 +3,8 @@
 //! A value of any type that serde knows is kept as JSON. It is written and parsed for every row, nothing can look into it but the
 //! program, and it can be no key. JSON has no number that is infinite or none, and writes `null` for it as for `None`: what it then reads is
 //! an error, or `None`. Fields may come and go between two versions of a program as serde allows
-//! (`#[serde(default)]`).
+//! (`#[serde(default)]`). A field with `#[record(default)]` whose column is absent is the first of JSON's `null`, `{}`, `[]`, `0`, `""` and
+//! `false` that the type reads.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -130,17 +131,25 @@ impl<T: OpaqueValue> ColumnReader for OpaqueReader<T> {
     }
 }
 
+/// What stands for nothing in JSON, and is a `T`: of a type that has no such value, a text that is refused when it is read.
+fn default_json<T: OpaqueValue>() -> &'static str {
+    let nothing = ["null", "{}", "[]", "0", "\"\"", "false"];
+    nothing.into_iter().find(|json| serde_json::from_str::<T>(json).is_ok()).unwrap_or("")
+}
+
 /// Collects values as JSON.
 pub struct OpaqueBuilder<T> {
     text: BytesBuilder<String>,
     /// The first value that has no JSON form.
     failed: Option<(usize, serde_json::Error)>,
+    /// The text of a value where none is given, found when it is needed first.
+    filler: Option<&'static str>,
     value: std::marker::PhantomData<fn(T)>,
 }
 
 impl<T> Default for OpaqueBuilder<T> {
     fn default() -> Self {
-        Self { text: BytesBuilder::default(), failed: None, value: std::marker::PhantomData }
+        Self { text: BytesBuilder::default(), failed: None, filler: None, value: std::marker::PhantomData }
     }
 }
 
@@ -159,7 +168,8 @@ impl<T: OpaqueValue> ColumnBuilder for OpaqueBuilder<T> {
     }
 
     fn append_filler(&mut self) {
-        self.text.append_filler();
+        let filler = *self.filler.get_or_insert_with(default_json::<T>);
+        self.text.append_str(filler);
     }
 
     fn len(&self) -> usize {
@@ -258,6 +268,37 @@ mod tests {
             let reader = RecordReader::<Opaque<f64>>::open(&builder.finish().unwrap()).unwrap();
             proptest::prop_assert_eq!(*reader.read(0), number);
         }
+    }
+
+    #[test]
+    fn a_column_that_is_absent_is_nothing_of_its_type() {
+        #[derive(Debug, Clone, PartialEq, Default, serde::Serialize, serde::Deserialize)]
+        #[serde(default)]
+        struct Labels {
+            all: BTreeMap<String, String>,
+        }
+        #[derive(Debug, Clone, PartialEq, Record)]
+        struct Old {
+            user: String,
+        }
+        #[derive(Debug, Clone, PartialEq, Record)]
+        struct New {
+            user: String,
+            #[record(default)]
+            labels: Opaque<Labels>,
+            #[record(default)]
+            numbers: Opaque<Vec<i64>>,
+            #[record(default)]
+            count: Opaque<u8>,
+            #[record(default)]
+            note: Opaque<Option<String>>,
+        }
+        let mut builder = RecordBuilder::<Old>::new();
+        builder.append(&Old { user: "ann".to_owned() });
+        let reader = RecordReader::<New>::open(&builder.finish().unwrap()).unwrap();
+        let New { labels, numbers, count, note, .. } = reader.read(0);
+        assert_eq!((labels.into_inner(), numbers.into_inner()), (Labels::default(), Vec::new()));
+        assert_eq!((count.into_inner(), note.into_inner()), (0, None));
     }
 
     #[test]

@@ -1,10 +1,10 @@
-//! The role `plan`: say what the job is, and end.
+//! The role `plan`: say what the job is, and end, or go on when it is submitted ([`super::attached`]).
 
-use std::io::Write;
+use std::io::{self, Write};
 
 use pelton_runtime_core::config::Configuration;
 use pelton_runtime_core::graph::JobGraph;
-use pelton_runtime_core::graph::planned::{PLAN_CONFIGURATION_VARIABLE, plan_line};
+use pelton_runtime_core::graph::planned::{PLAN_CONFIGURATION_VARIABLE, attached_plan_line, plan_line};
 
 use super::Settings;
 
@@ -16,11 +16,22 @@ pub(super) fn configuration() -> Settings {
         .unwrap_or_default()
 }
 
-/// Describes the job to the client, with the folder that its relative paths are in unless `configuration` names one.
-pub(super) fn print(mut graph: JobGraph, configuration: &Configuration) -> ! {
-    graph.configuration.extend(super::working_directory(configuration));
-    let mut stdout = std::io::stdout().lock();
+/// Describes the job to the client, and ends the process.
+pub(super) fn print(graph: JobGraph, configuration: &Configuration) -> ! {
     // A client that has gone away cannot be told more than the exit code.
-    let written = stdout.write_all(plan_line(&graph).as_bytes()).and_then(|()| stdout.flush());
+    let written = say(graph, configuration, plan_line);
     std::process::exit(if written.is_ok() { 0 } else { 1 })
+}
+
+/// Describes the job to the client, and says that the program goes on when it is submitted.
+pub(super) fn describe(graph: JobGraph, configuration: &Configuration) -> io::Result<()> {
+    say(graph, configuration, attached_plan_line)
+}
+
+/// With the folder that the job's relative paths are in, unless `configuration` names one.
+fn say(mut graph: JobGraph, configuration: &Configuration, line: fn(&JobGraph) -> String) -> io::Result<()> {
+    graph.configuration.extend(super::working_directory(configuration));
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(line(&graph).as_bytes())?;
+    stdout.flush()
 }

@@ -36,11 +36,14 @@ macro_rules! operator_settings {
             self.configure("set_max_parallelism", |node| node.max_parallelism = Some(max_parallelism))
         }
 
-        /// Subtasks of operators of one group may share a slot. Operators that follow inherit the group.
+        /// Subtasks of operators of one group may share a slot. Operators that follow inherit the group, which is a name or a
+        /// [`SlotSharingGroup`](crate::stream::SlotSharingGroup) that says what its slots must have.
         #[track_caller]
-        pub fn slot_sharing_group(self, group: impl Into<String>) -> Self {
-            let group = group.into();
-            self.configure("slot_sharing_group", |node| node.slot_sharing_group = Some(group))
+        pub fn slot_sharing_group(self, group: impl Into<crate::stream::SlotSharingGroup>) -> Self {
+            let (name, resources) = group.into().into_parts();
+            self.configure("slot_sharing_group", |node| {
+                (node.slot_sharing_group, node.slot_resources) = (Some(name), resources);
+            })
         }
 
         /// Gives the operator a task of its own.

@@ -16,7 +16,7 @@ use pelton_runtime_core::operator::harness::OperatorHarness;
 use pelton_runtime_core::operator::{
     InputIndex, MAIN_OUTPUT, Operator, OperatorError, OperatorFactory, OperatorResult, OperatorRuntime, OutputPort,
 };
-use pelton_runtime_core::task::valve::Valve;
+use pelton_runtime_core::task::valve::{Valve, ValveOutput};
 use pelton_runtime_core::time::{EpochMillis, MAX_WATERMARK};
 
 use crate::environment::StreamExecutionEnvironment;
@@ -140,6 +140,15 @@ impl Harness {
     /// When an operator fails.
     pub fn watermark<T>(&mut self, source: &TestSource<T>, watermark: EpochMillis) -> Result<(), TestError> {
         self.emit(source.index, StreamElement::Watermark(watermark))
+    }
+
+    /// Says that a source is idle: until it gives records or a watermark again, event time does not wait for it.
+    ///
+    /// # Errors
+    ///
+    /// When an operator fails.
+    pub fn idle<T>(&mut self, source: &TestSource<T>) -> Result<(), TestError> {
+        self.emit(source.index, StreamElement::Idle)
     }
 
     /// Ends all sources: event time has come to its end.
@@ -296,14 +305,20 @@ impl Running {
         while let Some((index, channel, element)) = queue.pop_front() {
             let node = &mut self.nodes[index];
             let Some(instance) = &mut node.operator else { continue };
-            let result = match element {
-                StreamElement::Batch(batch) => instance.harness.process_on(node.inputs[channel], batch),
-                StreamElement::Watermark(watermark) => match node.valve.watermark(channel, watermark).watermark {
-                    Some(watermark) => instance.harness.watermark(watermark),
-                    None => Ok(()),
-                },
-                _ => Ok(()),
+            // As a task does: what the valve has to say is told before the batch.
+            let told = match &element {
+                StreamElement::Batch(_) => node.valve.active(channel),
+                StreamElement::Watermark(watermark) => node.valve.watermark(channel, *watermark),
+                StreamElement::Idle => node.valve.idle(channel),
+                _ => ValveOutput::default(),
             };
+            let mut result = told.watermark.map_or(Ok(()), |watermark| instance.harness.watermark(watermark));
+            if told.idle {
+                result = result.and_then(|()| instance.harness.idle());
+            }
+            if let StreamElement::Batch(batch) = element {
+                result = result.and_then(|()| instance.harness.process_on(node.inputs[channel], batch));
+            }
             result.map_err(|source| self.nodes[index].failed(source))?;
             self.pass_on(index, &mut queue);
         }

@@ -19,6 +19,7 @@ use tracing::{debug, info, warn};
 
 use super::checkpoints::{Checkpoints, Finished};
 use super::metrics::AttemptMetrics;
+use super::results::Fetches;
 use super::{AttachError, JobDescription, JobMasterSettings, Message, Report, SlotsWait, WorkerCommands, view};
 use crate::resource_manager::{ConnectionId, GrantedOffer, News, ResourceManagerHandle, WorkerOrder};
 use crate::view::JobView;
@@ -34,6 +35,7 @@ pub(super) struct JobMaster {
     /// None for a job that takes none.
     pub(super) checkpoints: Option<Checkpoints>,
     metrics: AttemptMetrics,
+    pub(super) fetches: Fetches,
     workers: BTreeMap<WorkerId, Link>,
     /// Readers that wait for others in event time.
     watermark_groups: GroupLeasts,
@@ -81,6 +83,7 @@ impl JobMaster {
             waiting,
             scheduler,
             metrics: AttemptMetrics::default(),
+            fetches: Fetches::default(),
             workers: BTreeMap::new(),
             watermark_groups: GroupLeasts::default(),
             granted: BTreeMap::new(),
@@ -159,6 +162,7 @@ impl JobMaster {
             Message::Detached { worker, reason } => self.detach(worker, reason).await,
             Message::Cancel => self.tell(Fact::CancelRequested).await,
             Message::Suspend { reason } => self.tell(Fact::SuspendRequested { reason }).await,
+            Message::FetchResults { operator, request, reply } => self.fetch_results(operator, *request, reply).await,
             Message::Take { order, reply } => self.take_checkpoint(order, reply).await,
             // Who asked may have stopped waiting; that is its right.
             Message::View(reply) => drop(reply.send(self.view())),
@@ -221,6 +225,7 @@ impl JobMaster {
                 let told = self.watermark_groups.reported(worker, groups);
                 self.tell_leasts(told).await;
             }
+            Report::ResultsFetched(fetched) => self.fetches.answer(fetched),
             Report::Fatal(fatal) => {
                 let cause = fatal.cause.map(FailureCause::from).unwrap_or_else(|| {
                     let class = FailureClass::System;
@@ -251,6 +256,7 @@ impl JobMaster {
     }
 
     pub(super) async fn detach(&mut self, worker: WorkerId, reason: String) {
+        self.fetches.forget(worker);
         if self.workers.remove(&worker).is_some() {
             debug!(job = %self.id(), %worker, reason, "worker detached");
             self.tell(Fact::WorkerDetached { worker, reason }).await;

@@ -33,6 +33,10 @@ impl AttemptMetrics {
                 continue;
             }
             let before = self.attempts.get(&attempt);
+            // A task's last report does not wait for those before it.
+            if before.is_some_and(|(_, before)| before.number > task.number) {
+                continue;
+            }
             let view = view(task, before, moment, now);
             self.attempts.insert(attempt, (moment, view));
         }
@@ -88,6 +92,7 @@ fn view(
     });
     TaskMetricsView {
         reported: true,
+        number: task.number,
         records_in: task.records_in,
         records_out: task.records_out,
         bytes_in: task.bytes_in,
@@ -120,6 +125,18 @@ fn view(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_report_that_was_overtaken_changes_nothing() {
+        let attempt = ExecutionAttemptId::from_bytes([1; 16]);
+        let report = |number, records_in| proto::MetricsReport {
+            tasks: vec![proto::TaskMetrics { attempt_id: attempt.to_wire(), records_in, number, ..Default::default() }],
+        };
+        let mut metrics = AttemptMetrics::default();
+        metrics.take_in(report(2, 300), |_| true, Moment(0), 0);
+        metrics.take_in(report(1, 100), |_| true, Moment(1), 1);
+        assert_eq!(metrics.of(attempt).records_in, 300);
+    }
 
     #[test]
     fn rates_are_per_second_between_two_reports() {

@@ -1,10 +1,12 @@
 //! What clients ask for.
 
+use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::Arc;
 
 use futures::{Stream, StreamExt};
 use pelton_proto as proto;
+use pelton_runtime_core::accumulator;
 use pelton_runtime_core::element::{AfterSavepoint, SavepointFormat};
 use pelton_runtime_core::graph::JobGraph;
 use pelton_runtime_core::id::{JobId, TriggerId};
@@ -12,9 +14,11 @@ use pelton_runtime_core::scheduler::status::JobStatus;
 use pelton_runtime_core::wire::{self, BadMessage, id, required};
 use proto::dispatcher_server::Dispatcher;
 use proto::run_operation_request::Operation as WireOperation;
-use tokio_stream::wrappers::WatchStream;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::{ReceiverStream, WatchStream};
 use tonic::{Request, Response, Status, Streaming};
 
+use super::results::{ANSWERS_CAPACITY, Reader};
 use super::{Services, status};
 use crate::dispatcher::JobEntry;
 use crate::job_master::{JobDescription, SlotsWait};
@@ -23,6 +27,28 @@ use crate::view::{CancelError, JobView, Operation, OperationResult};
 #[tonic::async_trait]
 impl Dispatcher for Services {
     type WatchSlotsStream = Pin<Box<dyn Stream<Item = Result<proto::SlotsWait, Status>> + Send>>;
+
+    type CollectResultsStream = Pin<Box<dyn Stream<Item = Result<proto::CollectedResults, Status>> + Send>>;
+
+    async fn collect_results(
+        &self,
+        request: Request<Streaming<proto::CollectRequest>>,
+    ) -> Result<Response<Self::CollectResultsStream>, Status> {
+        let mut requests = request.into_inner();
+        let first = requests.message().await?;
+        let first = first.ok_or_else(|| Status::invalid_argument("nobody says which results are wanted"))?;
+        let job: JobId = id(&first.job_id, "job_id").map_err(status::bad_message)?;
+        let master = match self.dispatcher.entry(job).await.map_err(status::stopped)? {
+            Some(JobEntry::Running(master)) => master,
+            Some(JobEntry::Ended(_)) => return Ok(Response::new(Box::pin(futures::stream::empty()))),
+            None => return Err(Status::not_found(format!("there is no job {job}"))),
+        };
+        let (answers, stream) = mpsc::channel(ANSWERS_CAPACITY);
+        let (env, dispatcher) = (self.env.clone(), self.dispatcher.clone());
+        let reader = Reader { env, dispatcher, job, master, requests, answers };
+        self.env.spawn("results", reader.serve(first));
+        Ok(Response::new(Box::pin(ReceiverStream::new(stream))))
+    }
 
     async fn upload_artifact(
         &self,
@@ -148,15 +174,17 @@ impl Dispatcher for Services {
         }
         let failed = view.status == JobStatus::Failed;
         let failure = view.exceptions.first().filter(|_| failed).map(|exception| exception.cause.clone().into());
+        // One whose types contradict each other has no value; REST says so.
+        let mut accumulators: BTreeMap<_, _> =
+            view.accumulators().into_iter().filter_map(|(name, value)| Some((name, value.ok()?))).collect();
+        accumulator::bound_job(&mut accumulators);
         Ok(Response::new(proto::AwaitJobReply {
             state: view.status.as_str().to_owned(),
             failure,
             net_runtime_ms: view.duration_ms(self.env.wall_clock()),
-            // One whose types contradict each other has no value; REST says so.
-            accumulators: view
-                .accumulators()
+            accumulators: accumulators
                 .into_iter()
-                .filter_map(|(name, value)| Some(wire::accumulator::to_wire(name, &value.ok()?)))
+                .map(|(name, value)| wire::accumulator::to_wire(name, &value))
                 .collect(),
         }))
     }

@@ -184,6 +184,8 @@ pub struct TaskMetricsView {
     pub idle_ns: u64,
     /// Nanoseconds spent waiting for room downstream.
     pub backpressured_ns: u64,
+    /// The report's number among those about the attempt.
+    pub number: u64,
     /// What happened per second in the last reporting interval.
     pub rates: TaskRatesView,
     /// The combined watermark of the inputs.

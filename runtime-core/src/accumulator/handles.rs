@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicI32, AtomicI64, AtomicU64, Ordering};
 use parking_lot::Mutex;
 use serde::Serialize;
 
-use super::{Accumulator, AccumulatorValue};
+use super::{Accumulator, AccumulatorValue, ITEM_BYTES, VALUE_BYTES_MAX};
 
 /// Handles that are one atomic number: type, its atomic, how a value is added, and what it begins with.
 macro_rules! numbers {
@@ -119,7 +119,7 @@ impl Accumulator for AverageAccumulator {
     }
 }
 
-/// How often each number came. It is meant for few different numbers.
+/// How often each number came. It is meant for few different numbers: with more than some ten thousand there is no result.
 #[derive(Debug, Clone, Default)]
 pub struct Histogram(Arc<Mutex<BTreeMap<i32, i64>>>);
 
@@ -136,18 +136,12 @@ impl Accumulator for Histogram {
     }
 }
 
-/// What a list of one subtask may hold, as it travels with every report.
-const LIST_BYTES_MAX: usize = 1 << 20;
-
-/// What an item of a list takes beside its JSON.
-const ITEM_BYTES: usize = 32;
-
 /// A value cannot be added to a list.
 #[derive(Debug, thiserror::Error)]
 pub enum ListError {
     /// There are too many.
     #[error(
-        "a list accumulator of one subtask holds at most {LIST_BYTES_MAX} bytes, {ITEM_BYTES} for each value and its JSON; use a sink for more"
+        "a list accumulator of one subtask holds at most {VALUE_BYTES_MAX} bytes, {ITEM_BYTES} for each value and its JSON; use a sink for more"
     )]
     Full,
     /// It has no JSON form.
@@ -178,7 +172,7 @@ impl<T: Serialize> ListAccumulator<T> {
         let item = serde_json::to_string(value)?;
         let mut list = self.items.lock();
         let bytes = item.len() + ITEM_BYTES;
-        if list.bytes + bytes > LIST_BYTES_MAX {
+        if list.bytes + bytes > VALUE_BYTES_MAX {
             return Err(ListError::Full);
         }
         list.bytes += bytes;

@@ -3,10 +3,14 @@
 //! Standard output carries exactly one line: [`GRAPH_MARKER`] and the JobGraph's protobuf in hexadecimal digits.
 //! Anything else there is the program's own output, which would corrupt the plan sooner or later, so it is refused with
 //! the line that was found; programs may print to standard error while they are planned.
+//!
+//! A program that goes on when its job is submitted begins the line with [`ATTACHED_GRAPH_MARKER`] and waits for a line on
+//! standard input, [`Submitted`], or for its end: then there is no job. What it prints afterwards is its own.
 
 use prost::Message;
 
 use crate::graph::{JobGraph, hex};
+use crate::id::JobId;
 use crate::wire::BadMessage;
 
 /// Names the role a program was started in.
@@ -20,6 +24,34 @@ pub const PLAN_CONFIGURATION_VARIABLE: &str = "PELTON_PLAN_CONFIGURATION";
 
 /// Begins the line that holds the graph.
 pub const GRAPH_MARKER: &str = "pelton-job-graph:";
+
+/// Begins the line that holds the graph of a program that goes on.
+pub const ATTACHED_GRAPH_MARKER: &str = "pelton-attached-job-graph:";
+
+/// Begins the line that tells such a program its job.
+const SUBMITTED_MARKER: &str = "pelton-submitted-job:";
+
+/// What a program is told that goes on when its job is submitted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Submitted {
+    /// The job.
+    pub job: JobId,
+    /// The JobManager, `host:port`.
+    pub address: String,
+}
+
+impl Submitted {
+    /// The line that says so, with its line feed.
+    pub fn line(&self) -> String {
+        format!("{SUBMITTED_MARKER}{} {}\n", self.job, self.address)
+    }
+
+    /// What a line says; none when it says something else.
+    pub fn parse(line: &str) -> Option<Self> {
+        let (job, address) = line.strip_prefix(SUBMITTED_MARKER)?.trim_end().split_once(' ')?;
+        Some(Self { job: job.parse().ok()?, address: address.to_owned() })
+    }
+}
 
 /// Why what a program printed is no plan.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -57,6 +89,24 @@ pub fn plan_line(graph: &JobGraph) -> String {
     format!("{GRAPH_MARKER}{}\n", hex(&graph.to_wire().encode_to_vec()))
 }
 
+/// The same of a program that goes on.
+pub fn attached_plan_line(graph: &JobGraph) -> String {
+    format!("{ATTACHED_GRAPH_MARKER}{}\n", hex(&graph.to_wire().encode_to_vec()))
+}
+
+/// The end of the line by which a program says that it goes on, if it has said so.
+pub fn end_of_attached_plan(stdout: &[u8]) -> Option<usize> {
+    let marker = ATTACHED_GRAPH_MARKER.as_bytes();
+    let mut begin = 0;
+    loop {
+        let end = begin + stdout[begin..].iter().position(|byte| *byte == b'\n')? + 1;
+        if stdout[begin..end].starts_with(marker) {
+            return Some(end);
+        }
+        begin = end;
+    }
+}
+
 /// The graph in what a planning process wrote to its standard output.
 ///
 /// # Errors
@@ -67,7 +117,7 @@ pub fn graph_of_output(stdout: &[u8]) -> Result<JobGraph, NotAPlan> {
     let mut graph_line = None;
     let mut own_line = None;
     for line in text.lines() {
-        match line.strip_prefix(GRAPH_MARKER) {
+        match line.strip_prefix(GRAPH_MARKER).or_else(|| line.strip_prefix(ATTACHED_GRAPH_MARKER)) {
             Some(digits) if graph_line.is_none() => graph_line = Some(digits),
             _ => own_line = own_line.or(Some(line)),
         }
@@ -125,6 +175,20 @@ mod tests {
     #[test]
     fn a_graph_survives_its_line() {
         assert_eq!(graph_of_output(plan_line(&graph()).as_bytes()), Ok(graph()));
+    }
+
+    #[test]
+    fn a_program_that_goes_on_is_told_its_job() {
+        let line = attached_plan_line(&graph());
+        assert_eq!(end_of_attached_plan(&line.as_bytes()[..line.len() - 1]), None);
+        let output = format!("{line}its own\n");
+        let end = end_of_attached_plan(output.as_bytes()).unwrap();
+        assert_eq!(end, line.len());
+        assert_eq!(graph_of_output(&output.as_bytes()[..end]), Ok(graph()));
+        assert_eq!(end_of_attached_plan(plan_line(&graph()).as_bytes()), None);
+        let submitted = Submitted { job: JobId::from_bytes([3; 16]), address: "[::1]:8081".to_owned() };
+        assert_eq!(Submitted::parse(&submitted.line()), Some(submitted));
+        assert_eq!(Submitted::parse(""), None);
     }
 
     #[test]

@@ -3,14 +3,16 @@
 //! Closures cannot travel, so they do not: the client's `plan` run and every worker build the same [`Program`], and the
 //! graph's fingerprint proves that it is the same.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
 use crate::element::StreamBatch;
 use crate::graph::JobGraph;
+use crate::graph::slot_resources::SlotResources;
 use crate::id::OperatorId;
 use crate::operator::{OperatorFactory, OperatorResult};
+use crate::results::ServedResults;
 use crate::source::SourceFactory;
 use crate::state::cold::ColdBackend;
 
@@ -43,6 +45,10 @@ pub struct Program {
     pub partitioners: Vec<PartitionFunction>,
     /// The store for state that has no room on the heap, if the program was built with one.
     pub cold_backend: Option<Arc<dyn ColdBackend>>,
+    /// What slot sharing groups ask of their slots.
+    pub slot_resources: BTreeMap<String, SlotResources>,
+    /// What sinks hold for the program that started the job.
+    pub results: HashMap<OperatorId, ServedResults>,
 }
 
 /// A program's function that says which reader gets which row.

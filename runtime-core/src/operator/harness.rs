@@ -122,6 +122,15 @@ impl OperatorHarness {
         self.call(|operator, cx| operator.watermark(watermark, cx))
     }
 
+    /// Says that all inputs are idle.
+    ///
+    /// # Errors
+    ///
+    /// What the operator answers.
+    pub fn idle(&mut self) -> OperatorResult {
+        self.call(|operator, cx| operator.idle(cx))
+    }
+
     /// Advances the wall clock and gives the operator the wake-ups it asked for on the way, each at its time.
     ///
     /// # Errors

@@ -7,6 +7,9 @@ use pelton_proto as proto;
 use super::BadMessage;
 use crate::accumulator::AccumulatorValue;
 
+/// The type of those of users' own types, whose name is beside it.
+const CUSTOM: &str = "Custom";
+
 /// A value under its name.
 pub fn to_wire(name: String, value: &AccumulatorValue) -> proto::Accumulator {
     use AccumulatorValue::*;
@@ -20,6 +23,11 @@ pub fn to_wire(name: String, value: &AccumulatorValue) -> proto::Accumulator {
             wire.bars = counts.iter().map(|(&value, &count)| proto::HistogramBar { value, count }).collect();
         }
         List(items) => wire.items.clone_from(items),
+        Custom { kind, parts } => {
+            wire.r#type = CUSTOM.to_owned();
+            (wire.text, wire.items) = (kind.clone(), parts.clone());
+        }
+        Failed(why) => wire.text.clone_from(why),
     }
     wire
 }
@@ -49,6 +57,8 @@ pub fn from_wire(wire: proto::Accumulator) -> Result<(String, AccumulatorValue),
         "AverageAccumulator" => Average { sum: number, count: integer },
         "Histogram" => Histogram(wire.bars.iter().map(|bar| (bar.value, bar.count)).collect::<BTreeMap<_, _>>()),
         "ListAccumulator" => List(wire.items),
+        CUSTOM => Custom { kind: wire.text, parts: wire.items },
+        "FailedAccumulator" => Failed(wire.text),
         _ => return Err(BadMessage::Unknown { field: "accumulator.type", value: wire.r#type }),
     };
     Ok((wire.name, value))
@@ -74,6 +84,8 @@ mod tests {
             Average { sum: 3.0, count: 2 },
             Histogram([(1, 2), (-3, 4)].into()),
             List(vec!["\"a\"".to_owned(), "1".to_owned()]),
+            Custom { kind: "IntCounter".to_owned(), parts: vec!["{}".to_owned()] },
+            Failed("too large".to_owned()),
         ];
         for value in all {
             assert_eq!(from_wire(to_wire("a".to_owned(), &value)).unwrap(), ("a".to_owned(), value));

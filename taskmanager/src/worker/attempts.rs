@@ -7,10 +7,17 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use pelton_proto as proto;
+use pelton_runtime_core::accumulator;
 use pelton_runtime_core::id::ExecutionAttemptId;
 use pelton_runtime_core::metrics::TaskMetricGroup;
 use pelton_runtime_core::time::Moment;
 use pelton_runtime_core::wire;
+
+/// What one report may be, half of what its receiver takes. A task alone is below it, as its accumulators are bounded.
+const REPORT_BYTES_MAX: usize = 4 << 20;
+
+/// What a counter and its name take, or a histogram's bar; more than most do.
+const NAMED_BYTES: usize = 64;
 
 /// The attempts of one worker; clones share them.
 #[derive(Clone, Default)]
@@ -20,6 +27,8 @@ pub(super) struct Attempts {
 
 struct Attempt {
     metrics: TaskMetricGroup,
+    /// How often its counters were reported.
+    reports: u64,
     /// Its last counters were reported after it had ended.
     ended: bool,
 }
@@ -27,7 +36,7 @@ struct Attempt {
 impl Attempts {
     /// An attempt that is deployed now.
     pub(super) fn insert(&self, attempt: ExecutionAttemptId, metrics: TaskMetricGroup) {
-        self.known.lock().insert(attempt, Attempt { metrics, ended: false });
+        self.known.lock().insert(attempt, Attempt { metrics, reports: 0, ended: false });
     }
 
     /// The attempt's counters.
@@ -49,22 +58,53 @@ impl Attempts {
     pub(super) fn last_metrics(&self, attempt: ExecutionAttemptId, now: Moment) -> Option<proto::TaskMetrics> {
         self.known.lock().get_mut(&attempt).map(|known| {
             known.ended = true;
-            task_metrics(attempt, &known.metrics, now)
+            known.report(attempt, now)
         })
     }
 
-    /// The counters of all attempts, for the last time of those that have ended; these are given to `retire`.
-    pub(super) fn report(&self, now: Moment, mut retire: impl FnMut(ExecutionAttemptId)) -> proto::MetricsReport {
+    /// The counters of all attempts, for the last time of those that have ended; these are given to `retire`. In as many
+    /// reports as they need to be small enough.
+    pub(super) fn report(&self, now: Moment, mut retire: impl FnMut(ExecutionAttemptId)) -> Vec<proto::MetricsReport> {
         let mut known = self.known.lock();
-        let tasks = known.iter().map(|(id, attempt)| task_metrics(*id, &attempt.metrics, now)).collect();
+        let mut reports: Vec<proto::MetricsReport> = Vec::new();
+        let mut bytes = usize::MAX;
+        for (id, attempt) in known.iter_mut() {
+            let task = attempt.report(*id, now);
+            let more = about_bytes(&task);
+            if bytes.saturating_add(more) > REPORT_BYTES_MAX {
+                reports.push(proto::MetricsReport::default());
+                bytes = 0;
+            }
+            bytes += more;
+            let last = reports.last_mut().expect("begun above");
+            last.tasks.push(task);
+        }
         known.retain(|id, attempt| {
             if attempt.ended {
                 retire(*id);
             }
             !attempt.ended
         });
-        proto::MetricsReport { tasks }
+        reports
     }
+}
+
+impl Attempt {
+    fn report(&mut self, attempt: ExecutionAttemptId, now: Moment) -> proto::TaskMetrics {
+        self.reports += 1;
+        proto::TaskMetrics { number: self.reports, ..task_metrics(attempt, &self.metrics, now) }
+    }
+}
+
+/// About what a task's counters take to tell.
+fn about_bytes(task: &proto::TaskMetrics) -> usize {
+    let named =
+        |operator: &proto::OperatorMetrics| operator.counters.len() + operator.gauges.len() + operator.meters.len();
+    let named: usize = task.operators.iter().map(|operator| 1 + named(operator)).sum();
+    let bars = |accumulator: &proto::Accumulator| NAMED_BYTES * (1 + accumulator.bars.len());
+    let texts = |accumulator: &proto::Accumulator| accumulator.items.iter().map(|item| item.len() + 8).sum::<usize>();
+    let accumulators: usize = task.accumulators.iter().map(|one| bars(one) + texts(one) + one.text.len()).sum();
+    NAMED_BYTES * (1 + named) + accumulators
 }
 
 fn task_metrics(attempt: ExecutionAttemptId, metrics: &TaskMetricGroup, now: Moment) -> proto::TaskMetrics {
@@ -89,8 +129,8 @@ fn task_metrics(attempt: ExecutionAttemptId, metrics: &TaskMetricGroup, now: Mom
         .filter(|counter| counter.name == pelton_runtime_core::metrics::NUM_LATE_RECORDS_DROPPED)
         .map(|counter| counter.value)
         .sum();
-    let accumulators: Vec<_> = metrics.operators.iter().map(|group| group.accumulators.values()).collect();
-    let accumulators = accumulators.iter().flatten();
+    let mut accumulators: Vec<_> = metrics.operators.iter().flat_map(|group| group.accumulators.values()).collect();
+    accumulator::bound_task(&mut accumulators);
     proto::TaskMetrics {
         attempt_id: attempt.to_wire(),
         records_in: metrics.records_in.get(),
@@ -103,6 +143,35 @@ fn task_metrics(attempt: ExecutionAttemptId, metrics: &TaskMetricGroup, now: Mom
         watermark_ms: metrics.watermark.get(),
         late_records_dropped: late,
         operators,
-        accumulators: accumulators.map(|(name, value)| wire::accumulator::to_wire(name.clone(), value)).collect(),
+        accumulators: accumulators.into_iter().map(|(name, value)| wire::accumulator::to_wire(name, &value)).collect(),
+        number: 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use pelton_runtime_core::accumulator::ListAccumulator;
+    use pelton_runtime_core::metrics::OperatorMetricGroup;
+
+    use super::*;
+
+    #[test]
+    fn many_large_accumulators_are_told_in_reports_that_are_small_enough() {
+        let attempts = Attempts::default();
+        let ids: Vec<_> = (0..20).map(|id| ExecutionAttemptId::from_bytes([id; 16])).collect();
+        for id in &ids {
+            let metrics = TaskMetricGroup { operators: vec![OperatorMetricGroup::default()], ..Default::default() };
+            let list: ListAccumulator<String> = metrics.operators[0].accumulators.register("all").unwrap();
+            (0..9).for_each(|_| list.add(&"x".repeat(100_000)).unwrap());
+            attempts.insert(*id, metrics);
+        }
+        let reports = attempts.report(Moment(0), |_| {});
+        let bytes = |report: &proto::MetricsReport| report.tasks.iter().map(about_bytes).sum::<usize>();
+        assert!(reports.len() > 1 && reports.iter().all(|report| bytes(report) <= REPORT_BYTES_MAX));
+        let told: Vec<_> =
+            reports.iter().flat_map(|report| &report.tasks).map(|task| task.attempt_id.clone()).collect();
+        assert_eq!(told, ids.iter().map(|id| id.to_wire()).collect::<Vec<_>>());
+        let last = attempts.last_metrics(ids[0], Moment(1)).unwrap();
+        assert_eq!((reports[0].tasks[0].number, last.number), (1, 2));
     }
 }

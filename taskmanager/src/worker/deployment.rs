@@ -20,7 +20,8 @@ use pelton_runtime_core::exchange::lost::LostChannels;
 use pelton_runtime_core::failure::{FailureClass, error_chain};
 use pelton_runtime_core::graph::program::Program;
 use pelton_runtime_core::graph::{JobGraph, Partitioner};
-use pelton_runtime_core::id::{ExecutionAttemptId, WorkerId};
+use pelton_runtime_core::id::{ExecutionAttemptId, OperatorId, WorkerId};
+use pelton_runtime_core::results::ServedResults;
 use pelton_runtime_core::scheduler::status::ExecutionState;
 use pelton_runtime_core::task::driver::TaskControl;
 use pelton_runtime_core::task::outputs::EdgeOutput;
@@ -119,6 +120,11 @@ impl Deployment {
         self.peers.lost()
     }
 
+    /// What this sink holds for the program that reads it; none when it is no such sink.
+    pub fn results_of(&self, operator: OperatorId) -> Option<ServedResults> {
+        self.program.results.get(&operator).cloned()
+    }
+
     /// Refuses a graph that is not the one of this worker.
     ///
     /// # Errors
@@ -165,7 +171,7 @@ impl Deployment {
     }
 
     /// The counters of all attempts, for the last time of those that have ended.
-    pub fn metrics(&self, now: Moment) -> proto::MetricsReport {
+    pub fn metrics(&self, now: Moment) -> Vec<proto::MetricsReport> {
         self.attempts.report(now, |attempt| self.peers.retire(attempt))
     }
 

@@ -7,12 +7,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pelton_proto as proto;
-use pelton_runtime_core::config::{Configuration, StateBackend, options};
+use pelton_runtime_core::config::{ByteSize, Configuration, StateBackend, options};
 use pelton_runtime_core::element::{BarrierMode, CheckpointId};
 use pelton_runtime_core::env::Env;
 use pelton_runtime_core::failure::{Classify, FailedSubtask, FailureCause, FailureClass, error_chain};
 use pelton_runtime_core::graph::JobVertex;
 use pelton_runtime_core::graph::program::{OperatorCode, Program};
+use pelton_runtime_core::graph::slot_resources::SlotResources;
 use pelton_runtime_core::id::ExecutionAttemptId;
 use pelton_runtime_core::metrics::{OperatorMetricGroup, TaskMetricGroup};
 use pelton_runtime_core::operator::{OperatorError, OperatorRuntime};
@@ -64,6 +65,7 @@ pub(super) struct Launcher {
     buffer_timeout: Option<Duration>,
     attempts: Attempts,
     checkpoints: Checkpoints,
+    slots_of_task_manager: u32,
     /// None for a job that keeps all state on the heap.
     cold_stores: Option<Arc<dyn ColdStores>>,
     watermark_groups: WatermarkGroups,
@@ -82,6 +84,7 @@ impl Launcher {
         let buffer_timeout = enabled.then(|| configuration.get(&options::execution::BUFFER_TIMEOUT));
         let values = Arc::new(setup.configuration.clone());
         let cold_stores = cold_stores(&program, &setup, configuration);
+        let slots_of_task_manager = configuration.get(&options::taskmanager::NUMBER_OF_TASK_SLOTS);
         Self {
             env,
             program,
@@ -90,6 +93,7 @@ impl Launcher {
             buffer_timeout,
             attempts,
             checkpoints,
+            slots_of_task_manager,
             cold_stores,
             watermark_groups: WatermarkGroups::default(),
         }
@@ -226,6 +230,18 @@ impl Launcher {
         })
     }
 
+    /// What each slot of this worker has.
+    fn slot(&self) -> SlotResources {
+        let slots = u64::from(self.setup.slots.max(1));
+        let of_task_manager = self.slots_of_task_manager.max(1);
+        let cores = std::thread::available_parallelism().ok();
+        SlotResources {
+            cpu_cores: cores.map(|cores| cores.get() as f64 / f64::from(of_task_manager)),
+            task_memory: Some(ByteSize::from_bytes(self.setup.memory.task / slots)),
+            managed_memory: Some(ByteSize::from_bytes(self.setup.memory.managed / slots)),
+        }
+    }
+
     fn subtask(&self, task: &Planned) -> FailedSubtask {
         let vertex = &self.program.graph.vertices[task.vertex];
         FailedSubtask { name: vertex.name.clone(), subtask: task.subtask, parallelism: vertex.parallelism }
@@ -252,6 +268,10 @@ impl TaskBuild {
     fn task(self, task: Planned, outputs: Vec<EdgeOutput>) -> Result<StreamTask, OperatorError> {
         let program = Arc::clone(&self.launcher.program);
         let vertex = &program.graph.vertices[task.vertex];
+        if let Some(asked) = program.slot_resources.get(&vertex.slot_sharing_group) {
+            let fits = asked.fit(&vertex.slot_sharing_group, &self.launcher.slot());
+            fits.map_err(|too_small| OperatorError::misfit(too_small.to_string()))?;
+        }
         let mut chained = Vec::with_capacity(vertex.operators.len());
         let mut states = Vec::new();
         let mut source = None;

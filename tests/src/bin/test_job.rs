@@ -42,6 +42,19 @@ enum Job {
         input: String,
         output: String,
     },
+    /// Prints the first numbers of the job, in the program that reads them: all of COUNT, some each second, or so many as
+    /// `--first` says. Returns an error at the row with a number that `--fails-at` says, until there is a file of this name,
+    /// which it makes
+    Collected {
+        count: u64,
+        rows_per_second: f64,
+        #[arg(long)]
+        first: Option<usize>,
+        #[arg(long)]
+        fails_at: Option<u64>,
+        #[arg(long, default_value = "failed")]
+        mark: String,
+    },
     /// Runs for ever and does nothing
     Forever,
     /// Calls abort() at the row with this number
@@ -291,9 +304,35 @@ fn main() -> anyhow::Result<()> {
             let name = format!("Numbers of process {}", std::process::id());
             steady(&env).name(name).discard();
         }
+        Job::Collected { count, rows_per_second, first, fails_at, mark } => {
+            return collected(&env, count, rows_per_second, first, fails_at, mark);
+        }
         Job::NoExecute => return Ok(()),
     }
     env.execute("")?;
+    Ok(())
+}
+
+fn collected(
+    env: &StreamExecutionEnvironment,
+    count: u64,
+    rows_per_second: f64,
+    first: Option<usize>,
+    fails_at: Option<u64>,
+    mark: String,
+) -> anyhow::Result<()> {
+    let rows = DataGeneratorSource::new(|index: u64| index.cast_signed());
+    let rows = env.data_generator(rows.count(count).rows_per_second(rows_per_second)).try_map(move |n: &i64| {
+        if fails_at == Some(n.cast_unsigned()) && std::fs::File::create_new(&mark).is_ok() {
+            return Err(std::io::Error::other("as the test wants it"));
+        }
+        Ok(*n)
+    });
+    let results = rows.execute_and_collect("collected")?;
+    for result in results.take(first.unwrap_or(usize::MAX)) {
+        println!("{}", result?);
+    }
+    println!("the program has gone on to its end");
     Ok(())
 }
 

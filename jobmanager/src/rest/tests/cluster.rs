@@ -123,6 +123,7 @@ fn attempt(subtask: u8, state: ExecutionState) -> AttemptView {
 fn metrics(subtask: u64) -> TaskMetricsView {
     TaskMetricsView {
         reported: true,
+        number: 1,
         records_in: 1000 + subtask,
         records_out: 10,
         bytes_in: 32_000,
