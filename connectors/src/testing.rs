@@ -73,7 +73,7 @@ pub fn drive(source: &dyn SourceFactory, runtime: &OperatorRuntime) -> OperatorR
     loop {
         match reader.poll(runtime.env.wall_clock())? {
             SourcePoll::Batch(batch) => batches.push(batch.records().clone()),
-            SourcePoll::Watermark(_) | SourcePoll::SplitEnded(_) => {}
+            SourcePoll::Watermark(_) | SourcePoll::SplitAdded(_) | SourcePoll::SplitEnded(_) => {}
             SourcePoll::Pending(at) => {
                 let limit = at.map_or(DEADLINE, |at| {
                     Duration::from_millis(at.saturating_sub(runtime.env.wall_clock()).max(0) as u64)
@@ -124,7 +124,7 @@ impl Driven {
         loop {
             match self.reader.poll(self.env.wall_clock()).expect("readable") {
                 SourcePoll::Batch(batch) => return Some(batch.records().clone()),
-                SourcePoll::Watermark(_) | SourcePoll::SplitEnded(_) => {}
+                SourcePoll::Watermark(_) | SourcePoll::SplitAdded(_) | SourcePoll::SplitEnded(_) => {}
                 SourcePoll::Pending(_) => assert!(self.alarm.wait(DEADLINE), "the reader was not woken in time"),
                 SourcePoll::End => return None,
             }

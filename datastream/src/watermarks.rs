@@ -36,7 +36,7 @@ use crate::stream::DataStream;
 use self::assigner::{Assigner, ByClosure, ByColumn};
 use self::by_split::{BySplit, MakeGenerator};
 use self::generator::{BoundedOutOfOrderness, Custom};
-use self::operator::{Alignment, SplitAlignment, TimestampsAndWatermarks};
+use self::operator::{Alignment, TimestampsAndWatermarks};
 use self::pace::Interval;
 
 pub use assigner::EventTime;
@@ -169,8 +169,9 @@ impl<T: Record> WatermarkStrategy<T> {
         self.assigner.is_none() && self.generator.is_none() && self.idleness.is_none() && self.alignment.is_none()
     }
 
-    fn operator(&self, interval: Interval, splits: SplitAlignment) -> TimestampsAndWatermarks {
-        let alignment = self.alignment.clone().map_or(Alignment::None, |wanted| Alignment::Wanted(wanted, splits));
+    fn operator(&self, interval: Interval, tolerates_sources_that_cannot: bool) -> TimestampsAndWatermarks {
+        let wanted = |group| Alignment::Wanted { group, tolerates_sources_that_cannot };
+        let alignment = self.alignment.clone().map_or(Alignment::None, wanted);
         TimestampsAndWatermarks::new(
             self.assigner.as_ref().map(|make| make()),
             BySplit::new(self.generator.clone(), self.idleness.map(millis)),
@@ -227,22 +228,19 @@ impl<T: Record> DataStream<T> {
     /// ```
     pub fn assign_timestamps_and_watermarks(self, strategy: WatermarkStrategy<T>) -> Self {
         let factory = move |runtime: &OperatorRuntime| -> OperatorResult<Box<dyn Operator>> {
-            let (interval, splits) = configured(runtime)?;
-            Ok(Box::new(strategy.operator(interval, splits)))
+            let (interval, tolerates_sources_that_cannot) = configured(runtime)?;
+            Ok(Box::new(strategy.operator(interval, tolerates_sources_that_cannot)))
         };
         self.transform("Timestamps/Watermarks", Arc::new(factory))
     }
 }
 
-fn configured(runtime: &OperatorRuntime) -> OperatorResult<(Interval, SplitAlignment)> {
+/// How often watermarks are emitted, and whether sources are put up with that cannot let single splits wait.
+fn configured(runtime: &OperatorRuntime) -> OperatorResult<(Interval, bool)> {
     let configuration = Configuration::from_map((*runtime.configuration).clone())
         .map_err(|error| OperatorError::external("cannot read the job's configuration", error))?;
     let interval = Interval::of(configuration.get(&options::pipeline::AUTO_WATERMARK_INTERVAL));
-    let splits = match configuration.get(&options::pipeline::ALLOW_UNALIGNED_SOURCE_SPLITS) {
-        true => SplitAlignment::Unaligned,
-        false => SplitAlignment::Aligned,
-    };
-    Ok((interval, splits))
+    Ok((interval, configuration.get(&options::pipeline::ALLOW_UNALIGNED_SOURCE_SPLITS)))
 }
 
 fn millis(duration: Duration) -> EpochMillis {

@@ -40,7 +40,7 @@ pub struct StreamBatch {
     timestamps: Option<ScalarBuffer<EpochMillis>>,
     kinds: Option<ScalarBuffer<u8>>,
     /// The split of its source that all records come from, where a source reads several side by side. Known to those only
-    /// that are chained to the source.
+    /// that are chained to the source, behind operators that leave rows as they are or drop some.
     split: Option<u32>,
 }
 
@@ -54,6 +54,13 @@ impl StreamBatch {
     #[must_use]
     pub fn of_split(mut self, split: u32) -> Self {
         self.split = Some(split);
+        self
+    }
+
+    /// The same records as those of nobody knows which split.
+    #[must_use]
+    pub fn without_split(mut self) -> Self {
+        self.split = None;
         self
     }
 
@@ -98,7 +105,7 @@ impl StreamBatch {
     #[must_use]
     pub fn with_records(self, records: RecordBatch) -> Self {
         assert_eq!(records.num_rows(), self.num_rows(), "as many rows as before");
-        Self { records, split: None, ..self }
+        Self { records, ..self }
     }
 
     /// The columns.
@@ -149,7 +156,7 @@ impl StreamBatch {
             .kinds
             .as_ref()
             .map(|kinds| keep.values().set_indices().map(|row| kinds[row]).collect::<Vec<u8>>().into());
-        Ok(Self { records, timestamps, kinds, split: None })
+        Ok(Self { records, timestamps, kinds, split: self.split })
     }
 
     /// The rows at `indices`, in that order.
@@ -164,7 +171,7 @@ impl StreamBatch {
             records,
             timestamps: self.timestamps.as_ref().map(|times| rows().map(|row| times[row]).collect::<Vec<_>>().into()),
             kinds: self.kinds.as_ref().map(|kinds| rows().map(|row| kinds[row]).collect::<Vec<_>>().into()),
-            split: None,
+            split: self.split,
         })
     }
 

@@ -246,6 +246,15 @@ impl<'a> OperatorContext<'a> {
     }
 }
 
+/// Splits that have to wait while others are read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SplitsToPause {
+    /// By the numbers that the source gave them.
+    pub splits: Vec<u32>,
+    /// Whether the job goes on where the source cannot let single splits wait.
+    pub tolerates_sources_that_cannot: bool,
+}
+
 /// A synchronous, batched stream operator. See the module's documentation for the order of calls.
 pub trait Operator: Send {
     /// Called once before everything else; state is registered here.
@@ -350,14 +359,26 @@ pub trait Operator: Send {
         Ok(())
     }
 
+    /// The source that this operator is chained to has got a split, of which records may come later.
+    fn split_added(&mut self, _split: u32, _cx: &mut OperatorContext<'_>) -> OperatorResult {
+        Ok(())
+    }
+
     /// The source that this operator is chained to has read one of its splits to the end.
     fn split_ended(&mut self, _split: u32, _cx: &mut OperatorContext<'_>) -> OperatorResult {
         Ok(())
     }
 
+    /// Whether the task may take more input. Unlike one that is not [ready](Self::is_ready), an operator that answers no still
+    /// takes what is under way, and its timers fire; it calls the [`TaskWaker`] when that has changed. Asked before each
+    /// element, so it must cost nothing.
+    fn lets_read(&self) -> bool {
+        true
+    }
+
     /// The splits that the source has to let wait, and no others, when that has changed. Asked before the source is polled,
     /// so it must cost nothing.
-    fn splits_to_pause(&mut self) -> Option<Vec<u32>> {
+    fn splits_to_pause(&mut self) -> Option<SplitsToPause> {
         None
     }
 

@@ -21,6 +21,8 @@ pub enum SourcePoll {
     Batch(StreamBatch),
     /// A watermark of the source's own making.
     Watermark(EpochMillis),
+    /// Batches [of this split](StreamBatch::of_split) may come.
+    SplitAdded(u32),
     /// No more batches come [of this split](StreamBatch::of_split).
     SplitEnded(u32),
     /// Nothing now. The task polls again when the waker was called, or at this wall-clock time.
@@ -67,8 +69,10 @@ pub trait SourceReader: Send {
     fn poll(&mut self, now: EpochMillis) -> OperatorResult<SourcePoll>;
 
     /// These splits, and no others, have to wait: no batch of them is wanted until they are not named any more. Only for
-    /// sources that [say which split](StreamBatch::of_split) their batches are of.
-    fn pause_splits(&mut self, _splits: &[u32]) {}
+    /// sources that [say which split](StreamBatch::of_split) their batches are of. Answers whether the source can do that.
+    fn pause_splits(&mut self, _splits: &[u32]) -> bool {
+        false
+    }
 
     /// Called once at the end, also after a failure or a cancellation.
     fn close(&mut self) {}

@@ -421,10 +421,9 @@ impl StreamTask {
         if let Some((place, element)) = self.replay.next() {
             return self.on_replayed(place, element, now);
         }
-        if let Some(source) = self.input.source()
-            && let Some(splits) = self.chain.splits_to_pause()
-        {
-            source.pause_splits(&splits);
+        self.pause_splits()?;
+        if !self.chain.lets_read() && !self.source_ended {
+            return Ok(self.idle(WaitsFor::Input, None, now));
         }
         let polled = match &mut self.input {
             _ if self.source_ended => return self.on_source(SourcePoll::End, now),
@@ -446,6 +445,17 @@ impl StreamTask {
             Some((channel, element)) => self.on_element(channel, element, now),
             None => Ok(self.idle(WaitsFor::Input, None, now)),
         }
+    }
+
+    fn pause_splits(&mut self) -> Result<(), TaskError> {
+        let Some(source) = self.input.source() else { return Ok(()) };
+        let Some(pause) = self.chain.splits_to_pause() else { return Ok(()) };
+        if source.pause_splits(&pause.splits) || pause.tolerates_sources_that_cannot || pause.splits.is_empty() {
+            return Ok(());
+        }
+        let message = "the source cannot let one split wait while it reads others, as the alignment of watermarks wants; with \
+                       pipeline.watermark-alignment.allow-unaligned-source-splits: true its readers wait as a whole only";
+        Err(self.chain.error(0, OperatorError::data(message)))
     }
 
     /// Gives the chain the next portion of the batch that came last.
@@ -477,6 +487,10 @@ impl StreamTask {
             SourcePoll::Watermark(watermark) => {
                 self.metrics.watermark.set(watermark);
                 self.chain.emit_from_head(StreamElement::Watermark(watermark), now, &mut self.outputs)?;
+                Ok(Step::Ran)
+            }
+            SourcePoll::SplitAdded(split) => {
+                self.chain.split_added(split, now, &mut self.outputs)?;
                 Ok(Step::Ran)
             }
             SourcePoll::SplitEnded(split) => {

@@ -8,8 +8,7 @@
 //! Owns what a reader and its worker tell each other ([`WatermarkGroups`]) and what a JobMaster makes of it
 //! ([`GroupLeasts`]). How readers wait is theirs.
 //!
-//! A reader that is idle or has left holds nobody up. One that has no watermark yet does, so that nobody runs ahead before it
-//! has begun.
+//! A reader that is idle or has left holds nobody up, nor does one that has no watermark yet: it may never have one.
 //!
 //! Invariant: a reader that knows nothing of the others does not wait.
 
@@ -25,7 +24,7 @@ use tokio::sync::Notify;
 
 pub use self::leasts::{GroupLeasts, Told};
 use crate::operator::TaskWaker;
-use crate::time::{EpochMillis, MAX_WATERMARK, MIN_WATERMARK};
+use crate::time::{EpochMillis, MAX_WATERMARK};
 
 /// The group of a reader, and how strict it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,7 +57,7 @@ struct Groups {
 #[derive(Debug)]
 struct Member {
     alignment: WatermarkAlignment,
-    /// How far it is; the end of time when it is idle.
+    /// How far it is; the end of time when it holds nobody up.
     at: AtomicI64,
     /// How far the last of the group is.
     least: AtomicI64,
@@ -103,7 +102,7 @@ impl WatermarkGroups {
         let mut groups = self.shared.lock();
         let least = groups.leasts.get(&alignment.group).copied().unwrap_or(MAX_WATERMARK);
         let member =
-            Arc::new(Member { alignment, at: AtomicI64::new(MIN_WATERMARK), least: AtomicI64::new(least), waker });
+            Arc::new(Member { alignment, at: AtomicI64::new(MAX_WATERMARK), least: AtomicI64::new(least), waker });
         let number = groups.next;
         groups.next += 1;
         groups.members.insert(number, Arc::clone(&member));
@@ -173,7 +172,7 @@ mod tests {
         let second = groups.join(alignment("a"), TaskWaker::noop());
         assert_eq!(groups.interval(), Some(Duration::from_millis(500)));
         first.advanced(7);
-        assert_eq!(told(&groups), Some(vec![("a".to_owned(), MIN_WATERMARK)]), "one has no watermark yet");
+        assert_eq!(told(&groups), Some(vec![("a".to_owned(), 7)]), "one has no watermark yet");
         second.advanced(5);
         assert_eq!(told(&groups), Some(vec![("a".to_owned(), 5)]));
         first.advanced(9);

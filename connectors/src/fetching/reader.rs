@@ -49,10 +49,15 @@ pub(super) struct FetchReader<S: FetchSource> {
     /// What is not read to its end, as far as the task has taken it.
     left: BTreeMap<usize, S::Split>,
     next_number: usize,
-    /// Splits that have to wait; the thread looks at them, too.
-    paused: Arc<Mutex<BTreeSet<usize>>>,
-    /// What was fetched of splits that have to wait.
+    /// Splits of which those behind the source have not heard.
+    unheard: VecDeque<usize>,
+    /// Splits that have to wait.
+    waiting: BTreeSet<usize>,
+    /// What was fetched of splits that had to wait.
     held: VecDeque<Message<S::Split>>,
+    /// What the thread does not fetch: what has to wait, and what is held, so that no more is held than once fits between the
+    /// thread and here.
+    paused: Arc<Mutex<BTreeSet<usize>>>,
     running: Option<Running<S::Split>>,
 }
 
@@ -70,27 +75,35 @@ impl<S: FetchSource> FetchReader<S> {
             parallelism: runtime.parallelism.max(1) as usize,
             left: BTreeMap::new(),
             next_number: 0,
-            paused: Arc::default(),
+            unheard: VecDeque::new(),
+            waiting: BTreeSet::new(),
             held: VecDeque::new(),
+            paused: Arc::default(),
             running: None,
         })
     }
 
     /// What comes next, of those that need not wait.
     fn next(&mut self) -> Received<Message<S::Split>> {
-        let paused = self.paused.lock();
-        if let Some(first) = self.held.iter().position(|message| !message.is_of(&paused))
+        if let Some(first) = self.held.iter().position(|message| !message.is_of(&self.waiting))
             && let Some(message) = self.held.remove(first)
         {
+            self.pause();
             return Received::Item(message);
         }
         let Some(running) = &self.running else { return Received::Empty };
         loop {
             match running.messages.try_recv() {
-                Received::Item(message) if message.is_of(&paused) => self.held.push_back(message),
+                Received::Item(message) if message.is_of(&self.waiting) => self.held.push_back(message),
                 received => return received,
             }
         }
+    }
+
+    /// Tells the thread what not to fetch.
+    fn pause(&self) {
+        let held = self.held.iter().filter_map(Message::number);
+        *self.paused.lock() = self.waiting.iter().copied().chain(held).collect();
     }
 
     fn add(&mut self, split: S::Split) {
@@ -99,6 +112,7 @@ impl<S: FetchSource> FetchReader<S> {
             let _ = running.to_read.push((self.next_number, split.clone()), 0);
         }
         self.left.insert(self.next_number, split);
+        self.unheard.push_back(self.next_number);
         self.next_number += 1;
     }
 }
@@ -157,6 +171,9 @@ impl<S: FetchSource> SplitReader for FetchReader<S> {
     }
 
     fn poll(&mut self, _now: EpochMillis) -> OperatorResult<SplitPoll> {
+        if let Some(number) = self.unheard.pop_front() {
+            return Ok(SplitPoll::Added(tag(number)));
+        }
         match self.next() {
             Received::Item(Message::Records { batch, number, split }) => {
                 self.left.insert(number, split);
@@ -178,8 +195,10 @@ impl<S: FetchSource> SplitReader for FetchReader<S> {
         }
     }
 
-    fn pause_splits(&mut self, splits: &[u32]) {
-        *self.paused.lock() = self.left.keys().copied().filter(|number| splits.contains(&tag(*number))).collect();
+    fn pause_splits(&mut self, splits: &[u32]) -> bool {
+        self.waiting = self.left.keys().copied().filter(|number| splits.contains(&tag(*number))).collect();
+        self.pause();
+        true
     }
 
     fn snapshot(&mut self) -> OperatorResult<OperatorSnapshot> {
@@ -202,9 +221,14 @@ fn tag(number: usize) -> u32 {
 impl<S> Message<S> {
     /// Whether it is of one of these splits.
     fn is_of(&self, splits: &BTreeSet<usize>) -> bool {
+        self.number().is_some_and(|number| splits.contains(&number))
+    }
+
+    /// The split that it is of.
+    fn number(&self) -> Option<usize> {
         match self {
-            Self::Records { number, .. } | Self::Done(number) => splits.contains(number),
-            Self::Failed(_) => false,
+            Self::Records { number, .. } | Self::Done(number) => Some(*number),
+            Self::Failed(_) => None,
         }
     }
 }
@@ -266,8 +290,8 @@ impl<S: Clone> Reading<S> {
                 sender.send_blocking(message, bytes).map_err(|_| Halt::Cancelled)?;
             }
             match rest {
-                // One that has more goes on, one that has not lets the others.
-                Rest::More => self.active.push_front((number, split)),
+                // In turn, so that event time comes as far in all of them.
+                Rest::More => self.active.push_back((number, split)),
                 Rest::Later => {
                     self.active.push_back((number, split));
                     self.resting += 1;

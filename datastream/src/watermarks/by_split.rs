@@ -5,7 +5,7 @@
 //!  records of split 2 ─► generator, idleness ─┴─► the least of those that are not idle
 //! ```
 //!
-//! A stream whose splits nobody tells apart is one split. A split counts from its first record until its source has read it to
+//! A stream whose splits nobody tells apart is one split. A split counts from when its source has it until that has read it to
 //! the end, or it is idle.
 //!
 //! Invariant: there is always a split, so that a subtask without records becomes idle too.
@@ -28,8 +28,12 @@ pub(super) struct BySplit {
     make: Option<MakeGenerator>,
     /// After how long a split without records is idle.
     idle_after: Option<EpochMillis>,
-    /// None is the one split of a stream in which they are not told apart.
+    /// None is the one split of a stream in which they are not told apart, and stands for those that are not there.
     splits: BTreeMap<Option<u32>, Split>,
+    /// Records came of nobody knows which split, so all of them are one.
+    is_one: bool,
+    /// The source has said that it has splits.
+    has_named: bool,
 }
 
 struct Split {
@@ -51,12 +55,13 @@ pub(super) enum Combined {
 
 impl BySplit {
     pub(super) fn new(make: Option<MakeGenerator>, idle_after: Option<EpochMillis>) -> Self {
-        Self { make, idle_after, splits: BTreeMap::new() }
+        Self { make, idle_after, splits: BTreeMap::new(), is_one: false, has_named: false }
     }
 
     fn split(&mut self, split: Option<u32>) -> &mut Split {
+        let split = split.filter(|_| !self.is_one);
         if split.is_some() {
-            // It stood for those that had no records yet.
+            self.has_named = true;
             self.splits.remove(&None);
         }
         self.splits.entry(split).or_insert_with(|| Split {
@@ -68,8 +73,26 @@ impl BySplit {
         })
     }
 
-    /// Records of a split have come, or the subtask starts. Answers when to give the alarm, unless that was said before.
-    pub(super) fn active(&mut self, split: Option<u32>, now: EpochMillis) -> Option<EpochMillis> {
+    /// The subtask starts. Answers when to give the alarm.
+    pub(super) fn start(&mut self, now: EpochMillis) -> Option<EpochMillis> {
+        self.active(None, now)
+    }
+
+    /// The source has got a split. Answers as [`came`](Self::came).
+    pub(super) fn added(&mut self, split: u32, now: EpochMillis) -> Option<EpochMillis> {
+        if self.is_one { None } else { self.active(Some(split), now) }
+    }
+
+    /// Records of a split have come. Answers when to give the alarm, unless that was said before.
+    pub(super) fn came(&mut self, split: Option<u32>, now: EpochMillis) -> Option<EpochMillis> {
+        if split.is_none() && !self.is_one {
+            self.is_one = true;
+            self.splits.retain(|split, _| split.is_none());
+        }
+        self.active(split, now)
+    }
+
+    fn active(&mut self, split: Option<u32>, now: EpochMillis) -> Option<EpochMillis> {
         let split = self.split(split);
         split.is_idle = false;
         split.idleness.as_mut().and_then(|idleness| idleness.active(now))
@@ -86,7 +109,7 @@ impl BySplit {
         Ok(())
     }
 
-    /// No more records come of a split. Answers as [`active`](Self::active).
+    /// No more records come of a split. Answers as [`came`](Self::came).
     pub(super) fn ended(&mut self, split: u32, now: EpochMillis) -> Option<EpochMillis> {
         self.splits.remove(&Some(split))?;
         if self.splits.is_empty() { self.active(None, now) } else { None }
@@ -105,6 +128,11 @@ impl BySplit {
             }
         }
         self.splits.values().filter_map(|split| split.idleness.as_ref()?.due()).min()
+    }
+
+    /// Whether the source has read all the splits that it had.
+    pub(super) fn has_none(&self) -> bool {
+        self.has_named && self.splits.contains_key(&None) && !self.is_one
     }
 
     /// How far event time has come.

@@ -2,7 +2,9 @@
 
 use arrow::buffer::ScalarBuffer;
 use pelton_runtime_core::element::StreamBatch;
-use pelton_runtime_core::operator::{InputIndex, Operator, OperatorContext, OperatorError, OperatorResult};
+use pelton_runtime_core::operator::{
+    InputIndex, Operator, OperatorContext, OperatorError, OperatorResult, SplitsToPause,
+};
 use pelton_runtime_core::time::{EpochMillis, MAX_WATERMARK, MIN_WATERMARK};
 use pelton_runtime_core::watermark_groups::{Membership, WatermarkAlignment};
 
@@ -28,23 +30,20 @@ pub(super) enum Alignment {
     /// It belongs to none.
     None,
     /// It will, when it is opened.
-    Wanted(WatermarkAlignment, SplitAlignment),
+    Wanted {
+        group: WatermarkAlignment,
+        /// Whether the job goes on where the source cannot let single splits wait.
+        tolerates_sources_that_cannot: bool,
+    },
     /// It does.
     Joined {
         membership: Membership,
-        splits: SplitAlignment,
+        tolerates_sources_that_cannot: bool,
         /// How far event time has come here.
         at: EpochMillis,
         /// The splits that have to wait.
         paused: Vec<u32>,
     },
-}
-
-/// Whether splits wait for each other that are read side by side.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum SplitAlignment {
-    Aligned,
-    Unaligned,
 }
 
 impl TimestampsAndWatermarks {
@@ -83,7 +82,8 @@ impl TimestampsAndWatermarks {
     /// Says what is new about event time.
     fn advance(&mut self, cx: &mut OperatorContext<'_>) {
         let combined = self.splits.combined();
-        self.alignment.advanced(combined);
+        let is_idle = combined == Combined::Idle || self.splits.has_none();
+        self.alignment.advanced(combined, is_idle);
         match combined {
             Combined::At(watermark) if watermark > self.emitted => {
                 let paced = self.pace.advanced(watermark, cx.processing_time());
@@ -103,17 +103,19 @@ impl TimestampsAndWatermarks {
 }
 
 impl Alignment {
-    fn advanced(&mut self, combined: Combined) {
-        if let Self::Joined { membership, at, .. } = self {
-            match combined {
-                Combined::At(watermark) => {
-                    *at = watermark;
-                    membership.advanced(watermark);
+    /// One that is not idle is never less far than it was, also when a split comes that is.
+    fn advanced(&mut self, combined: Combined, is_idle: bool) {
+        let Self::Joined { membership, at, .. } = self else { return };
+        match combined {
+            Combined::At(watermark) if !is_idle => {
+                *at = watermark.max(*at);
+                if *at > MIN_WATERMARK {
+                    membership.advanced(*at);
                 }
-                Combined::Idle => {
-                    *at = MIN_WATERMARK;
-                    membership.idle();
-                }
+            }
+            Combined::At(_) | Combined::Idle => {
+                *at = MIN_WATERMARK;
+                membership.idle();
             }
         }
     }
@@ -121,14 +123,14 @@ impl Alignment {
 
 impl Operator for TimestampsAndWatermarks {
     fn open(&mut self, cx: &mut OperatorContext<'_>) -> OperatorResult {
-        if let Some(alarm) = self.splits.active(None, cx.processing_time()) {
+        if let Some(alarm) = self.splits.start(cx.processing_time()) {
             cx.wake_at(alarm);
         }
         self.alignment = match std::mem::replace(&mut self.alignment, Alignment::None) {
-            Alignment::Wanted(alignment, splits) => {
+            Alignment::Wanted { group, tolerates_sources_that_cannot } => {
                 let runtime = cx.runtime();
-                let membership = runtime.watermark_groups.join(alignment, runtime.waker.clone());
-                Alignment::Joined { membership, splits, at: MIN_WATERMARK, paused: Vec::new() }
+                let membership = runtime.watermark_groups.join(group, runtime.waker.clone());
+                Alignment::Joined { membership, tolerates_sources_that_cannot, at: MIN_WATERMARK, paused: Vec::new() }
             }
             other => other,
         };
@@ -140,7 +142,7 @@ impl Operator for TimestampsAndWatermarks {
         if batch.num_rows() == 0 {
             return Ok(());
         }
-        if let Some(alarm) = self.splits.active(batch.split(), cx.processing_time()) {
+        if let Some(alarm) = self.splits.came(batch.split(), cx.processing_time()) {
             cx.wake_at(alarm);
         }
         let batch = match &mut self.assigner {
@@ -173,6 +175,15 @@ impl Operator for TimestampsAndWatermarks {
         Ok(())
     }
 
+    fn split_added(&mut self, split: u32, cx: &mut OperatorContext<'_>) -> OperatorResult {
+        if let Some(alarm) = self.splits.added(split, cx.processing_time()) {
+            cx.wake_at(alarm);
+        }
+        self.is_idle = false;
+        self.advance(cx);
+        Ok(())
+    }
+
     fn split_ended(&mut self, split: u32, cx: &mut OperatorContext<'_>) -> OperatorResult {
         if let Some(alarm) = self.splits.ended(split, cx.processing_time()) {
             cx.wake_at(alarm);
@@ -191,23 +202,24 @@ impl Operator for TimestampsAndWatermarks {
         Ok(())
     }
 
-    fn is_ready(&self) -> bool {
+    fn lets_read(&self) -> bool {
         match &self.alignment {
             Alignment::Joined { membership, at, .. } => *at <= membership.limit(),
-            Alignment::None | Alignment::Wanted(..) => true,
+            Alignment::None | Alignment::Wanted { .. } => true,
         }
     }
 
-    fn splits_to_pause(&mut self) -> Option<Vec<u32>> {
-        let Alignment::Joined { membership, splits: SplitAlignment::Aligned, paused, .. } = &mut self.alignment else {
+    fn splits_to_pause(&mut self) -> Option<SplitsToPause> {
+        let Alignment::Joined { membership, tolerates_sources_that_cannot, paused, .. } = &mut self.alignment else {
             return None;
         };
+        let tolerates_sources_that_cannot = *tolerates_sources_that_cannot;
         let beyond = self.splits.pause_beyond(membership.limit());
         if beyond == *paused {
             return None;
         }
         paused.clone_from(&beyond);
-        Some(beyond)
+        Some(SplitsToPause { splits: beyond, tolerates_sources_that_cannot })
     }
 }
 

@@ -22,7 +22,7 @@ use crate::id::{JobId, OperatorId};
 use crate::metrics::OperatorMetricGroup;
 use crate::operator::{
     Finish, INITIAL_WATERMARK, InputIndex, Operator, OperatorContext, OperatorError, OperatorFactory, OperatorResult,
-    OperatorRuntime, OutputPort, TaskWaker,
+    OperatorRuntime, OutputPort, SplitsToPause, TaskWaker,
 };
 use crate::task::checkpointing::FINAL_SNAPSHOT;
 use crate::time::{EpochMillis, MAX_WATERMARK, Moment};
@@ -157,6 +157,15 @@ impl OperatorHarness {
         &self.runtime
     }
 
+    /// The source has got a split.
+    ///
+    /// # Errors
+    ///
+    /// The operator's.
+    pub fn split_added(&mut self, split: u32) -> OperatorResult {
+        self.call(|operator, cx| operator.split_added(split, cx))
+    }
+
     /// Says that the source has read a split to its end.
     ///
     /// # Errors
@@ -167,7 +176,7 @@ impl OperatorHarness {
     }
 
     /// The splits that the source has to let wait, when that has changed.
-    pub fn splits_to_pause(&mut self) -> Option<Vec<u32>> {
+    pub fn splits_to_pause(&mut self) -> Option<SplitsToPause> {
         self.operator.splits_to_pause()
     }
 
@@ -179,6 +188,11 @@ impl OperatorHarness {
     /// Whether the operator can take more.
     pub fn is_ready(&self) -> bool {
         self.operator.is_ready()
+    }
+
+    /// Whether the operator lets its task take more input.
+    pub fn lets_read(&self) -> bool {
+        self.operator.lets_read()
     }
 
     /// Lets the operator emit what work off the thread has come to.

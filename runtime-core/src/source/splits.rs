@@ -83,6 +83,8 @@ pub trait SplitEnumerator: Send {
 pub enum SplitPoll {
     /// Records.
     Batch(StreamBatch),
+    /// Batches of this split may come; as [`SourcePoll::SplitAdded`].
+    Added(u32),
     /// No more come of this split; as [`SourcePoll::SplitEnded`].
     Ended(u32),
     /// Nothing now; as [`SourcePoll::Pending`].
@@ -123,7 +125,9 @@ pub trait SplitReader: Send {
     fn poll(&mut self, now: EpochMillis) -> OperatorResult<SplitPoll>;
 
     /// These splits, and no others, have to wait; as [`SourceReader::pause_splits`].
-    fn pause_splits(&mut self, _splits: &[u32]) {}
+    fn pause_splits(&mut self, _splits: &[u32]) -> bool {
+        false
+    }
 
     /// The splits that are not read to their end, and where they stand.
     ///
@@ -325,14 +329,15 @@ impl SourceReader for ReaderTask {
     fn poll(&mut self, now: EpochMillis) -> OperatorResult<SourcePoll> {
         Ok(match self.reader.poll(now)? {
             SplitPoll::Batch(batch) => SourcePoll::Batch(batch),
+            SplitPoll::Added(split) => SourcePoll::SplitAdded(split),
             SplitPoll::Ended(split) => SourcePoll::SplitEnded(split),
             SplitPoll::Pending(_) if self.no_more && self.reader.unread() == 0 => SourcePoll::End,
             SplitPoll::Pending(until) => SourcePoll::Pending(until),
         })
     }
 
-    fn pause_splits(&mut self, splits: &[u32]) {
-        self.reader.pause_splits(splits);
+    fn pause_splits(&mut self, splits: &[u32]) -> bool {
+        self.reader.pause_splits(splits)
     }
 
     fn snapshot(&mut self, _: CheckpointId) -> OperatorResult<OperatorSnapshot> {

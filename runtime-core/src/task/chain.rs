@@ -8,7 +8,7 @@ use crate::graph::JobVertex;
 use crate::id::OperatorId;
 use crate::operator::{
     Finish, INITIAL_WATERMARK, InputIndex, Operator, OperatorContext, OperatorError, OperatorResult, OperatorRuntime,
-    OutputPort,
+    OutputPort, SplitsToPause,
 };
 use crate::time::EpochMillis;
 
@@ -55,6 +55,7 @@ enum Call {
     Idle,
     ProcessingTime,
     TakeResults,
+    SplitAdded(u32),
     SplitEnded(u32),
     EndInput(InputIndex),
 }
@@ -247,13 +248,23 @@ impl Chain {
         self.route(0, crate::operator::MAIN_OUTPUT, element, now, outputs)
     }
 
+    /// Whether every operator lets the task take more input.
+    pub(super) fn lets_read(&self) -> bool {
+        self.nodes.iter().all(|node| node.operator.as_ref().is_none_or(|operator| operator.lets_read()))
+    }
+
+    /// The source at the head has got a split.
+    pub(super) fn split_added(&mut self, split: u32, now: Now, outputs: &mut Outputs) -> Result<(), TaskError> {
+        (1..self.nodes.len()).try_for_each(|index| self.call(index, Call::SplitAdded(split), now, outputs))
+    }
+
     /// The source at the head has read a split to its end.
     pub(super) fn split_ended(&mut self, split: u32, now: Now, outputs: &mut Outputs) -> Result<(), TaskError> {
         (1..self.nodes.len()).try_for_each(|index| self.call(index, Call::SplitEnded(split), now, outputs))
     }
 
     /// The splits that the source at the head has to let wait, when that has changed.
-    pub(super) fn splits_to_pause(&mut self) -> Option<Vec<u32>> {
+    pub(super) fn splits_to_pause(&mut self) -> Option<SplitsToPause> {
         self.nodes.iter_mut().find_map(|node| node.operator.as_mut()?.splits_to_pause())
     }
 
@@ -369,6 +380,7 @@ impl Chain {
             Call::Idle => operator.idle(&mut cx),
             Call::ProcessingTime => operator.processing_time(now.wall, &mut cx),
             Call::TakeResults => operator.take_results(&mut cx),
+            Call::SplitAdded(split) => operator.split_added(split, &mut cx),
             Call::SplitEnded(split) => operator.split_ended(split, &mut cx),
             Call::EndInput(input) => operator.end_input(input, &mut cx),
         };

@@ -139,6 +139,9 @@ impl Outputs {
         batch: &StreamBatch,
         now: Moment,
     ) -> Result<(), OperatorError> {
+        // Splits have their numbers from their reader, and mean nothing to others.
+        let alike = batch.split().map(|_| batch.clone().without_split());
+        let batch = alike.as_ref().unwrap_or(batch);
         let at_once = self.buffer_timeout.is_some_and(|timeout| timeout.is_zero());
         let mut holds_back = false;
         for edge in self.edges.iter_mut().filter(|edge| edge.operator == operator && edge.port == port) {

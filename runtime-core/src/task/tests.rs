@@ -114,6 +114,24 @@ impl SourceReader for Counting {
     }
 }
 
+/// Reads 1 to 100 at once.
+struct AtOnce {
+    read: bool,
+}
+
+impl SourceReader for AtOnce {
+    fn snapshot(&mut self, _: CheckpointId) -> OperatorResult<OperatorSnapshot> {
+        Ok(number(i64::from(self.read)))
+    }
+
+    fn poll(&mut self, _: EpochMillis) -> OperatorResult<SourcePoll> {
+        if std::mem::replace(&mut self.read, true) {
+            return Ok(SourcePoll::End);
+        }
+        Ok(SourcePoll::Batch(StreamBatch::new(batch(1..=100)).of_split(3)))
+    }
+}
+
 /// What a test may do to an adder from outside.
 #[derive(Default)]
 struct Knobs {
@@ -123,6 +141,8 @@ struct Knobs {
     waits: AtomicBool,
     /// Something is under way elsewhere.
     unsettled: AtomicBool,
+    /// It wants no more input.
+    ahead: AtomicBool,
 }
 
 /// Adds up; its state is the sum. Passes everything on, what came since the last barrier at the barrier only.
@@ -172,6 +192,10 @@ impl Operator for Adder {
     fn finish(&mut self, cx: &mut OperatorContext<'_>) -> OperatorResult<Finish> {
         self.prepare_checkpoint(cx)?;
         Ok(if self.knobs.waits.load(Ordering::Relaxed) { Finish::Pending } else { Finish::Done })
+    }
+
+    fn lets_read(&self) -> bool {
+        !self.knobs.ahead.load(Ordering::Relaxed)
     }
 
     fn is_settled(&self) -> bool {
@@ -526,4 +550,32 @@ async fn a_driven_task_answers_every_trigger_that_it_accepted() {
     control.send(trigger(3)).expect("not ended yet");
     assert!(matches!(drive(&env, &control, task, || {}), TaskEnd::Canceled));
     assert_eq!(told.take(), ["3 declined: the task is not running"]);
+}
+
+#[test]
+fn a_task_that_may_not_read_on_finishes_its_batch_and_passes_barriers() {
+    let gate = queue(1);
+    let source = TaskInput::Source(Box::new(AtOnce { read: false }));
+    let mut task = assembled(source, 1, 1, Some(gate.writer(0))).open();
+    task.steps(1);
+    task.knobs.ahead.store(true, Ordering::Relaxed);
+    task.trigger(1);
+    assert!(task.told.take().is_empty(), "in the middle of a batch");
+    assert!(matches!(task.until_idle(), Step::Idle { waits_for: WaitsFor::Input, .. }));
+    assert_eq!(task.told.take(), ["1: [1, 5050]"]);
+    task.trigger(2);
+    assert_eq!(task.told.take(), ["2: [1, 5050]"]);
+    task.knobs.ahead.store(false, Ordering::Relaxed);
+    assert_eq!(task.until_idle(), Step::Finished);
+}
+
+#[test]
+fn the_number_of_a_split_does_not_leave_its_task() {
+    let gate = queue(1);
+    let source = TaskInput::Source(Box::new(AtOnce { read: false }));
+    let mut task = assembled(source, 1, 1, Some(gate.writer(0))).open();
+    assert_eq!(task.until_idle(), Step::Finished);
+    let split = |element| if let StreamElement::Batch(batch) = element { Some(batch.split()) } else { None };
+    let splits: Vec<_> = std::iter::from_fn(|| gate.poll()).filter_map(|(_, element)| split(element)).collect();
+    assert!(!splits.is_empty() && splits.iter().all(Option::is_none), "{splits:?}");
 }

@@ -28,8 +28,8 @@ options! {
     /// event time advances; with `0 ms` watermark strategies emit none but the end of time.
     AUTO_WATERMARK_INTERVAL: Option<Duration> = "pipeline.auto-watermark-interval";
 
-    /// Whether, with watermark alignment, only whole readers wait for others, and none of the splits that one reader reads
-    /// side by side.
+    /// Whether watermark alignment puts up with sources that cannot let single splits wait while they read others. Their
+    /// readers wait as a whole then; without it such a job fails.
     ALLOW_UNALIGNED_SOURCE_SPLITS: bool =
         "pipeline.watermark-alignment.allow-unaligned-source-splits", default "false";
 
