@@ -1,5 +1,6 @@
-//! What the examples share: where their results go, and what is generated.
+//! What the examples share: where their results go, what is generated, and what is counted.
 
+pub mod hamlet;
 pub mod pages;
 pub mod state_machine;
 

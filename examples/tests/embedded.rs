@@ -251,6 +251,23 @@ fn rules_find_the_same_pairs_whenever_they_come() {
 }
 
 #[test]
+fn long_words_are_rejected_and_short_ones_are_counted_in_windows() {
+    use pelton_examples::hamlet::{HAMLET, split_words};
+    let (mut expected, mut counts) = (Vec::new(), BTreeMap::<(usize, String), i64>::new());
+    for (second, line) in HAMLET.lines().enumerate() {
+        split_words(line, |word| match word.len() {
+            0..=5 => *counts.entry((second / 5, word.to_owned())).or_default() += 1,
+            _ => expected.push(format!("rejected: {word}")),
+        });
+    }
+    expected.extend(counts.into_iter().map(|((_, word), count)| format!("({word},{count})")));
+    for parallelism in ["1", "3"] {
+        let found = unnumbered(lines(example("side_output").env("PELTON_PARALLELISM_DEFAULT", parallelism)));
+        assert_eq!(sorted(found), sorted(expected.clone()));
+    }
+}
+
+#[test]
 fn grades_and_salaries_of_one_name_and_window_are_joined() {
     let found = unnumbered(lines(example("window_join").args(["--pairs", "600", "--rate", "100"])));
     // Windows of 200 of each; about a sixth of all pairs have one name.

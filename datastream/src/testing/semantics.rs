@@ -244,6 +244,78 @@ fn a_union_is_as_far_as_the_input_that_is_furthest_behind() {
     assert_eq!(numbers(&alarms), [5]);
 }
 
+fn united() -> (Harness, [TestSource<Event>; 2], TestSink<Event>) {
+    let mut harness = Harness::new();
+    let (left, left_input) = harness.source::<Event>();
+    let (right, right_input) = harness.source::<Event>();
+    let alarms = harness.collect(left.union([right]).key_by(field::<0, _>()).process(Alarm));
+    (harness, [left_input, right_input], alarms)
+}
+
+#[test]
+fn a_union_does_not_wait_for_an_idle_input() {
+    let (mut harness, [left, right], alarms) = united();
+    harness.push(&left, [(event("a", 5), 0)]).unwrap();
+    harness.watermark(&left, 10).unwrap();
+    assert!(numbers(&alarms).is_empty());
+    harness.idle(&right).unwrap();
+    assert_eq!(numbers(&alarms), [5]);
+}
+
+#[test]
+fn a_union_waits_for_an_input_that_was_idle_and_has_caught_up() {
+    let (mut harness, [left, right], alarms) = united();
+    harness.idle(&right).unwrap();
+    harness.push(&left, [5, 15].map(|at| (event("a", at), 0))).unwrap();
+    harness.watermark(&left, 10).unwrap();
+    assert_eq!(numbers(&alarms), [5]);
+    harness.watermark(&right, 12).unwrap();
+    harness.watermark(&left, 20).unwrap();
+    assert!(numbers(&alarms).is_empty(), "the other input is at 12 only");
+    harness.watermark(&right, 15).unwrap();
+    assert_eq!(numbers(&alarms), [15]);
+}
+
+#[test]
+fn an_input_that_was_idle_and_is_behind_does_not_hold_event_time_back_until_it_has_caught_up() {
+    let (mut harness, [left, right], alarms) = united();
+    harness.idle(&right).unwrap();
+    harness.push(&left, [5, 15].map(|at| (event("a", at), 0))).unwrap();
+    harness.watermark(&left, 10).unwrap();
+    harness.watermark(&right, 3).unwrap();
+    harness.watermark(&left, 20).unwrap();
+    assert_eq!(numbers(&alarms), [5, 15]);
+}
+
+#[test]
+fn event_time_stands_still_while_all_inputs_are_idle() {
+    let (mut harness, [left, right], alarms) = united();
+    harness.push(&left, [(event("a", 5), 0)]).unwrap();
+    harness.watermark(&left, 4).unwrap();
+    harness.idle(&left).unwrap();
+    harness.idle(&right).unwrap();
+    assert!(numbers(&alarms).is_empty());
+    harness.watermark(&left, 5).unwrap();
+    assert_eq!(numbers(&alarms), [5], "the other is idle still");
+}
+
+#[test]
+fn a_join_does_not_wait_for_an_idle_side() {
+    let (mut harness, [left, right], found) = two_streams(|left, right| {
+        let grouped = left.co_group(right).where_key(field::<0, _>()).equal_to(field::<0, _>());
+        grouped.window(TumblingEventTimeWindows::of(millis(10))).apply(
+            |left: &[&Event], right: &[&Event], out: &mut Collector<'_, (i64, i64)>| {
+                out.collect((left.len() as i64, right.len() as i64));
+            },
+        )
+    });
+    harness.push(&left, [(event("a", 1), 1)]).unwrap();
+    harness.watermark(&left, 9).unwrap();
+    assert!(pairs(&found).is_empty());
+    harness.idle(&right).unwrap();
+    assert_eq!(pairs(&found), [(1, 0)]);
+}
+
 #[test]
 fn the_bounds_of_an_interval_join_are_inside() {
     let (mut harness, [left, right], found) = two_streams(|left, right| {

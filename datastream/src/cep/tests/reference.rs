@@ -209,7 +209,9 @@ impl Reference<'_> {
                 if !ended && self.may_pass(part.between, part, event) {
                     outcomes.push(Outcome::Ignore(Place::In { part: index, count, waits: count >= from }));
                 }
-                if count >= from && !waits {
+                // While a greedy part takes, nothing behind it is held against the event but a negation right behind it.
+                let goes_on = part.greedy && Self::taken_in_loop(part, event);
+                if count >= from && !waits && !goes_on {
                     self.outcomes(self.leaving(index, event), event, outcomes);
                 }
             }
