@@ -189,11 +189,10 @@ pub async fn plan(
         return Err(start(io::Error::other("it has no pipes")));
     };
     let run = async {
-        let output = described(&mut stdout).await.map_err(start)?;
+        let (output, attached) = described(&mut stdout).await.map_err(start)?;
         if output.len() as u64 > PLAN_BYTES_MAX {
             return Err(PlanError::TooLong { program: named() });
         }
-        let attached = end_of_attached_plan(&output);
         let ended = match attached {
             Some(_) => None,
             None => Some(child.wait().await.map_err(start)?),
@@ -211,16 +210,25 @@ pub async fn plan(
     Ok(Plan { graph, program })
 }
 
-/// What a program prints until it ends, says that it goes on, or prints too much.
-async fn described(stdout: &mut ChildStdout) -> io::Result<Vec<u8>> {
-    let mut output = Vec::new();
-    while output.len() as u64 <= PLAN_BYTES_MAX && end_of_attached_plan(&output).is_none() {
-        let mut chunk = stdout.take(OUTPUT_CHUNK_BYTES as u64);
-        if chunk.read_buf(&mut output).await? == 0 {
+/// What a program prints until it ends, says that it goes on, or prints too much; and where the line ends by which it says so.
+async fn described(stdout: &mut ChildStdout) -> io::Result<(Vec<u8>, Option<usize>)> {
+    let (mut output, mut begin) = (Vec::new(), 0);
+    let mut chunk = vec![0; OUTPUT_CHUNK_BYTES];
+    while output.len() as u64 <= PLAN_BYTES_MAX {
+        let read = stdout.read(&mut chunk).await?;
+        if read == 0 {
             break;
         }
+        let before = output.len();
+        output.extend_from_slice(&chunk[..read]);
+        // Each line is looked at once, when it is complete.
+        let Some(last) = chunk[..read].iter().rposition(|byte| *byte == b'\n') else { continue };
+        if let Some(end) = end_of_attached_plan(&output[begin..]) {
+            return Ok((output, Some(begin + end)));
+        }
+        begin = before + last + 1;
     }
-    Ok(output)
+    Ok((output, None))
 }
 
 fn explain(status: ExitStatus) -> String {

@@ -99,7 +99,8 @@ impl CheckpointCoordinator {
         self.pause();
         self.sweep_due = true;
         let attempts = self.still_running(pending.participants());
-        if !attempts.is_empty() {
+        let somebody_took_part = !attempts.is_empty();
+        if somebody_took_part {
             self.push(Action::Aborted { checkpoint, attempts, reason: message.clone() });
         }
         let files = pending.own_files();
@@ -117,7 +118,8 @@ impl CheckpointCoordinator {
             return;
         }
         if let Some(savepoint) = &pending.savepoint {
-            if savepoint.then == AfterSavepoint::Drain {
+            // Tasks that were started again meanwhile know nothing of it.
+            if savepoint.then == AfterSavepoint::Drain && somebody_took_part {
                 self.fail_job(format!(
                     "event time had ended for the savepoint after which the job was to stop, and the savepoint failed: \
                      {message}"

@@ -1033,6 +1033,20 @@ fn a_job_that_cannot_stop_goes_on_unless_event_time_has_ended() {
 }
 
 #[test]
+fn a_job_that_was_started_again_before_its_drain_failed_goes_on() {
+    check(
+        settings(),
+        "run
+         savepoint 1 drain => savepoint 1 A0 A1
+         saved 1 A0 A1 B0  => store savepoint 1
+         restart
+         deploy
+         failed 1          => discard savepoint 1; answer 1 no: its record could not be stored: disk full; \
+         begin anew",
+    );
+}
+
+#[test]
 fn a_job_that_drains_takes_the_checkpoint_that_has_its_last_results() {
     check(
         settings(),
