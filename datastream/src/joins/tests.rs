@@ -73,8 +73,12 @@ fn pairs_within(events: &[Event], lower: i64, upper: i64) -> Vec<(i64, i64, i64)
     let mut pairs = Vec::new();
     for (number, event) in (0i64..).zip(events) {
         match event {
-            Event::Watermark(to) => {
-                watermark = watermark.max(*to);
+            Event::Watermark(to) if *to <= watermark => {}
+            // After a restart the watermark comes anew, and is met by what had come behind it.
+            Event::Watermark(_) | Event::Restart => {
+                if let Event::Watermark(to) = event {
+                    watermark = *to;
+                }
                 left.retain(|(_, at, _): &(u8, i64, i64)| at + upper.max(0) > watermark);
                 right.retain(|(_, at, _): &(u8, i64, i64)| at + (-lower).max(0) > watermark);
             }
