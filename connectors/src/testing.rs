@@ -60,6 +60,7 @@ pub fn place(subtask: u32, parallelism: u32) -> OperatorRuntime {
         metrics: Default::default(),
         cold_stores: None,
         watermark_groups: Default::default(),
+        increments: Default::default(),
     }
 }
 

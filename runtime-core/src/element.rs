@@ -242,6 +242,9 @@ pub struct CheckpointBarrier {
     pub mode: BarrierMode,
     /// What makes it a savepoint; none for a checkpoint.
     pub savepoint: Option<Arc<Savepoint>>,
+    /// The checkpoint whose files this one may name again: it is kept until this one has ended. None for one that has
+    /// to have everything itself.
+    pub base: Option<CheckpointId>,
 }
 
 /// Whether a barrier waits until the records before it are processed.

@@ -24,6 +24,7 @@ use crate::key_group::KeyGroupRange;
 use crate::metrics::OperatorMetricGroup;
 use crate::state::StateError;
 use crate::state::cold::ColdStores;
+use crate::state::files::Increments;
 use crate::time::{EpochMillis, MIN_WATERMARK};
 use crate::watermark_groups::WatermarkGroups;
 
@@ -143,6 +144,8 @@ pub struct OperatorRuntime {
     pub cold_stores: Option<Arc<dyn ColdStores>>,
     /// The readers of this worker that wait for others in event time.
     pub watermark_groups: WatermarkGroups,
+    /// Whether the next snapshot of keyed state may consist of files that an earlier one has written.
+    pub increments: Increments,
 }
 
 impl OperatorRuntime {
@@ -398,7 +401,9 @@ pub trait Operator: Send {
 ///
 /// Always, unless the state has no table.
 pub fn refuse_state(state: &RestoredState) -> OperatorResult {
-    let Some(table) = state.keyed.keys().chain(state.operator.keys()).next() else { return Ok(()) };
+    let Some(table) = state.keyed.keys().chain(state.stored.keys()).chain(state.operator.keys()).next() else {
+        return Ok(());
+    };
     Err(OperatorError::misfit(format!(
         "the checkpoint has state `{table}` for this operator, which keeps no such state; give the operator that wrote \
          it its `uid` back"

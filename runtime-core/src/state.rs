@@ -20,6 +20,7 @@ pub mod cold;
 mod column;
 pub mod conformance;
 mod expiring;
+pub mod files;
 pub mod key_batch;
 pub mod key_codec;
 pub mod key_hash;
@@ -117,6 +118,18 @@ pub enum StateError {
          its dependency on `pelton`, or set `hashmap`"
     )]
     NoStore,
+    /// State lies in files of a store that the program does not have.
+    #[error(
+        "the checkpoint was written by RocksDB, and this program was built without it: add the feature `rocksdb` to its \
+         dependency on `pelton`, or begin from a savepoint"
+    )]
+    NoStoreForFiles,
+    /// What is said of the rows of a store's files is not true.
+    #[error("table `{table}` of a checkpoint is not what its files hold")]
+    StoredTable {
+        /// Which.
+        table: String,
+    },
     /// The store of what is not cached refuses.
     #[error(transparent)]
     Cold(#[from] cold::ColdStoreError),

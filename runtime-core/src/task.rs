@@ -54,13 +54,15 @@ use crate::id::OperatorId;
 use crate::metrics::TaskMetricGroup;
 use crate::operator::{Finish, OperatorError, TaskWaker};
 use crate::source::{SourcePoll, SourceReader};
+use crate::state::files::Increment;
 use crate::time::{EpochMillis, MAX_WATERMARK, Moment};
 
 use self::alignment::{Aligned, Alignment, Decision};
 use self::barriers::Barriers;
 use self::chain::Chain;
 use self::checkpointing::{
-    CheckpointCommand, CheckpointListener, DeclineReason, Part, PartialSnapshot, Recording, TaskSnapshot,
+    CheckpointCommand, CheckpointListener, DeclineReason, FINAL_SNAPSHOT, Part, PartialSnapshot, Recording,
+    TaskSnapshot,
 };
 use self::outputs::Outputs;
 use self::portion::Portions;
@@ -744,7 +746,7 @@ impl StreamTask {
         let alignment = now.moment.since(started);
         let since_trigger = u64::try_from(now.wall.saturating_sub(barrier.triggered_at)).unwrap_or(0);
         let start_delay = Duration::from_millis(since_trigger).saturating_sub(alignment);
-        let savepoint = barrier.savepoint.clone();
+        let (savepoint, base) = (barrier.savepoint.clone(), barrier.base);
         self.chain.prepare_checkpoint(now, &mut self.outputs)?;
         self.outputs.barrier(barrier);
         if self.listener.is_none() {
@@ -769,6 +771,7 @@ impl StreamTask {
         let snapshot = TaskSnapshot {
             checkpoint,
             savepoint: savepoint.clone(),
+            base,
             operators: Vec::new(),
             in_flight,
             unaligned: mode == BarrierMode::Unaligned,
@@ -804,6 +807,9 @@ impl StreamTask {
     ) -> Result<(), TaskError> {
         let checkpoint = snapshot.checkpoint;
         let mut parts = Vec::with_capacity(self.chain.len());
+        let is_increment = snapshot.savepoint.is_none() && checkpoint != FINAL_SNAPSHOT;
+        let increment = is_increment.then_some(Increment { checkpoint, base: snapshot.base });
+        self.chain.head_runtime().increments.begin(increment);
         for index in 0..self.chain.len() {
             let operator = self.chain.operator_id(index);
             let snapshot = match (self.chain.snapshot(index, checkpoint)?, self.input.source()) {

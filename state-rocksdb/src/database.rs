@@ -21,6 +21,16 @@ impl Database {
         Ok(Self { db, _folder: folder })
     }
 
+    /// The database whose files are in the folder `path`, which becomes its own.
+    pub(crate) fn open(folder: Folder, options: &Options) -> Result<Self, Error> {
+        let mut options = options.clone();
+        options.set_error_if_exists(false);
+        options.create_if_missing(false);
+        let family = ColumnFamilyDescriptor::new(DEFAULT_COLUMN_FAMILY_NAME, options.clone());
+        let db = DB::open_cf_descriptors(&options, &folder.0, [family])?;
+        Ok(Self { db, _folder: folder })
+    }
+
     pub(crate) fn path(&self) -> &Path {
         self.db.path()
     }
@@ -34,7 +44,8 @@ impl Drop for Database {
 }
 
 /// A folder that is removed with what is in it.
-struct Folder(PathBuf);
+#[derive(Debug)]
+pub(crate) struct Folder(pub(crate) PathBuf);
 
 impl Drop for Folder {
     fn drop(&mut self) {

@@ -1,15 +1,17 @@
 //! The store of one operator instance.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use pelton_runtime_core::state::cold::{
-    ByteRows, ColdSnapshot, ColdStore, ColdStoreError, FoundRows, KeyedRows, ScanLimit,
+    ByteRows, ColdFiles, ColdSnapshot, ColdStore, ColdStoreError, FoundRows, KeyedRows, ScanLimit,
 };
 use pelton_runtime_core::time::EpochMillis;
-use rocksdb::{DB, DEFAULT_COLUMN_FAMILY_NAME, Error, ReadOptions, WriteBatch, WriteOptions};
+use rocksdb::{DB, DEFAULT_COLUMN_FAMILY_NAME, Error, Options, ReadOptions, WriteBatch, WriteOptions};
 
-use crate::database::Database;
+use crate::database::{Database, Folder};
 use crate::expiry::ExpiryClock;
+use crate::files::{RocksFiles, link_all};
 use crate::snapshot::RocksSnapshot;
 
 /// Rows in a database of their own.
@@ -20,13 +22,29 @@ pub(crate) struct RocksStore {
     /// How many rows are read at once: each keeps its block in memory, whatever the block cache has room for.
     reads_at_once: usize,
     writing: WriteOptions,
+    options: Arc<Options>,
+    /// How many folders there were beside the database's first.
+    folders: u64,
 }
 
 impl RocksStore {
-    pub(crate) fn new(database: Database, clock: Arc<ExpiryClock>, reads_at_once: usize) -> Self {
+    pub(crate) fn new(
+        database: Database,
+        options: Arc<Options>,
+        clock: Arc<ExpiryClock>,
+        reads_at_once: usize,
+    ) -> Self {
         let mut writing = WriteOptions::default();
         writing.disable_wal(true);
-        Self { database: Arc::new(database), clock, reads_at_once, writing }
+        Self { database: Arc::new(database), clock, reads_at_once, writing, options, folders: 0 }
+    }
+
+    /// A name for one more folder, beside the database.
+    fn next_folder(&mut self, what: &str) -> Folder {
+        self.folders += 1;
+        let mut name = self.database.path().as_os_str().to_owned();
+        name.push(format!("-{what}-{}", self.folders));
+        Folder(name.into())
     }
 
     fn write_batch(&self, batch: WriteBatch, action: &'static str) -> Result<(), ColdStoreError> {
@@ -87,6 +105,27 @@ impl ColdStore for RocksStore {
 
     fn snapshot(&mut self) -> Result<Box<dyn ColdSnapshot>, ColdStoreError> {
         Ok(Box::new(RocksSnapshot::take(&self.database)))
+    }
+
+    fn has_files(&self) -> bool {
+        true
+    }
+
+    fn files(&mut self) -> Result<Arc<dyn ColdFiles>, ColdStoreError> {
+        let folder = self.next_folder("files");
+        let files = RocksFiles::take(&self.database, folder);
+        Ok(Arc::new(files.map_err(|error| ColdStoreError::new("hold its files", error))?))
+    }
+
+    fn adopt(&mut self, from: &Path) -> Result<(), ColdStoreError> {
+        let folder = self.next_folder("restored");
+        let place = folder.0.display().to_string();
+        link_all(from, &folder).map_err(|error| ColdStoreError::new("take files over", error))?;
+        let opened = Database::open(folder, &self.options);
+        let opened =
+            opened.map_err(|error| ColdStoreError::new("take files over", InDatabase { folder: place, error }))?;
+        self.database = Arc::new(opened);
+        Ok(())
     }
 }
 

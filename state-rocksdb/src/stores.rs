@@ -1,7 +1,7 @@
 //! What the databases of one worker share, and how one is opened.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use pelton_runtime_core::config::options::rocksdb as keys;
@@ -12,6 +12,7 @@ use rocksdb::{BlockBasedOptions, Cache, DBCompressionType, LogLevel, Options, Wr
 
 use crate::database::Database;
 use crate::expiry::ExpiryClock;
+use crate::folders::OwnFolder;
 use crate::memory::MemoryShares;
 use crate::store::RocksStore;
 
@@ -27,13 +28,33 @@ const READ_SHARE: usize = 16;
 /// within these bounds of their number.
 const READS_AT_ONCE: std::ops::RangeInclusive<usize> = 16..=1024;
 
+/// How long the list of a database's files may get before it is written anew.
+const MANIFEST_BYTES: usize = 256 << 10;
+
 /// The version of RocksDB's files, readable since RocksDB 6.6.
 const FORMAT_VERSION: i32 = 5;
 
+/// Where databases are.
+#[derive(Debug)]
+enum Place {
+    /// In the worker's folder, with which they go.
+    OfWorker(PathBuf),
+    /// Where people want them.
+    Claimed(OwnFolder),
+}
+
+impl Place {
+    fn path(&self) -> &Path {
+        match self {
+            Self::OfWorker(path) | Self::Claimed(OwnFolder { path, .. }) => path,
+        }
+    }
+}
+
 /// The databases of one worker.
 pub struct RocksDbStores {
-    options: Options,
-    folders: Vec<PathBuf>,
+    options: Arc<Options>,
+    folders: Vec<Place>,
     caches: Arc<CacheBudget>,
     clock: Arc<ExpiryClock>,
     reads_at_once: usize,
@@ -72,6 +93,8 @@ impl RocksDbStores {
         options.set_log_level(LogLevel::Warn);
         options.set_keep_log_file_num(1);
         options.set_stats_dump_period_sec(0);
+        // It is part of every checkpoint of files.
+        options.set_max_manifest_file_size(MANIFEST_BYTES);
 
         let clock = ExpiryClock::new();
         clock.drop_void_rows(&mut options);
@@ -110,12 +133,18 @@ impl RocksDbStores {
 
         let folders = match configuration.get(&keys::LOCAL_DIRECTORIES) {
             // Workers of several jobs may have the same folder.
-            Some(folders) => {
-                folders.0.iter().map(|folder| folder.join(format!("pelton-{}", std::process::id()))).collect()
-            }
-            None => vec![worker.directory.join("rocksdb")],
+            Some(folders) => folders.0.iter().map(|folder| Place::Claimed(OwnFolder::claim(folder))).collect(),
+            None => vec![Place::OfWorker(worker.directory.join("rocksdb"))],
         };
-        Self { options, folders, caches: CacheBudget::new(shares.cache), clock, reads_at_once, shares, memory }
+        Self {
+            options: Arc::new(options),
+            folders,
+            caches: CacheBudget::new(shares.cache),
+            clock,
+            reads_at_once,
+            shares,
+            memory,
+        }
     }
 
     /// What RocksDB holds of the memory that its databases share: the block cache, in which the write buffers are
@@ -130,7 +159,7 @@ impl RocksDbStores {
     /// The folder for an operator instance's database.
     fn folder(&self, runtime: &OperatorRuntime) -> PathBuf {
         let OperatorRuntime { job_id, operator_id, subtask, attempt_number, .. } = runtime;
-        let parent = &self.folders[*subtask as usize % self.folders.len()];
+        let parent = self.folders[*subtask as usize % self.folders.len()].path();
         parent.join(format!("{job_id}-{operator_id}-{subtask}-{attempt_number}"))
     }
 }
@@ -146,7 +175,7 @@ impl ColdStores for RocksDbStores {
         }
         let database = Database::create(folder.clone(), &self.options).map_err(|error| refused(error.into()))?;
         Ok(OpenedStore {
-            store: Box::new(RocksStore::new(database, self.clock.clone(), self.reads_at_once)),
+            store: Box::new(RocksStore::new(database, self.options.clone(), self.clock.clone(), self.reads_at_once)),
             cache: self.caches.join(),
         })
     }

@@ -16,6 +16,7 @@ mod attempts;
 pub mod checkpoints;
 pub mod crash;
 pub mod deployment;
+mod increments;
 mod launch;
 mod local_state;
 pub mod peers;
@@ -333,7 +334,8 @@ impl Worker {
             Some(_) => BarrierMode::Aligned,
             None => self.deployment.barrier_mode(triggered_at),
         };
-        let barrier = CheckpointBarrier { checkpoint, triggered_at, mode, savepoint };
+        let base = trigger.base_checkpoint_id.map(CheckpointId);
+        let barrier = CheckpointBarrier { checkpoint, triggered_at, mode, savepoint, base };
         for attempt in &trigger.attempt_ids {
             let attempt: ExecutionAttemptId = wire::id(attempt, "attempt_id")?;
             let told = match self.tasks.get(&attempt) {

@@ -223,9 +223,8 @@ impl Found {
     async fn contents_of(&self, operator: OperatorId) -> Result<Contents, RecoveryError> {
         let mut contents = Contents::default();
         for handle in self.record.states_of(&[operator]) {
-            let mut name = layout::RECORD;
+            let name = handle.state.file().map_or(layout::RECORD, |file| file.path.as_str());
             if let StateHandle::File(file) = handle.state {
-                name = &file.path;
                 if let Some(outline) = self.store.outline(file).await? {
                     contents.tables.extend(outline.tables()?);
                     continue;

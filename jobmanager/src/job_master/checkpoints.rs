@@ -444,7 +444,7 @@ impl JobMaster {
         let Some(checkpoints) = &mut self.checkpoints else { return };
         let store = checkpoints.place.store.clone();
         match action {
-            Action::Trigger { checkpoint, at, savepoint, attempts } => {
+            Action::Trigger { checkpoint, at, savepoint, base, attempts } => {
                 debug!(%job, checkpoint = checkpoint.0, tasks = attempts.len(), ?savepoint, "triggering checkpoint");
                 if let Some(savepoint) = &savepoint
                     && let Some(lies) = checkpoints.targets.remove(&savepoint.directory)
@@ -459,6 +459,7 @@ impl JobMaster {
                         triggered_at_ms,
                         attempt_ids,
                         savepoint: savepoint.clone(),
+                        base_checkpoint_id: base.map(|base| base.0),
                     })
                 })
                 .await;
@@ -518,10 +519,10 @@ impl JobMaster {
                 }
                 None
             }),
-            Action::Sweep { shared } => {
+            Action::Sweep { before, in_use, shared } => {
                 let shared_up_to = shared.then_some(self.settings.epoch);
                 checkpoints.work(&self.env, async move {
-                    let swept = store.sweep(shared_up_to, &BTreeSet::new()).await;
+                    let swept = store.sweep(shared_up_to, before, &in_use).await;
                     let error = swept.err()?;
                     warn!(%job, error = error_chain(&error), "leftovers of checkpoints cannot be removed");
                     Some(Fact::SweepFailed)

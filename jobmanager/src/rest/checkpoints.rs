@@ -59,7 +59,7 @@ async fn statistics(cx: &Context, id: JobId) -> Answered {
             "failed": counts.failed,
         },
         "summary": {
-            "checkpointed_size": spread(&summary.state_bytes),
+            "checkpointed_size": spread(&summary.written_bytes),
             "state_size": spread(&summary.state_bytes),
             "end_to_end_duration": spread(&summary.end_to_end_ms),
             "alignment_buffered": detail::nothing_buffered(),

@@ -22,7 +22,8 @@
 //!   not restored before that is known, or its storage was asked in vain several times: what may exist and was never
 //!   announced need not be restored from;
 //! - a savepoint is announced only if the job stops after it, as the job does not go on from it otherwise;
-//! - a file that a kept checkpoint names is never removed, and a record is removed before the files it names;
+//! - a file that a kept checkpoint names is never removed, nor one that the base of a pending one names, and a record is
+//!   removed before the files it names;
 //! - an acknowledgement that comes too late only discards its own file.
 
 mod action;
@@ -41,7 +42,7 @@ mod properties;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -121,6 +122,10 @@ pub struct CheckpointCoordinator {
     /// When the next checkpoint is due.
     periodic_at: Option<EpochMillis>,
     armed: Option<EpochMillis>,
+    /// Files of removed checkpoints that only the bases of those on their way name.
+    held: BTreeSet<String>,
+    /// What checkpoints name of which nobody said whether they exist: left to sweeps, which find out.
+    uncertain: BTreeSet<String>,
     /// Whether files may lie around that no checkpoint names.
     sweep_due: bool,
     statistics: CheckpointStatistics,
@@ -151,6 +156,8 @@ impl CheckpointCoordinator {
             stopping: None,
             periodic_at: None,
             armed: None,
+            held: BTreeSet::new(),
+            uncertain: BTreeSet::new(),
             sweep_due: false,
             statistics: CheckpointStatistics::new(settings.history),
             settings,
@@ -240,7 +247,7 @@ impl CheckpointCoordinator {
 
     fn task_finished(&mut self, attempt: ExecutionAttemptId, state: StateHandle, last_barrier: Option<CheckpointId>) {
         let Some(task) = self.tasks.task_of(attempt) else { return };
-        if let Some(file) = state.file().filter(|file| file.path != layout::final_state(self.epoch, attempt)) {
+        if let Some(file) = state.files().find(|file| file.path != layout::final_state(self.epoch, attempt)) {
             let reason = format!("{} finished with a state file that is not its own: `{}`", self.name(task), file.path);
             return self.fail_job(reason);
         }
@@ -265,6 +272,7 @@ impl CheckpointCoordinator {
                     checkpoint: pending.checkpoint,
                     at: pending.triggered_at,
                     savepoint: pending.savepoint.clone(),
+                    base: pending.base.as_ref().map(|base| base.checkpoint),
                     attempts: told,
                 });
             }
@@ -305,17 +313,16 @@ impl CheckpointCoordinator {
         state: StateHandle,
         stats: super::statistics::AckStats,
     ) {
-        let pending = self.pending.get(&checkpoint);
-        let own = pending.map_or_else(|| layout::state(checkpoint, attempt), |pending| pending.state_path(attempt));
-        let named = state.file().map(|file| file.path.clone());
         if let Some(pending) = self.pending.get_mut(&checkpoint)
             && pending.stage == Stage::Collecting
             && let Some(task) = pending.waits_for(attempt)
         {
-            if named.is_some_and(|path| path != own) {
-                return self.declined(attempt, checkpoint, "it named a state file that is not its own");
+            if let Some(foreign) = pending.foreign(attempt, &state) {
+                let reason = format!("it named a state file that is not its own: `{foreign}`");
+                return self.declined(attempt, checkpoint, &reason);
             }
-            let entry = AcknowledgedSubtask { at: self.now, state_bytes: state.size_bytes(), stats };
+            let written_bytes = state.written_bytes(checkpoint);
+            let entry = AcknowledgedSubtask { at: self.now, state_bytes: state.size_bytes(), written_bytes, stats };
             self.statistics.acknowledged(checkpoint, task, entry);
             pending.acknowledged(task, attempt, state);
             return;
@@ -327,9 +334,18 @@ impl CheckpointCoordinator {
         if self.statistics.find(checkpoint).is_some_and(is_of_failed_savepoint) {
             return self.push(Action::DiscardSavepoint(checkpoint));
         }
-        let in_use = self.retained.names(&own) || self.pending.values().any(|pending| pending.names(&own));
-        if named.is_some_and(|path| path == own) && !in_use {
-            self.push(Action::DiscardFiles(vec![own]));
+        let path = match self.pending.get(&checkpoint) {
+            Some(pending) => pending.state_path(attempt),
+            None => layout::state(checkpoint, attempt),
+        };
+        let increments = layout::increments(checkpoint, attempt);
+        let is_own = |named: &String| *named == path || named.starts_with(&increments);
+        let in_use =
+            |path: &String| self.retained.names(path) || self.pending.values().any(|pending| pending.names(path));
+        let own: Vec<String> = state.files().map(|file| file.path.clone()).filter(is_own).collect();
+        let unused: Vec<String> = own.into_iter().filter(|path| !in_use(path)).collect();
+        if !unused.is_empty() {
+            self.push(Action::DiscardFiles(unused));
         }
     }
 
@@ -417,12 +433,15 @@ impl CheckpointCoordinator {
             self.tasks.begun(checkpoint);
             self.periodic_at = self.settings.interval.map(|interval| self.later(interval));
         }
-        let mut pending = Pending::new(checkpoint, self.now, savepoint.clone(), &self.tasks, requests);
+        let incremental = savepoint.is_none() && self.settings.incremental;
+        let base = if incremental { self.retained.base(self.claimed).cloned() } else { None };
+        let base_id = base.as_ref().map(|base| base.checkpoint);
+        let mut pending = Pending::new(checkpoint, self.now, savepoint.clone(), base, &self.tasks, requests);
         let attempts: Vec<_> =
             self.tasks.without_running_predecessor(&self.graph).filter(|attempt| pending.tell(*attempt)).collect();
         self.statistics.triggered(checkpoint, self.now, savepoint.clone(), &self.graph, pending.already_finished());
         self.pending.insert(checkpoint, pending);
-        self.push(Action::Trigger { checkpoint, at: self.now, savepoint, attempts });
+        self.push(Action::Trigger { checkpoint, at: self.now, savepoint, base: base_id, attempts });
         self.push(Action::ArmTimer { timer: Timer::Expiry(checkpoint), after: self.settings.timeout });
     }
 

@@ -4,6 +4,8 @@
 //!  <execution.checkpointing.dir>/<job id>/chk-7/_metadata            the record: checkpoint 7 exists
 //!                                        /chk-7/<attempt>.state      state of one subtask
 //!                                        /shared/<epoch>-<attempt>.state   last state of a subtask that has finished
+//!                                        /shared/chk-7-<attempt>-<n>-<file>   written for checkpoint 7, and named by
+//!                                                                             later ones, too
 //!
 //!  <target>/savepoint-<6 of the job id>-<12 random>/_metadata       the record: the savepoint exists
 //!                                                  /<attempt>.state   state of one subtask
@@ -40,6 +42,17 @@ pub fn final_state(epoch: Epoch, attempt: ExecutionAttemptId) -> String {
     format!("{SHARED}{epoch}-{attempt}.state")
 }
 
+/// A file that an execution wrote for a checkpoint and that later ones may name, too. `part` tells the operators of the
+/// execution apart.
+pub fn increment(checkpoint: CheckpointId, attempt: ExecutionAttemptId, part: usize, name: &str) -> String {
+    format!("{}{part}-{name}", increments(checkpoint, attempt))
+}
+
+/// What the paths of all files of [`increment`] begin with that an execution wrote for a checkpoint.
+pub fn increments(checkpoint: CheckpointId, attempt: ExecutionAttemptId) -> String {
+    format!("{SHARED}{}-{attempt}-", directory(checkpoint))
+}
+
 /// The state that an execution wrote for a savepoint, below the savepoint's own directory.
 pub fn savepoint_state(attempt: ExecutionAttemptId) -> String {
     format!("{attempt}.state")
@@ -60,11 +73,16 @@ pub(super) enum Owner {
     Checkpoint(CheckpointId),
     /// Written by a finished execution under this epoch.
     Shared(Epoch),
+    /// Written for this checkpoint, and perhaps named by later ones.
+    Increment(CheckpointId),
 }
 
 /// Whose file this is; none for a file that no checkpoint writes.
 pub(super) fn owner(path: &str) -> Option<Owner> {
     if let Some(name) = path.strip_prefix(SHARED) {
+        if let Some(rest) = name.strip_prefix("chk-") {
+            return rest.split_once('-')?.0.parse().ok().map(|checkpoint| Owner::Increment(CheckpointId(checkpoint)));
+        }
         return name.split_once('-')?.0.parse().ok().map(|epoch| Owner::Shared(Epoch(epoch)));
     }
     let (directory, name) = path.strip_prefix("chk-")?.split_once('/')?;
@@ -88,7 +106,10 @@ mod tests {
         assert_eq!(owner(&record(CheckpointId(3))), Some(Owner::Record(CheckpointId(3))));
         assert_eq!(owner(&state(CheckpointId(3), attempt)), Some(Owner::Checkpoint(CheckpointId(3))));
         assert_eq!(owner(&final_state(Epoch(2), attempt)), Some(Owner::Shared(Epoch(2))));
-        for foreign in ["chk-x/_metadata", "chk-3", "other/file", "shared/file", "_metadata"] {
+        let increment = increment(CheckpointId(12), attempt, 0, "000017.sst");
+        assert_eq!(owner(&increment), Some(Owner::Increment(CheckpointId(12))));
+        assert!(is_valid(&increment) && increment.starts_with(&increments(CheckpointId(12), attempt)));
+        for foreign in ["shared/chk-x-a", "chk-x/_metadata", "chk-3", "other/file", "shared/file", "_metadata"] {
             assert_eq!(owner(foreign), None, "{foreign}");
         }
     }

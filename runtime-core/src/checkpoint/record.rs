@@ -9,10 +9,12 @@ mod form;
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
 pub use super::envelope::Damage;
+use super::layout::{self, Owner};
 use crate::element::CheckpointId;
 use crate::failure::{Classify, FailureClass};
 use crate::id::{Epoch, JobId, JobVertexId, OperatorId, SubtaskIndex};
@@ -28,6 +30,13 @@ pub enum StateHandle {
     Inline(Bytes),
     /// In a file.
     File(StateFileHandle),
+    /// In files that other checkpoints may name, too, and in one that says what is in them.
+    Shared {
+        /// What says so, which is inline or a file.
+        own: Box<StateHandle>,
+        /// The others, of which there is at least one.
+        files: Arc<[StateFileHandle]>,
+    },
 }
 
 /// A file and what its bytes must be.
@@ -42,21 +51,56 @@ pub struct StateFileHandle {
 }
 
 impl StateHandle {
+    /// The same, which needs these files beside it.
+    #[must_use]
+    pub fn with_shared(self, files: Vec<StateFileHandle>) -> Self {
+        if files.is_empty() { self } else { Self::Shared { own: Box::new(self), files: files.into() } }
+    }
+
     /// How much state there is.
     pub fn size_bytes(&self) -> u64 {
+        let shared: u64 = self.shared().iter().map(|file| file.bytes).sum();
+        shared
+            + match self.own() {
+                Self::Inline(bytes) => bytes.len() as u64,
+                Self::File(file) => file.bytes,
+                Self::Empty | Self::Shared { .. } => 0,
+            }
+    }
+
+    /// How much of it was written for this checkpoint.
+    pub fn written_bytes(&self, checkpoint: CheckpointId) -> u64 {
+        let named_again = |file: &&StateFileHandle| layout::owner(&file.path) != Some(Owner::Increment(checkpoint));
+        self.size_bytes() - self.shared().iter().filter(named_again).map(|file| file.bytes).sum::<u64>()
+    }
+
+    /// What is the checkpoint's alone.
+    pub fn own(&self) -> &Self {
         match self {
-            Self::Empty => 0,
-            Self::Inline(bytes) => bytes.len() as u64,
-            Self::File(file) => file.bytes,
+            Self::Shared { own, .. } => own,
+            Self::Empty | Self::Inline(_) | Self::File(_) => self,
         }
     }
 
-    /// The file it names.
-    pub fn file(&self) -> Option<&StateFileHandle> {
+    /// The files that other checkpoints may name, too.
+    pub fn shared(&self) -> &[StateFileHandle] {
         match self {
-            Self::File(file) => Some(file),
-            Self::Empty | Self::Inline(_) => None,
+            Self::Shared { files, .. } => files,
+            Self::Empty | Self::Inline(_) | Self::File(_) => &[],
         }
+    }
+
+    /// The file that is the checkpoint's alone.
+    pub fn file(&self) -> Option<&StateFileHandle> {
+        match self.own() {
+            Self::File(file) => Some(file),
+            Self::Empty | Self::Inline(_) | Self::Shared { .. } => None,
+        }
+    }
+
+    /// All files that it names.
+    pub fn files(&self) -> impl Iterator<Item = &StateFileHandle> {
+        self.file().into_iter().chain(self.shared())
     }
 }
 
@@ -66,6 +110,7 @@ impl fmt::Debug for StateHandle {
             Self::Empty => f.write_str("Empty"),
             Self::Inline(bytes) => write!(f, "Inline({} bytes)", bytes.len()),
             Self::File(file) => write!(f, "File({}, {} bytes)", file.path, file.bytes),
+            Self::Shared { own, files } => write!(f, "Shared({own:?}, {} files)", files.len()),
         }
     }
 }
@@ -176,12 +221,22 @@ impl CheckpointRecord {
 
     /// The files that the checkpoint consists of, beside the record.
     pub fn files(&self) -> impl Iterator<Item = &StateFileHandle> {
-        self.subtasks().filter_map(|subtask| subtask.state.file())
+        self.subtasks().flat_map(|subtask| subtask.state.files())
     }
 
     /// The paths of [`CheckpointRecord::files`].
     pub fn paths(&self) -> BTreeSet<&str> {
         self.files().map(|file| file.path.as_str()).collect()
+    }
+
+    /// The paths of those of its files that others may name, too.
+    pub fn shared_paths(&self) -> impl Iterator<Item = &str> {
+        self.subtasks().flat_map(|subtask| subtask.state.shared()).map(|file| file.path.as_str())
+    }
+
+    /// How much of the state was written for this checkpoint, and not for an earlier one whose files it names.
+    pub fn written_bytes(&self) -> u64 {
+        self.subtasks().map(|subtask| subtask.state.written_bytes(self.checkpoint)).sum()
     }
 
     /// How much state there is.
@@ -231,6 +286,7 @@ pub(super) mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::id::ExecutionAttemptId;
 
     pub(in crate::checkpoint) fn file(path: &str, bytes: u64) -> StateHandle {
         StateHandle::File(StateFileHandle { path: path.to_owned(), bytes, sha256: [bytes as u8; 32] })
@@ -307,12 +363,33 @@ pub(super) mod tests {
     }
 
     fn handle() -> impl Strategy<Value = StateHandle> {
-        prop_oneof![
+        let own = prop_oneof![
             Just(StateHandle::Empty),
             proptest::collection::vec(any::<u8>(), 1..20).prop_map(|bytes| StateHandle::Inline(bytes.into())),
-            ("[a-z]{1,9}", any::<u64>(), any::<[u8; 32]>())
-                .prop_map(|(path, bytes, sha256)| StateHandle::File(StateFileHandle { path, bytes, sha256 })),
-        ]
+            shared_file().prop_map(StateHandle::File),
+        ];
+        (own, proptest::collection::vec(shared_file(), 0..3)).prop_map(|(own, files)| own.with_shared(files))
+    }
+
+    fn shared_file() -> impl Strategy<Value = StateFileHandle> {
+        ("[a-z]{1,9}", 0..1u64 << 40, any::<[u8; 32]>()).prop_map(|(path, bytes, sha256)| StateFileHandle {
+            path,
+            bytes,
+            sha256,
+        })
+    }
+
+    #[test]
+    fn what_is_named_again_was_not_written_anew() {
+        let file = |checkpoint, bytes| StateFileHandle {
+            path: layout::increment(CheckpointId(checkpoint), ExecutionAttemptId::from_bytes([7; 16]), 0, "1.sst"),
+            bytes,
+            sha256: [0; 32],
+        };
+        let own = StateHandle::Inline(Bytes::from_static(b"abc"));
+        let record = record(7, vec![own.with_shared(vec![file(6, 10), file(7, 100)])]);
+        assert_eq!((record.size_bytes(), record.written_bytes()), (113, 103));
+        assert_eq!(record.files().count(), 2);
     }
 
     proptest! {

@@ -16,6 +16,7 @@ use arrow::datatypes::Schema;
 
 use crate::key_group::KeyGroupRange;
 use crate::state::StateError;
+use crate::state::files::{StoredPart, StoredSnapshot};
 
 /// Rows that belong to keys.
 #[derive(Debug, Clone)]
@@ -113,12 +114,14 @@ pub struct OperatorSnapshot {
     pub operator: Vec<OperatorTable>,
     /// State of keys that is not in memory. Once written it is like all other.
     pub streamed: Vec<StreamedTable>,
+    /// State of keys that lies in the files of a store.
+    pub stored: Option<StoredSnapshot>,
 }
 
 impl OperatorSnapshot {
     /// Whether there is no table.
     pub fn is_empty(&self) -> bool {
-        self.keyed.is_empty() && self.operator.is_empty() && self.streamed.is_empty()
+        self.keyed.is_empty() && self.operator.is_empty() && self.streamed.is_empty() && self.stored.is_none()
     }
 
     /// The snapshot with everything in memory.
@@ -133,11 +136,19 @@ impl OperatorSnapshot {
         Ok(self)
     }
 
+    /// Leaves out what lies in the files of a store: whoever gets no rows of it knows all the same that there is some.
+    pub fn forget_stored(&mut self) {
+        let stored = self.stored.take();
+        let tables = stored.iter().flat_map(|stored| &stored.tables);
+        self.keyed.extend(tables.map(|table| KeyedTable::without_rows(&table.name)));
+    }
+
     /// Adds what was found out later.
     pub fn extend(&mut self, rest: Self) {
         self.keyed.extend(rest.keyed);
         self.operator.extend(rest.operator);
         self.streamed.extend(rest.streamed);
+        self.stored = self.stored.take().or(rest.stored);
     }
 }
 
@@ -149,17 +160,24 @@ pub struct RestoredState {
     pub keyed: BTreeMap<String, Vec<RecordBatch>>,
     /// State of the subtask, by table.
     pub operator: BTreeMap<String, Vec<RecordBatch>>,
+    /// State of keys in the files of stores, by table.
+    pub stored: BTreeMap<String, Vec<StoredPart>>,
 }
 
 impl RestoredState {
     /// Whether there is no table.
     pub fn is_empty(&self) -> bool {
-        self.keyed.is_empty() && self.operator.is_empty()
+        self.keyed.is_empty() && self.operator.is_empty() && self.stored.is_empty()
     }
 
     /// Takes the rows of a table of keys out.
     pub fn take_keyed(&mut self, name: &str) -> Vec<RecordBatch> {
         self.keyed.remove(name).unwrap_or_default()
+    }
+
+    /// Takes what the files of stores have of a table out.
+    pub fn take_stored(&mut self, name: &str) -> Vec<StoredPart> {
+        self.stored.remove(name).unwrap_or_default()
     }
 
     /// Takes the rows of a table of the subtask out.
@@ -177,6 +195,14 @@ impl RestoredState {
             let rows = table.rows_of(range);
             if rows.num_rows() > 0 {
                 batches.push(rows);
+            }
+        }
+        for stored in snapshots.iter().filter_map(|snapshot| snapshot.stored.as_ref()) {
+            for table in &stored.tables {
+                restored.keyed.entry(table.name.clone()).or_default();
+            }
+            for part in stored.parts(range) {
+                restored.stored.entry(part.name().to_owned()).or_default().push(part);
             }
         }
         let mut turns: BTreeMap<&str, usize> = BTreeMap::new();

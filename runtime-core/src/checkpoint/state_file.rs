@@ -4,7 +4,8 @@
 //!  header │ table │ table │ … │ in flight │ index: operator ─► table ─► kind, offset, length │ index length 8 │ checksum
 //! ```
 //!
-//! Who has none of the keys in a file reads its end and its tables of the subtask alone ([`Outline`]).
+//! Who has none of the keys in a file reads its end and its tables of the subtask alone ([`Outline`]). Of tables that lie
+//! in files of their own, those of a store, the file has their names, their columns and where the files are.
 //! Tables begin at multiples of 64 bytes and are read without a copy. The first column of a keyed table is the key
 //! group. See [`envelope`] for header and checksum.
 //!
@@ -12,6 +13,7 @@
 
 mod index;
 mod outline;
+mod stored;
 
 use std::collections::BTreeSet;
 use std::io::{self, Read, Seek, Write};
@@ -137,6 +139,8 @@ pub fn encode_into(
     for (id, snapshot) in operators.iter().filter(|(_, snapshot)| !snapshot.is_empty()) {
         let unwritable =
             |table: &str, source| StateFileError::Unwritable { operator: *id, table: table.to_owned(), source };
+        let stored = snapshot.stored.as_ref().map(|stored| stored::append(&mut file, stored));
+        let stored = stored.transpose().map_err(|error| unwritable("stored", error))?;
         let mut tables = Vec::with_capacity(snapshot.keyed.len() + snapshot.operator.len());
         for table in &snapshot.keyed {
             let written = with_key_groups(&table.key_groups, &table.rows).and_then(|rows| append(&mut file, &rows));
@@ -153,7 +157,7 @@ pub fn encode_into(
             let (range, checksum) = written.map_err(|error| unwritable(&table.name, error))?;
             tables.push(IndexedTable::of_subtask(&table.name, table.redistribution, range, checksum));
         }
-        index.operators.push(IndexedOperator::new(*id, tables));
+        index.operators.push(IndexedOperator::new(*id, tables, stored));
     }
     if !in_flight.is_empty() {
         index.in_flight = Some(in_flight::append(&mut file, in_flight).map_err(StateFileError::InFlight)?);
@@ -234,6 +238,17 @@ fn decode_body(file: &str, body: &Bytes) -> Result<(Vec<(OperatorId, OperatorSna
                 }
             }
         }
+        if let Some(stored) = operator.stored {
+            let stored = stored::read(&body, stored).map_err(|error| match error {
+                stored::ReadError::Damage(damage) => damaged(damage),
+                stored::ReadError::Arrow(source) => {
+                    let (file, table) = (file.to_owned(), "stored".to_owned());
+                    StateFileError::Unreadable { file, operator: id, table, source }
+                }
+            })?;
+            names.extend(stored.tables.iter().map(|table| (true, table.name.clone())));
+            snapshot.stored = Some(stored);
+        }
         refuse_repeated(names).map_err(damaged)?;
         operators.push((id, snapshot));
     }
@@ -286,6 +301,9 @@ fn names(file: &str, index: &Index) -> Result<Vec<TableName>, StateFileError> {
         for table in &operator.tables {
             let keyed = table.kind().map_err(damaged)? == TableKind::Keyed;
             names.push(TableName { operator: id, name: table.name.clone(), keyed });
+        }
+        for table in operator.stored.iter().flat_map(|stored| &stored.tables) {
+            names.push(TableName { operator: id, name: table.name.clone(), keyed: true });
         }
     }
     Ok(names)

@@ -43,6 +43,8 @@ pub struct AcknowledgedSubtask {
     pub at: EpochMillis,
     /// How much state it has.
     pub state_bytes: u64,
+    /// How much of it was written for this checkpoint.
+    pub written_bytes: u64,
     /// How it went.
     pub stats: AckStats,
 }
@@ -75,6 +77,8 @@ pub enum CheckpointStatus {
         at: EpochMillis,
         /// How much state it has, of finished subtasks too.
         state_bytes: u64,
+        /// How much of it was written for this checkpoint.
+        written_bytes: u64,
         /// Whether it was removed since.
         discarded: bool,
     },
@@ -127,6 +131,8 @@ pub struct CheckpointCounts {
 pub struct CheckpointSummary {
     /// Bytes of state.
     pub state_bytes: Summary,
+    /// Bytes of state that were written.
+    pub written_bytes: Summary,
     /// Milliseconds from trigger to the last acknowledgement.
     pub end_to_end_ms: Summary,
     /// Bytes processed during alignment.
@@ -161,6 +167,14 @@ impl CheckpointDetails {
         match self.status {
             CheckpointStatus::Completed { state_bytes, .. } => state_bytes,
             _ => self.acknowledged().map(|subtask| subtask.state_bytes).sum(),
+        }
+    }
+
+    /// How much was written so far.
+    pub fn written_bytes(&self) -> u64 {
+        match self.status {
+            CheckpointStatus::Completed { written_bytes, .. } => written_bytes,
+            _ => self.acknowledged().map(|subtask| subtask.written_bytes).sum(),
         }
     }
 
@@ -275,11 +289,18 @@ impl CheckpointStatistics {
         }
     }
 
-    pub(super) fn completed(&mut self, checkpoint: CheckpointId, now: EpochMillis, state_bytes: u64) {
+    pub(super) fn completed(
+        &mut self,
+        checkpoint: CheckpointId,
+        now: EpochMillis,
+        state_bytes: u64,
+        written_bytes: u64,
+    ) {
         let Some(mut details) = self.in_progress.remove(&checkpoint) else { return };
-        details.status = CheckpointStatus::Completed { at: now, state_bytes, discarded: false };
+        details.status = CheckpointStatus::Completed { at: now, state_bytes, written_bytes, discarded: false };
         self.counts.completed += 1;
         self.summary.state_bytes.add(state_bytes);
+        self.summary.written_bytes.add(written_bytes);
         self.summary.end_to_end_ms.add(details.end_to_end_ms(now));
         self.summary.processed_bytes.add(details.acknowledged().map(|subtask| subtask.stats.processed_bytes).sum());
         self.summary.persisted_bytes.add(details.acknowledged().map(|subtask| subtask.stats.persisted_bytes).sum());

@@ -146,14 +146,15 @@ impl CheckpointStore {
         Ok(StateHandle::File(handle))
     }
 
-    /// The bytes that a handle stands for, none for a subtask without state.
+    /// The bytes that a handle stands for, none for a subtask without state. Of state in shared files these are what says
+    /// what is in them.
     ///
     /// # Errors
     ///
     /// When they cannot be read or are not those that were written; the error names the file.
     pub async fn get_state(&self, handle: &StateHandle) -> Result<Option<Bytes>, StoreError> {
-        match handle {
-            StateHandle::Empty => Ok(None),
+        match handle.own() {
+            StateHandle::Empty | StateHandle::Shared { .. } => Ok(None),
             StateHandle::Inline(bytes) => Ok(Some(bytes.clone())),
             StateHandle::File(file) => {
                 let bytes = self.storage.get(&file.path).await?;
@@ -161,6 +162,22 @@ impl CheckpointStore {
                 Ok(Some(bytes))
             }
         }
+    }
+
+    /// Makes one of the files durable that checkpoints share.
+    ///
+    /// # Errors
+    ///
+    /// As of [`put_state`](Self::put_state).
+    pub async fn put_shared(
+        &self,
+        path: String,
+        bytes: Bytes,
+        sha256: [u8; 32],
+    ) -> Result<StateFileHandle, StorageError> {
+        let handle = StateFileHandle { bytes: bytes.len() as u64, sha256, path };
+        self.storage.put(&handle.path, bytes).await?;
+        Ok(handle)
     }
 
     /// The bytes of a state file, a part at a time. When they are all there, [`check_state`](Self::check_state) says whether they are
@@ -325,6 +342,9 @@ impl CheckpointStore {
         for vertex in &record.vertices {
             for subtask in &vertex.subtasks {
                 self.get_state(&subtask.state).await?;
+                for file in subtask.state.shared() {
+                    self.check_state(file, &self.storage.get(&file.path).await?)?;
+                }
             }
         }
         Ok(())

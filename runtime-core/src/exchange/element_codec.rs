@@ -25,9 +25,11 @@ pub(super) fn encode(
         StreamElement::Watermark(time) => OutgoingFrame::short(FrameKind::Watermark, channel, &time.to_le_bytes()),
         StreamElement::Idle => OutgoingFrame::short(FrameKind::Idle, channel, &[]),
         StreamElement::Barrier(barrier) => {
-            let CheckpointBarrier { checkpoint: CheckpointId(checkpoint), triggered_at, mode, savepoint } = barrier;
+            let CheckpointBarrier { checkpoint: CheckpointId(checkpoint), triggered_at, mode, savepoint, base } =
+                barrier;
             let mut body =
                 [checkpoint.to_le_bytes(), triggered_at.to_le_bytes(), overtakes_at(*mode).to_le_bytes()].concat();
+            body.extend_from_slice(&base.map_or(NO_BASE, |base| base.0).to_le_bytes());
             append_savepoint(savepoint.as_deref(), &mut body);
             OutgoingFrame::short(FrameKind::Barrier, channel, &body)
         }
@@ -56,6 +58,7 @@ pub(super) fn decode(decoder: &mut BatchDecoder, frame: IncomingFrame) -> Result
             checkpoint: CheckpointId(fields.u64()?),
             triggered_at: fields.i64()?,
             mode: mode_of(fields.i64()?),
+            base: Some(fields.u64()?).filter(|base| *base != NO_BASE).map(CheckpointId),
             savepoint: read_savepoint(&mut fields)?,
         }),
         FrameKind::LatencyMarker => StreamElement::LatencyMarker(LatencyMarker {
@@ -69,6 +72,9 @@ pub(super) fn decode(decoder: &mut BatchDecoder, frame: IncomingFrame) -> Result
     fields.end()?;
     Ok(element)
 }
+
+/// In place of a checkpoint's base: ids begin at 1.
+const NO_BASE: u64 = 0;
 
 /// When a barrier overtakes: never is the end of time, and at once is the beginning of it.
 fn overtakes_at(mode: BarrierMode) -> i64 {

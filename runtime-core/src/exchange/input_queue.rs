@@ -458,6 +458,7 @@ mod tests {
             triggered_at: 0,
             mode,
             savepoint: None,
+            base: None,
         })
     }
 

@@ -82,6 +82,7 @@ impl OperatorHarness {
             metrics: OperatorMetricGroup::default(),
             cold_stores: None,
             watermark_groups: WatermarkGroups::default(),
+            increments: Default::default(),
         }
     }
 

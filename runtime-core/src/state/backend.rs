@@ -29,6 +29,7 @@ use arrow::datatypes::DataType;
 use parking_lot::Mutex;
 
 pub(super) use self::cold_part::ColdPart;
+pub(super) use self::cold_rows::ColdRows;
 use self::table_cache::TableCache;
 use super::{KeyBatch, KeyIndex, KeyTimers, NO_SLOT, Rows, Slot, StateColumn, StateError, StoredTimers, TimerQueue};
 use crate::operator::OperatorRuntime;
@@ -303,7 +304,7 @@ impl NamespaceTable {
     ///
     /// As [`slots`](Self::slots).
     pub fn known_slots(&mut self, keys: &KeyBatch, rows: Rows<'_>, slots: &mut Vec<Slot>) -> Result<(), StateError> {
-        let Some(cache) = self.cache.as_mut().filter(|cache| cache.is_spilled) else {
+        let Some(cache) = self.cache.as_mut().filter(|cache| cache.is_spilled()) else {
             return self.index.find(keys, rows, slots);
         };
         self.index.slots(keys, rows, slots)?;
@@ -531,6 +532,38 @@ mod tests {
         let found: Vec<bool> = slots.iter().map(|slot| table.column(count).get(*slot).is_some()).collect();
         assert_eq!(found, [false, false, false, true, false, false, false, true, true, true]);
         assert_eq!(table.column(flag).get(slots[3]), Some(&true));
+    }
+
+    #[test]
+    fn what_was_only_saved_is_not_looked_for_in_the_store_and_is_removed_with_its_window() {
+        let mut backend = KeyedStateBackend::new();
+        let stores = Arc::new(crate::state::cold::MemoryColdStores::new(1 << 20));
+        let runtime = crate::operator::harness::OperatorHarness::runtime();
+        backend.open(&OperatorRuntime { cold_stores: Some(stores), ..runtime }).unwrap();
+        let count = backend.register("count", || ValueColumn::new(numbers())).unwrap();
+        let batch = keys(0..10);
+        let mut slots = Vec::new();
+        let window = Namespace::Window(TimeWindow::new(0, 10));
+        for namespace in [window, Namespace::Void] {
+            let table = backend.table(namespace, batch.types());
+            table.slots(&batch, Rows::All(10), &mut slots).unwrap();
+            slots.iter().for_each(|slot| *table.column_mut(count).entry(*slot) = Some(1));
+        }
+        let rows = |backend: &mut KeyedStateBackend| {
+            let mut saved = crate::checkpoint::snapshot::OperatorSnapshot::default();
+            backend.save("state", 128, &mut saved).unwrap();
+            saved.collect().unwrap().keyed[0].rows.num_rows()
+        };
+        assert_eq!(rows(&mut backend), 20);
+        assert!(!backend.is_spilled(window), "all of its keys are in the table");
+        backend.write_away(window).unwrap();
+        assert!(backend.is_spilled(window) && !backend.is_spilled(Namespace::Void));
+        backend.drop_namespace(window).unwrap();
+        assert_eq!(rows(&mut backend), 10);
+        backend.drop_namespace(Namespace::Void).unwrap();
+        let table = backend.table(Namespace::Void, batch.types());
+        table.slots(&batch, Rows::All(10), &mut slots).unwrap();
+        assert!(slots.iter().all(|slot| table.column(count).get(*slot).is_none()), "its rows went with it");
     }
 
     #[test]

@@ -21,7 +21,7 @@ mod memory;
 
 use std::error::Error;
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use self::budget::{CacheBudget, CacheShare};
@@ -55,6 +55,33 @@ impl ColdStoreError {
 pub trait ColdBackend: fmt::Debug + Send + Sync {
     /// The stores of one worker.
     fn stores(&self, worker: StoreMeans<'_>) -> Arc<dyn ColdStores>;
+
+    /// The rows in the files of a store that [`ColdStore::files`] told of, all in one folder.
+    ///
+    /// # Errors
+    ///
+    /// When they are not such files.
+    fn read_files(&self, folder: &Path) -> Result<Box<dyn ColdSnapshot>, ColdStoreError>;
+}
+
+/// A file of a store, which does not change any more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ColdFile {
+    /// What the store calls it.
+    pub name: String,
+    /// Where it is.
+    pub path: PathBuf,
+    /// Its length.
+    pub bytes: u64,
+    /// Whether a file of the same name has the same bytes at any later moment of the same store, and of those that begin
+    /// from its files. The others are few and small.
+    pub is_lasting: bool,
+}
+
+/// The files of a store at one moment; they are there as long as this is.
+pub trait ColdFiles: fmt::Debug + Send + Sync {
+    /// All of them.
+    fn files(&self) -> &[ColdFile];
 }
 
 /// What the stores of one worker may use.
@@ -202,6 +229,29 @@ pub trait ColdStore: Send {
     ///
     /// When the store cannot hold on to them.
     fn snapshot(&mut self) -> Result<Box<dyn ColdSnapshot>, ColdStoreError>;
+
+    /// Whether [`files`](Self::files) and [`adopt`](Self::adopt) can be asked for.
+    fn has_files(&self) -> bool {
+        false
+    }
+
+    /// All rows of this moment, as files.
+    ///
+    /// # Errors
+    ///
+    /// When they cannot be written, or the store has none.
+    fn files(&mut self) -> Result<Arc<dyn ColdFiles>, ColdStoreError> {
+        Err(ColdStoreError::new("tell its files", "it has none"))
+    }
+
+    /// Takes over the rows in the files of another store, all in one folder, which stays as it is. The store is empty.
+    ///
+    /// # Errors
+    ///
+    /// When they are not such files, or the store has none.
+    fn adopt(&mut self, _folder: &Path) -> Result<(), ColdStoreError> {
+        Err(ColdStoreError::new("take files over", "it has none"))
+    }
 }
 
 /// The rows of one moment, to be read by any thread. It keeps what it needs of its store.

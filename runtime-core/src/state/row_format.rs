@@ -28,11 +28,21 @@ impl std::fmt::Debug for RowFormat {
 impl RowFormat {
     /// The form of rows of such columns.
     pub(super) fn of(columns: &[ArrayRef]) -> Result<Self, ColumnError> {
-        let types: Vec<DataType> = columns.iter().map(|column| plain(column.data_type())).collect();
+        Self::of_types(&columns.iter().map(|column| column.data_type().clone()).collect::<Vec<_>>())
+    }
+
+    /// The form of rows of columns of these types.
+    pub(super) fn of_types(types: &[DataType]) -> Result<Self, ColumnError> {
+        let types: Vec<DataType> = types.iter().map(plain).collect();
         let fields = types.iter().map(|data_type| SortField::new(data_type.clone())).collect();
         let converter = RowConverter::new(fields)?;
         let parser = converter.parser();
         Ok(Self { types, converter, parser })
+    }
+
+    /// The types of the values, one for each column.
+    pub(super) fn types(&self) -> &[DataType] {
+        &self.types
     }
 
     /// Appends the rows of `columns`, of which there are `count`, each behind what `begin` appends for it.

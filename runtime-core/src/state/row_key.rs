@@ -12,6 +12,9 @@
 //! Numbers are big-endian, so that rows are in the order of key groups and a group's windows in that of time: what
 //! belongs to a key group, or to a window within one, is one range.
 
+use std::ops::Range;
+
+use super::files::StoredRows;
 use super::key_index::{KeyIndex, Slot};
 use super::{Namespace, StateError};
 use crate::time::EpochMillis;
@@ -25,6 +28,15 @@ pub(super) enum SlotRows {
     Lasting = b'k',
     /// Rows that begin with the time at which they are void, see [`row_expiry`](super::row_expiry).
     Expiring = b'e',
+}
+
+impl From<SlotRows> for StoredRows {
+    fn from(rows: SlotRows) -> Self {
+        match rows {
+            SlotRows::Lasting => Self::Lasting,
+            SlotRows::Expiring => Self::Expiring,
+        }
+    }
 }
 
 const NO_WINDOW: u8 = 0;
@@ -63,9 +75,21 @@ pub(super) fn append(
     index.append_key(slot, bytes);
 }
 
-/// The range in which all rows of slots lie.
-pub(super) fn everything(kind: SlotRows) -> (Vec<u8>, Vec<u8>) {
-    (vec![kind as u8], vec![kind as u8 + 1])
+/// The range in which the rows of slots of these key groups lie.
+pub(super) fn of_slots(kind: SlotRows, groups: Range<u32>) -> (Vec<u8>, Vec<u8>) {
+    between(&[kind as u8], groups)
+}
+
+/// The ranges in which the rows of these key groups lie, those of timers, too.
+pub(super) fn of_groups(kind: SlotRows, groups: Range<u32>) -> [(Vec<u8>, Vec<u8>); 3] {
+    let timers = [TimeDomain::EventTime, TimeDomain::ProcessingTime].map(TimerRows::of);
+    [of_slots(kind, groups.clone()), timers[0].of_groups(groups.clone()), timers[1].of_groups(groups)]
+}
+
+/// The range of what begins with `prefix` and one of these key groups.
+fn between(prefix: &[u8], groups: Range<u32>) -> (Vec<u8>, Vec<u8>) {
+    let at = |group: u32| [prefix, &group_bytes(group)].concat();
+    (at(groups.start), at(groups.end))
 }
 
 /// The range in which the rows of a namespace lie in a key group.
@@ -216,9 +240,9 @@ impl TimerRows {
         parts.ok_or(StateError::CorruptKey)
     }
 
-    /// The range in which all rows lie.
-    pub(super) fn range(self) -> (Vec<u8>, Vec<u8>) {
-        (self.prefix.to_vec(), after_all_with(&self.prefix))
+    /// The range in which the rows of these key groups lie.
+    pub(super) fn of_groups(self, groups: Range<u32>) -> (Vec<u8>, Vec<u8>) {
+        between(&self.prefix, groups)
     }
 
     /// The end of the range in which a group's rows lie.

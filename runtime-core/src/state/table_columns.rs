@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
-use arrow::datatypes::{Field, Schema};
+use arrow::datatypes::{DataType, Field, Schema};
 
 use super::{KeyBatch, StateError};
 
@@ -28,6 +28,12 @@ pub(super) fn state_name(name: &str) -> String {
 /// The state that a column is of, if it is of one.
 pub(super) fn state_of(column: &str) -> Option<&str> {
     column.strip_prefix(STATE)
+}
+
+/// The types of the keys of such a table.
+pub(super) fn key_types(table: &Schema) -> Arc<[DataType]> {
+    let of_key = |index| table.field_with_name(&key_name(index)).ok();
+    (0..).map_while(of_key).map(|field| field.data_type().clone()).collect()
 }
 
 /// Rows of these columns, every one of which may hold NULL.

@@ -20,6 +20,7 @@ use crate::checkpoint::snapshot::KeyedTable;
 use crate::time::EpochMillis;
 
 pub use of_keys::{Due, KeyTimers};
+pub(super) use stored::SavedTimers;
 pub use stored::StoredTimers;
 
 /// The timers of one time domain; `N` is the namespace, `()` for functions without windows.

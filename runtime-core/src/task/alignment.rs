@@ -277,6 +277,7 @@ mod tests {
             triggered_at: 0,
             mode: BarrierMode::Aligned,
             savepoint: None,
+            base: None,
         }
     }
 

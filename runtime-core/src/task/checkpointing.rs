@@ -41,6 +41,8 @@ pub struct TaskSnapshot {
     pub checkpoint: CheckpointId,
     /// What makes it a savepoint; none for a checkpoint.
     pub savepoint: Option<Arc<Savepoint>>,
+    /// The checkpoint whose files it may name again.
+    pub base: Option<CheckpointId>,
     /// The state of every operator that has some, in the order of the chain.
     pub operators: Vec<(OperatorId, OperatorSnapshot)>,
     /// What its barrier has overtaken.
@@ -63,6 +65,7 @@ impl TaskSnapshot {
         Self {
             checkpoint: FINAL_SNAPSHOT,
             savepoint: None,
+            base: None,
             operators: Vec::new(),
             in_flight: InFlight::default(),
             unaligned: false,

@@ -450,7 +450,13 @@ impl Job {
                 for key in &unreached {
                     if pending.triggered.insert(*key) && !pending.states.contains_key(key) {
                         let (checkpoint, mode) = (*checkpoint, pending.mode);
-                        let barrier = CheckpointBarrier { checkpoint, triggered_at: pending.at, mode, savepoint: None };
+                        let barrier = CheckpointBarrier {
+                            checkpoint,
+                            triggered_at: pending.at,
+                            mode,
+                            savepoint: None,
+                            base: None,
+                        };
                         let task = &mut self.tasks.get_mut(key).unwrap().task;
                         task.command(CheckpointCommand::Trigger(barrier), now).unwrap();
                     }

@@ -285,6 +285,7 @@ fn barrier(checkpoint: u64) -> CheckpointBarrier {
         triggered_at: 0,
         mode: BarrierMode::Aligned,
         savepoint: None,
+        base: None,
     }
 }
 

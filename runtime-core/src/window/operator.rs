@@ -298,7 +298,8 @@ impl<A: GroupAggregate> Operator for WindowOperator<A> {
     }
 
     fn restore(&mut self, mut state: RestoredState, cx: &mut OperatorContext<'_>) -> OperatorResult {
-        self.backend.restore(&state.take_keyed(self.table_name()))?;
+        let name = self.table_name();
+        self.backend.restore_from(&mut state, name)?;
         self.clock = self.clocks.restore(&state.take_keyed(self.clocks.table_name()))?;
         refuse_state(&state)?;
         match &mut self.engine {

@@ -15,16 +15,17 @@ impl StateHandle {
     /// The handle as a message.
     pub fn to_wire(&self) -> proto::StateHandle {
         use proto::state_handle::Where;
-        let place = match self {
-            Self::Empty => None,
-            Self::Inline(bytes) => Some(Where::Inline(bytes.to_vec())),
-            Self::File(file) => Some(Where::File(proto::StateFile {
-                path: file.path.clone(),
-                bytes: file.bytes,
-                sha256: file.sha256.to_vec(),
-            })),
+        let file = |file: &StateFileHandle| proto::StateFile {
+            path: file.path.clone(),
+            bytes: file.bytes,
+            sha256: file.sha256.to_vec(),
         };
-        proto::StateHandle { r#where: place }
+        let place = match self.own() {
+            Self::Inline(bytes) => Some(Where::Inline(bytes.to_vec())),
+            Self::File(own) => Some(Where::File(file(own))),
+            Self::Empty | Self::Shared { .. } => None,
+        };
+        proto::StateHandle { r#where: place, shared: self.shared().iter().map(file).collect() }
     }
 
     /// The handle in a message.
@@ -34,20 +35,24 @@ impl StateHandle {
     /// When a path leaves the directory or a digest has another length.
     pub fn from_wire(message: proto::StateHandle) -> Result<Self, BadMessage> {
         use proto::state_handle::Where;
-        Ok(match message.r#where {
+        let own = match message.r#where {
             None => Self::Empty,
             Some(Where::Inline(bytes)) => Self::Inline(Bytes::from(bytes)),
-            Some(Where::File(file)) => {
-                let unknown = |field, value: String| BadMessage::Unknown { field, value };
-                if !layout::is_valid(&file.path) {
-                    return Err(unknown("state.file.path", file.path));
-                }
-                let sha256 = <[u8; 32]>::try_from(file.sha256.as_slice())
-                    .map_err(|_| unknown("state.file.sha256", format!("{} bytes", file.sha256.len())))?;
-                Self::File(StateFileHandle { path: file.path, bytes: file.bytes, sha256 })
-            }
-        })
+            Some(Where::File(file)) => Self::File(file_from_wire(file)?),
+        };
+        let shared = message.shared.into_iter().map(file_from_wire).collect::<Result<Vec<_>, _>>()?;
+        Ok(own.with_shared(shared))
     }
+}
+
+fn file_from_wire(file: proto::StateFile) -> Result<StateFileHandle, BadMessage> {
+    let unknown = |field, value: String| BadMessage::Unknown { field, value };
+    if !layout::is_valid(&file.path) {
+        return Err(unknown("state.file.path", file.path));
+    }
+    let sha256 = <[u8; 32]>::try_from(file.sha256.as_slice())
+        .map_err(|_| unknown("state.file.sha256", format!("{} bytes", file.sha256.len())))?;
+    Ok(StateFileHandle { path: file.path, bytes: file.bytes, sha256 })
 }
 
 impl Savepoint {

@@ -5,6 +5,8 @@
 //!                         └───── more: a file, durable before it is acknowledged ──► storage
 //! ```
 //!
+//! State in the files of a store takes a way of its own (`increments`).
+//!
 //! Nothing of this runs on a task's thread but handing over. What cannot be stored is declined with the reason; the task
 //! goes on. A finished task's last state must be stored, or the task counts as failed: no later checkpoint could be
 //! taken without it.
@@ -36,6 +38,9 @@ use pelton_runtime_core::graph::JobGraph;
 use pelton_runtime_core::id::{Epoch, ExecutionAttemptId, JobId, OperatorId};
 use pelton_runtime_core::key_group::KeyGroupRange;
 use pelton_runtime_core::operator::{OperatorError, OperatorResult};
+use pelton_runtime_core::state::StateError;
+use pelton_runtime_core::state::cold::ColdBackend;
+use pelton_runtime_core::state::files::Increments;
 use pelton_runtime_core::task::checkpointing::{CheckpointListener, DeclineReason, TaskSnapshot};
 use pelton_runtime_core::time::EpochMillis;
 use pelton_runtime_core::wire::BadMessage;
@@ -43,6 +48,7 @@ use pelton_runtime_core::wire::checkpoint::{Acknowledged, RestoredSubtask};
 use proto::worker_report::Report;
 use sha2::{Digest, Sha256};
 
+use super::increments::KnownFiles;
 use super::local_state::LocalState;
 use super::report::Reporter;
 use super::setup::WorkerSetup;
@@ -72,6 +78,9 @@ pub enum StateTransferError {
         /// Why.
         source: io::Error,
     },
+    /// It lies in files that this program cannot read.
+    #[error(transparent)]
+    State(#[from] StateError),
     /// It is too much for the JobManager's memory.
     #[error(
         "a task's state of {bytes} bytes is more than the {IN_MEMORY_MAX} that the JobManager keeps: set \
@@ -95,6 +104,7 @@ impl Classify for StateTransferError {
             Self::Form(error) => error.class(),
             Self::Storage(error) => error.class(),
             Self::Store(error) => error.class(),
+            Self::State(_) => FailureClass::Unrecoverable,
             Self::Location(_) | Self::Spill { .. } | Self::TooLarge { .. } | Self::Stopped(_) | Self::BadMessage(_) => {
                 FailureClass::System
             }
@@ -105,17 +115,21 @@ impl Classify for StateTransferError {
 /// Where this worker's tasks store their state.
 #[derive(Debug, Clone)]
 pub struct Checkpoints {
-    env: Env,
+    pub(super) env: Env,
     job: JobId,
     epoch: Epoch,
-    store: CheckpointStore,
+    pub(super) store: CheckpointStore,
     /// Where `store` is; empty for the JobManager's memory.
     directory: String,
     inline: Inline,
     /// How much state of a task is in a savepoint's record; more goes to a file.
     savepoint_inline_max: u64,
     /// Where files are put together that may be more than fits into memory.
-    spill_folder: PathBuf,
+    pub(super) spill_folder: PathBuf,
+    /// Whether a checkpoint may name files of an earlier one again.
+    is_incremental: bool,
+    /// By which files of a store are read.
+    pub(super) cold_backend: Option<Arc<dyn ColdBackend>>,
     /// For what lies elsewhere.
     configuration: Arc<BTreeMap<String, String>>,
     /// Whether the job takes checkpoints by itself.
@@ -142,7 +156,7 @@ enum Inline {
 const READS_AT_ONCE: usize = 4;
 
 /// State up to this size is in memory while it is written, though it was put together in a file.
-const SPILL_MIN: u64 = 1 << 20;
+pub(super) const SPILL_MIN: u64 = 1 << 20;
 
 /// The most state of one task that the JobManager keeps in its memory, as in Flink.
 const IN_MEMORY_MAX: usize = 5 << 20;
@@ -202,12 +216,18 @@ impl Checkpoints {
         }
     }
 
+    /// What the operators of one task are told about snapshots that may consist of files.
+    pub fn increments(&self) -> Increments {
+        if self.is_incremental { Increments::enabled() } else { Increments::default() }
+    }
+
     /// What the task that runs as `attempt` tells of its checkpoints.
     pub fn listener(&self, attempt: ExecutionAttemptId, reporter: &Reporter) -> Arc<TaskCheckpoints> {
         Arc::new(TaskCheckpoints {
             checkpoints: self.clone(),
             attempt,
             reporter: reporter.clone(),
+            known: Arc::default(),
             told: Mutex::default(),
         })
     }
@@ -236,7 +256,7 @@ impl Checkpoints {
         let bytes: u64 = states.iter().map(|state: &WrittenState| state.read_bytes).sum();
         let took = self.env.moment().since(start);
         tracing::info!(checkpoint = message.checkpoint_id, files = states.len(), bytes, ?took, "state was read");
-        Ok(RestoredCheckpoint { states })
+        Ok(RestoredCheckpoint { checkpoint: CheckpointId(message.checkpoint_id), states })
     }
 
     /// The files of a directory: the job's own, or another that it begins from.
@@ -261,11 +281,11 @@ impl Checkpoints {
             let (operators, in_flight) = (operators.into_iter().collect(), InFlight::default());
             return Ok(WrittenState { subtask, operators, in_flight, read_bytes: 0 });
         }
-        let file = match &subtask.state {
+        let file = match subtask.state.own() {
             StateHandle::File(file) => file.path.clone(),
-            StateHandle::Empty | StateHandle::Inline(_) => "in the checkpoint's record".to_owned(),
+            _ => "in the checkpoint's record".to_owned(),
         };
-        let copy = match (&subtask.state, self.reads_copies.clone()) {
+        let copy = match (subtask.state.own(), self.reads_copies.clone()) {
             (StateHandle::File(file), Some(local)) => {
                 let file = file.clone();
                 self.env.blocking(move || local.read(&file)).await?
@@ -274,15 +294,20 @@ impl Checkpoints {
         };
         let bytes = match copy {
             Some(copy) => Some(copy),
-            None => match &subtask.state {
+            None => match subtask.state.own() {
                 StateHandle::File(file) if file.bytes > IN_MEMORY_MAX as u64 => Some(self.fetch(store, file).await?),
                 state => store.get_state(state).await?,
             },
         };
-        let (operators, in_flight) = match bytes {
+        let (mut operators, in_flight) = match bytes {
             None => (Vec::new(), InFlight::default()),
             Some(bytes) => self.env.blocking(move || state_file::decode_known(&file, &bytes)).await??,
         };
+        if with_keys {
+            self.fetch_files(store, &subtask.state, &subtask.operators, &mut operators).await?;
+        } else {
+            operators.iter_mut().for_each(|(_, snapshot)| snapshot.forget_stored());
+        }
         let read_bytes = subtask.state.size_bytes();
         Ok(WrittenState { subtask, operators: operators.into_iter().collect(), in_flight, read_bytes })
     }
@@ -325,8 +350,22 @@ impl Checkpoints {
         Ok(bytes)
     }
 
-    fn unplaced(&self, source: io::Error) -> StateTransferError {
+    pub(super) fn unplaced(&self, source: io::Error) -> StateTransferError {
         StateTransferError::Spill { folder: self.spill_folder.display().to_string(), source }
+    }
+
+    /// Stores state of which other checkpoints may have a part.
+    async fn put_increment(
+        &self,
+        (checkpoint, base): (CheckpointId, Option<CheckpointId>),
+        attempt: ExecutionAttemptId,
+        mut operators: Vec<(OperatorId, OperatorSnapshot)>,
+        in_flight: InFlight,
+        known: &KnownFiles,
+    ) -> Result<StateHandle, StateTransferError> {
+        let shared = self.place_files((checkpoint, base), attempt, &mut operators, known).await?;
+        let own = self.put(layout::state(checkpoint, attempt), operators, in_flight).await?;
+        Ok(own.with_shared(shared))
     }
 
     async fn put(
@@ -380,6 +419,7 @@ pub struct TaskCheckpoints {
     checkpoints: Checkpoints,
     attempt: ExecutionAttemptId,
     reporter: Reporter,
+    known: Arc<KnownFiles>,
     told: Mutex<Told>,
 }
 
@@ -409,19 +449,27 @@ impl TaskCheckpoints {
     }
 }
 
+impl TaskCheckpoints {
+    /// The task begins from this state of one of its operators.
+    pub(super) fn begins_from(&self, checkpoint: CheckpointId, operator: OperatorId, state: &RestoredState) {
+        self.known.begins_from(checkpoint, operator, state);
+    }
+}
+
 impl CheckpointListener for TaskCheckpoints {
     fn snapshot(&self, snapshot: TaskSnapshot) {
         self.told.lock().newest = Some(snapshot.checkpoint);
         let (checkpoints, attempt, reporter) = (self.checkpoints.clone(), self.attempt, self.reporter.clone());
         let (env, uploads) = (checkpoints.env.clone(), checkpoints.uploads.clone());
+        let known = Arc::clone(&self.known);
         uploads.start(&env.clone(), snapshot.checkpoint, attempt, async move {
-            let TaskSnapshot { checkpoint, savepoint, operators, in_flight, .. } = snapshot;
+            let TaskSnapshot { checkpoint, savepoint, base, operators, in_flight, .. } = snapshot;
             let TaskSnapshot { unaligned, start_delay, alignment, processed_bytes, synchronous, .. } = snapshot;
             let start = env.moment();
             let persisted_bytes = in_flight.size_bytes();
             let stored = match &savepoint {
                 Some(savepoint) => checkpoints.put_into(savepoint, attempt, operators, in_flight).await,
-                None => checkpoints.put(layout::state(checkpoint, attempt), operators, in_flight).await,
+                None => checkpoints.put_increment((checkpoint, base), attempt, operators, in_flight, &known).await,
             };
             let report = match stored {
                 Ok(state) => Report::CheckpointAcknowledged(
@@ -484,6 +532,8 @@ pub fn declined(attempt: ExecutionAttemptId, checkpoint: CheckpointId, reason: S
 
 /// The state of a checkpoint, as far as it concerns the tasks of one deployment.
 pub struct RestoredCheckpoint {
+    /// Which one.
+    pub(super) checkpoint: CheckpointId,
     states: Vec<WrittenState>,
 }
 
@@ -589,8 +639,13 @@ impl RestoredCheckpoint {
 /// # Errors
 ///
 /// When the configuration names no directory that can be used.
-pub fn of_job(env: &Env, setup: &WorkerSetup, configuration: &Configuration) -> io::Result<Checkpoints> {
-    let CheckpointSettings { interval, mode, unaligned_after, .. } = CheckpointSettings::of(configuration);
+pub fn of_job(
+    env: &Env,
+    setup: &WorkerSetup,
+    configuration: &Configuration,
+    cold_backend: Option<Arc<dyn ColdBackend>>,
+) -> io::Result<Checkpoints> {
+    let CheckpointSettings { interval, mode, unaligned_after, incremental, .. } = CheckpointSettings::of(configuration);
     let uploads = Uploads::default();
     let local = |wanted: bool| wanted.then(|| LocalState::new(setup.local_state_dir.clone()));
     let keeps_copies = local(configuration.get(&options::checkpointing::LOCAL_BACKUP));
@@ -618,6 +673,9 @@ pub fn of_job(env: &Env, setup: &WorkerSetup, configuration: &Configuration) -> 
         store: CheckpointStore::new(setup.job_id, storage),
         directory,
         inline,
+        // What the JobManager keeps in its memory has no files.
+        is_incremental: incremental && matches!(inline, Inline::UpTo(_)),
+        cold_backend,
         savepoint_inline_max: configuration.get(&options::checkpointing::DATA_INLINE_THRESHOLD).as_bytes(),
         spill_folder: setup.tmp_dir.join("state"),
         configuration: Arc::new(setup.configuration.clone()),

@@ -104,7 +104,7 @@ impl Deployment {
         let channel_bytes = channel_bytes(&program.graph, setup.memory.network);
         let peers = Peers::start(env, setup, channel_bytes).await?;
         let attempts = Attempts::default();
-        let checkpoints = checkpoints::of_job(env, setup, &configuration)?;
+        let checkpoints = checkpoints::of_job(env, setup, &configuration, program.cold_backend.clone())?;
         let (code, known) = (Arc::clone(&program), attempts.clone());
         let launcher = Launcher::new(env.clone(), code, setup.clone(), &configuration, known, checkpoints);
         Ok(Self { program, setup: setup.clone(), peers, channel_bytes, attempts, launcher })

@@ -19,6 +19,7 @@ use pelton_runtime_core::metrics::{OperatorMetricGroup, TaskMetricGroup};
 use pelton_runtime_core::operator::{OperatorError, OperatorRuntime};
 use pelton_runtime_core::scheduler::status::ExecutionState;
 use pelton_runtime_core::state::cold::{ColdStores, NoStores, StoreMeans};
+use pelton_runtime_core::state::files::Increments;
 use pelton_runtime_core::task::chain::{Chain, ChainedOperator};
 use pelton_runtime_core::task::driver::{TaskControl, TaskEnd, caught, drive};
 use pelton_runtime_core::task::outputs::{EdgeOutput, Outputs};
@@ -275,9 +276,13 @@ impl TaskBuild {
         let mut chained = Vec::with_capacity(vertex.operators.len());
         let mut states = Vec::new();
         let mut source = None;
+        let increments = self.launcher.checkpoints.increments();
         let mut input = task.queue.map(|(queue, channels)| TaskInput::Gate { queue, channels });
         for index in 0..vertex.operators.len() {
-            let runtime = self.runtime(vertex, index, task.subtask, task.attempt_number, &task.control);
+            let runtime = OperatorRuntime {
+                increments: increments.clone(),
+                ..self.runtime(vertex, index, task.subtask, task.attempt_number, &task.control)
+            };
             let code = program.code.get(&runtime.operator_id).ok_or_else(|| {
                 OperatorError::data(format!("the program has no code for the operator `{}`", runtime.operator_name))
             })?;
@@ -297,6 +302,7 @@ impl TaskBuild {
                 let (range, id) = (runtime.key_groups(), runtime.operator_id);
                 let state = restored.state_of(id, range, runtime.subtask, runtime.parallelism);
                 if !state.is_empty() {
+                    self.listener.begins_from(restored.checkpoint, id, &state);
                     states.push((id, state));
                 }
             }
@@ -349,6 +355,7 @@ impl TaskBuild {
             metrics: self.metrics.operators[index].clone(),
             cold_stores: self.launcher.cold_stores.clone(),
             watermark_groups: self.launcher.watermark_groups.clone(),
+            increments: Increments::default(),
         }
     }
 }

@@ -323,12 +323,13 @@ impl<K: Record> KeyedEngine<K> {
         let max_parallelism = self.max_parallelism;
         let operator = self.states.snapshot(save)?;
         let mut snapshot = OperatorSnapshot { operator, ..OperatorSnapshot::default() };
-        self.backend.save(KEYED_STATE, max_parallelism, &mut snapshot)?;
+        // The backend comes last: where it leaves as files, what timers have written is in them.
         if let Some(timers) = &mut self.timers {
             let backend = &self.backend;
             timers.event_time.save(EVENT_TIME_TIMERS, backend, max_parallelism, &mut snapshot)?;
             timers.processing_time.save(PROCESSING_TIME_TIMERS, backend, max_parallelism, &mut snapshot)?;
         }
+        self.backend.save(KEYED_STATE, max_parallelism, &mut snapshot)?;
         Ok(snapshot)
     }
 
@@ -339,11 +340,11 @@ impl<K: Record> KeyedEngine<K> {
         take_back: impl FnOnce(&mut StateContext<'_>) -> FunctionResult,
     ) -> OperatorResult {
         let Some(timers) = &mut self.timers else { return refuse_state(&state) };
-        self.backend.restore(&state.take_keyed(KEYED_STATE))?;
+        self.backend.restore_from(&mut state, KEYED_STATE)?;
         for (of_clock, name) in
             [(&mut timers.event_time, EVENT_TIME_TIMERS), (&mut timers.processing_time, PROCESSING_TIME_TIMERS)]
         {
-            let slots = of_clock.restore(&state.take_keyed(name), &mut self.backend)?;
+            let slots = of_clock.restore_from(&mut state, name, &mut self.backend)?;
             if let Some(table) = self.backend.existing_mut(Namespace::Void) {
                 table.column_mut(timers.counts).restored(&slots);
             }

@@ -83,7 +83,7 @@ impl<T: Record, F: Fn(&T, &T) -> T + Send + Sync + 'static> Operator for Rolling
     }
 
     fn restore(&mut self, mut state: RestoredState, _cx: &mut OperatorContext<'_>) -> OperatorResult {
-        self.backend.restore(&state.take_keyed(TABLE))?;
+        self.backend.restore_from(&mut state, TABLE)?;
         refuse_state(&state)
     }
 }

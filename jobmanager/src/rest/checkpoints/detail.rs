@@ -1,6 +1,7 @@
 //! One checkpoint as Flink shows it: in brief, with its vertices, or one vertex with its subtasks.
 //!
-//! Nothing is ever incremental or buffered, so what was written is the whole state and `alignment_buffered` is 0.
+//! `checkpointed_size` is what was written for the checkpoint, `state_size` all that it names. Nothing is ever buffered,
+//! so `alignment_buffered` is 0.
 
 use std::time::Duration;
 
@@ -28,7 +29,8 @@ pub(super) fn whole(checkpoints: &CheckpointsView, details: &CheckpointDetails) 
 }
 
 fn with_tasks(checkpoints: &CheckpointsView, details: &CheckpointDetails, tasks: Map<String, Value>) -> Value {
-    let all = Part { state_bytes: details.state_bytes(), ..Part::of(details, &details.vertices) };
+    let (state_bytes, written_bytes) = (details.state_bytes(), details.written_bytes());
+    let all = Part { state_bytes, written_bytes, ..Part::of(details, &details.vertices) };
     let mut fields = all.to_json(details);
     let mut set = |name: &str, value: Value| drop(fields.insert(name.to_owned(), value));
     let savepoint = details.savepoint.as_deref();
@@ -77,7 +79,7 @@ pub(super) fn vertex(details: &CheckpointDetails, vertex: &VertexDetails) -> Val
     let since_trigger = |subtask: &AcknowledgedSubtask| u64::try_from(end_to_end(details, subtask)).unwrap_or(0);
     let mut fields = part.to_json(details);
     let summary = json!({
-        "checkpointed_size": figures(|subtask| subtask.state_bytes),
+        "checkpointed_size": figures(|subtask| subtask.written_bytes),
         "state_size": figures(|subtask| subtask.state_bytes),
         "end_to_end_duration": unranked(part.acknowledged.iter().map(since_trigger).collect()),
         "checkpoint_duration": {
@@ -109,7 +111,7 @@ fn subtask(details: &CheckpointDetails, index: usize, part: &Option<Acknowledged
         "status": "completed",
         "ack_timestamp": subtask.at,
         "end_to_end_duration": end_to_end(details, &subtask),
-        "checkpointed_size": subtask.state_bytes,
+        "checkpointed_size": subtask.written_bytes,
         "state_size": subtask.state_bytes,
         "checkpoint": { "sync": millis(stats.synchronous), "async": millis(stats.asynchronous) },
         "alignment": {
@@ -129,6 +131,7 @@ struct Part {
     subtasks: usize,
     acknowledged: Vec<AcknowledgedSubtask>,
     state_bytes: u64,
+    written_bytes: u64,
 }
 
 impl Part {
@@ -136,7 +139,8 @@ impl Part {
         let subtasks: Vec<_> = vertices.into_iter().flat_map(|vertex| &vertex.subtasks).collect();
         let acknowledged: Vec<_> = subtasks.iter().filter_map(|part| resolved(details, part)).collect();
         let state_bytes = acknowledged.iter().map(|subtask| subtask.state_bytes).sum();
-        Self { subtasks: subtasks.len(), acknowledged, state_bytes }
+        let written_bytes = acknowledged.iter().map(|subtask| subtask.written_bytes).sum();
+        Self { subtasks: subtasks.len(), acknowledged, state_bytes, written_bytes }
     }
 
     /// The fields that a checkpoint and its vertices share.
@@ -152,7 +156,7 @@ impl Part {
             ("id", details.checkpoint.0.into()),
             ("status", status.into()),
             ("latest_ack_timestamp", last.map_or(-1, |subtask| subtask.at).into()),
-            ("checkpointed_size", self.state_bytes.into()),
+            ("checkpointed_size", self.written_bytes.into()),
             ("state_size", self.state_bytes.into()),
             ("end_to_end_duration", last.map_or(-1, |subtask| end_to_end(details, subtask)).into()),
             ("alignment_buffered", 0.into()),
@@ -168,7 +172,8 @@ impl Part {
 /// A subtask's part. Those of a completed checkpoint that did not acknowledge had finished: Flink shows them as if they
 /// had at once, with nothing.
 fn resolved(details: &CheckpointDetails, part: &Option<AcknowledgedSubtask>) -> Option<AcknowledgedSubtask> {
-    let finished = AcknowledgedSubtask { at: details.triggered_at, state_bytes: 0, stats: Default::default() };
+    let finished =
+        AcknowledgedSubtask { at: details.triggered_at, state_bytes: 0, written_bytes: 0, stats: Default::default() };
     part.or_else(|| matches!(details.status, CheckpointStatus::Completed { .. }).then_some(finished))
 }
 

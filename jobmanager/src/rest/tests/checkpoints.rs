@@ -84,6 +84,7 @@ pub(super) fn made_up(graph: JobGraph) -> CheckpointsView {
         max_concurrent: 1,
         mode: pelton_runtime_core::config::CheckpointingMode::ExactlyOnce,
         unaligned_after: None,
+        incremental: false,
         tolerable_failures: 3,
         retained: 1,
         retention: Retention::RetainOnCancellation,

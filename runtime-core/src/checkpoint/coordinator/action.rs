@@ -1,5 +1,6 @@
 //! What a checkpoint coordinator wants done.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,6 +21,8 @@ pub enum Action {
         at: EpochMillis,
         /// What makes it a savepoint.
         savepoint: Option<Arc<Savepoint>>,
+        /// The checkpoint whose files it may name again.
+        base: Option<CheckpointId>,
         /// Whom.
         attempts: Vec<ExecutionAttemptId>,
     },
@@ -62,6 +65,10 @@ pub enum Action {
     DiscardFiles(Vec<String>),
     /// Remove leftovers of checkpoints older than the newest one.
     Sweep {
+        /// And older than this one.
+        before: CheckpointId,
+        /// What stays in any case.
+        in_use: BTreeSet<String>,
         /// Also last states of finished tasks that no checkpoint names; said when no task of the job is left.
         shared: bool,
     },

@@ -1,8 +1,9 @@
 //! From the last acknowledgement to a checkpoint that exists, or to one that does not.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::pending::Stage;
+use super::pending::{Pending, Stage};
 use super::{
     AbortReason, Action, CheckpointCoordinator, NotTaken, Ownership, Phase, STORE_AGAIN, STORE_TRIES_MAX, Timer,
     storing,
@@ -36,7 +37,7 @@ impl CheckpointCoordinator {
         let attempts = self.still_running(pending.participants());
         let requests = self.pending.remove(&checkpoint).map(|pending| pending.requests).unwrap_or_default();
         self.push(Action::DisarmTimer(Timer::StoreAgain(checkpoint)));
-        self.statistics.completed(checkpoint, self.now, record.size_bytes());
+        self.statistics.completed(checkpoint, self.now, record.size_bytes(), record.written_bytes());
         if let Some(savepoint) = savepoint {
             self.savepoint_stored(record, savepoint.then, attempts, requests);
             return self.settle();
@@ -57,8 +58,9 @@ impl CheckpointCoordinator {
             self.abort(older, AbortReason::Subsumed { by: checkpoint });
         }
         self.remove_surplus();
+        self.release();
         if !matches!(self.phase, Phase::Ended(_)) && std::mem::take(&mut self.sweep_due) {
-            self.push(Action::Sweep { shared: false });
+            self.sweep(false);
         }
         self.settle();
     }
@@ -106,11 +108,12 @@ impl CheckpointCoordinator {
         let files = pending.own_files();
         match reason {
             // Its record may name them.
-            AbortReason::Unknown { .. } => {}
+            AbortReason::Unknown { .. } => self.may_exist(&pending),
             _ if pending.savepoint.is_some() => self.push(Action::DiscardSavepoint(checkpoint)),
             _ if files.is_empty() => {}
             _ => self.push(Action::DiscardFiles(files)),
         }
+        self.release();
         for request in pending.requests {
             self.push(Action::Answer { request, outcome: Err(NotTaken::Refused(message.clone())) });
         }
@@ -152,18 +155,58 @@ impl CheckpointCoordinator {
 
     /// Removes a checkpoint that is not kept any longer.
     pub(super) fn remove(&mut self, record: &CheckpointRecord) {
-        let files = self.unnamed(record.paths().into_iter().map(str::to_owned));
+        let paths = record.paths().into_iter().map(str::to_owned);
+        let unnamed = self.unnamed(paths);
+        let bases = self.paths_of_bases();
+        let (held, files) = unnamed.into_iter().partition(|path| bases.contains(path.as_str()));
         self.push(Action::RemoveCheckpoint { checkpoint: record.checkpoint, files });
+        self.held.extend::<Vec<String>>(held);
+    }
+
+    /// Removes what only the base of a checkpoint named that is not on its way any more.
+    pub(super) fn release(&mut self) {
+        if self.held.is_empty() {
+            return;
+        }
+        let held = std::mem::take(&mut self.held);
+        let unnamed = self.unnamed(held.into_iter());
+        let bases = self.paths_of_bases();
+        let (held, files): (Vec<_>, Vec<_>) = unnamed.into_iter().partition(|path| bases.contains(path.as_str()));
+        if !files.is_empty() {
+            self.push(Action::DiscardFiles(files));
+        }
+        self.held = held.into_iter().collect();
     }
 
     /// Those files that no kept checkpoint, no pending one and no finished task names.
     pub(super) fn unnamed(&self, files: impl Iterator<Item = String>) -> Vec<String> {
-        let is_last_state =
-            |path: &str| self.tasks.finished().any(|(_, state)| state.file().is_some_and(|file| file.path == path));
-        let in_use = |path: &str| {
-            self.retained.names(path) || self.pending.values().any(|pending| pending.names(path)) || is_last_state(path)
-        };
-        files.filter(|path| !in_use(path)).collect()
+        let named = self.named();
+        files.filter(|path| !named.contains(path.as_str()) && !self.uncertain.contains(path)).collect()
+    }
+
+    /// What a sweep must leave alone, and the checkpoint before which nothing is on its way.
+    pub(super) fn sweep(&mut self, shared: bool) {
+        let mut in_use = self.named();
+        in_use.extend(self.paths_of_bases());
+        let in_use = in_use.into_iter().map(str::to_owned).collect();
+        let before = self.pending.keys().next().copied().unwrap_or(self.next);
+        self.push(Action::Sweep { before, in_use, shared });
+    }
+
+    /// Nobody will say whether this one exists.
+    pub(super) fn may_exist(&mut self, pending: &Pending) {
+        self.uncertain.extend(pending.files().map(|file| file.path.clone()));
+    }
+
+    fn named(&self) -> BTreeSet<&str> {
+        let kept = self.retained.records().flat_map(|record| record.files());
+        let pending = self.pending.values().flat_map(|pending| pending.files());
+        let last_states = self.tasks.finished().flat_map(|(_, state)| state.files());
+        kept.chain(pending).chain(last_states).map(|file| file.path.as_str()).collect()
+    }
+
+    fn paths_of_bases(&self) -> BTreeSet<&str> {
+        self.pending.values().filter_map(|pending| pending.base.as_ref()).flat_map(|base| base.shared_paths()).collect()
     }
 
     fn still_running(&self, attempts: &[ExecutionAttemptId]) -> Vec<ExecutionAttemptId> {

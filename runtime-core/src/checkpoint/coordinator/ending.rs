@@ -57,6 +57,7 @@ impl CheckpointCoordinator {
     /// The storage does not answer and the job has ended: the checkpoint may exist or not.
     pub(super) fn leave_unknown(&mut self, checkpoint: CheckpointId) {
         let Some(pending) = self.pending.remove(&checkpoint) else { return };
+        self.may_exist(&pending);
         let message = "its storage did not say whether it exists";
         self.statistics.failed(checkpoint, self.now, message);
         for request in pending.requests {
@@ -100,7 +101,7 @@ impl CheckpointCoordinator {
             }
             self.push(Action::Clear);
         } else if status != JobStatus::Suspended {
-            self.push(Action::Sweep { shared: true });
+            self.sweep(true);
         }
         self.push(Action::Closed);
     }

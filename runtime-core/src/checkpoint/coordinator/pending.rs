@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use super::fact::RequestId;
 use super::tasks::{TaskKey, Tasks};
-use crate::checkpoint::layout;
+use crate::checkpoint::layout::{self, Owner};
 use crate::checkpoint::record::{
-    CheckpointRecord, OperatorRecord, RecordKind, StateHandle, SubtaskRecord, VertexRecord,
+    CheckpointRecord, OperatorRecord, RecordKind, StateFileHandle, StateHandle, SubtaskRecord, VertexRecord,
 };
 use crate::element::{AfterSavepoint, CheckpointId, Savepoint};
 use crate::graph::JobGraph;
@@ -29,6 +29,8 @@ pub(super) struct Pending {
     pub(super) triggered_at: EpochMillis,
     pub(super) savepoint: Option<Arc<Savepoint>>,
     pub(super) stage: Stage,
+    /// The checkpoint whose files it may name again, so that these stay.
+    pub(super) base: Option<Arc<CheckpointRecord>>,
     /// Those who asked for it.
     pub(super) requests: Vec<RequestId>,
     /// Executions that ran when it began.
@@ -43,6 +45,7 @@ impl Pending {
         checkpoint: CheckpointId,
         triggered_at: EpochMillis,
         savepoint: Option<Arc<Savepoint>>,
+        base: Option<Arc<CheckpointRecord>>,
         tasks: &Tasks,
         requests: Vec<RequestId>,
     ) -> Self {
@@ -52,6 +55,7 @@ impl Pending {
             triggered_at,
             savepoint,
             stage: Stage::Collecting,
+            base,
             requests,
             participants: tasks.running().map(|(_, attempt)| attempt).collect(),
             told: BTreeSet::new(),
@@ -101,7 +105,22 @@ impl Pending {
     }
 
     pub(super) fn names(&self, path: &str) -> bool {
-        self.states.values().any(|subtask| subtask.state.file().is_some_and(|file| file.path == path))
+        self.states.values().any(|subtask| subtask.state.files().any(|file| file.path == path))
+    }
+
+    /// All files that it names so far.
+    pub(super) fn files(&self) -> impl Iterator<Item = &StateFileHandle> {
+        self.states.values().flat_map(|subtask| subtask.state.files())
+    }
+
+    /// The first of the files of this state that is neither the execution's own nor the base's.
+    pub(super) fn foreign<'h>(&self, attempt: ExecutionAttemptId, state: &'h StateHandle) -> Option<&'h str> {
+        let own = layout::increments(self.checkpoint, attempt);
+        let known: BTreeSet<&str> = self.base.iter().flat_map(|base| base.shared_paths()).collect();
+        let is_known = |path: &str| path.starts_with(&own) || known.contains(path);
+        let shared = state.shared().iter().map(|file| file.path.as_str()).find(|path| !is_known(path));
+        let path = self.state_path(attempt);
+        shared.or(state.file().map(|file| file.path.as_str()).filter(|named| *named != path))
     }
 
     /// The file that an execution writes for it.
@@ -127,9 +146,9 @@ impl Pending {
         if self.savepoint.is_some() {
             return Vec::new();
         }
-        let directory = format!("{}/", layout::directory(self.checkpoint));
-        let files = self.states.values().filter_map(|subtask| subtask.state.file());
-        files.map(|file| file.path.clone()).filter(|path| path.starts_with(&directory)).collect()
+        let own = [Owner::Checkpoint(self.checkpoint), Owner::Increment(self.checkpoint)];
+        let is_own = |path: &String| layout::owner(path).is_some_and(|owner| own.contains(&owner));
+        self.files().map(|file| file.path.clone()).filter(is_own).collect()
     }
 
     /// The files that have to be copied into the savepoint's directory, and their names there.

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use super::tests::{attempt, graph, settings, state_file};
 use super::*;
+use crate::checkpoint::record::StateFileHandle;
 use crate::checkpoint::statistics::AckStats;
 use crate::element::{AfterSavepoint, SavepointFormat};
 use crate::graph::Partitioner;
@@ -19,7 +20,10 @@ struct World {
     finished: BTreeSet<ExecutionAttemptId>,
     files: BTreeSet<String>,
     /// Acknowledgements that are on their way.
-    acks: Vec<(CheckpointId, ExecutionAttemptId)>,
+    acks: Vec<(CheckpointId, ExecutionAttemptId, StateHandle)>,
+    /// What checkpoints on their way may name again.
+    bases: BTreeMap<CheckpointId, Arc<CheckpointRecord>>,
+    sweeps: Vec<Sweep>,
     /// Barriers that a task has passed.
     passed: BTreeMap<ExecutionAttemptId, CheckpointId>,
     records: BTreeMap<CheckpointId, Arc<CheckpointRecord>>,
@@ -51,6 +55,14 @@ struct World {
 
 const TOLERABLE: u32 = 2;
 
+/// A sweep that has begun: what was there then, and what it leaves alone.
+struct Sweep {
+    listed: BTreeSet<String>,
+    newest: Option<CheckpointId>,
+    before: CheckpointId,
+    in_use: BTreeSet<String>,
+}
+
 impl World {
     fn new(max_concurrent: u32, unaligned: bool, retained: u32, retention: Retention) -> Self {
         let edges = [(0, 1, Partitioner::Rebalance), (1, 2, Partitioner::Forward)];
@@ -61,6 +73,7 @@ impl World {
             true => CheckpointSettings { max_concurrent: 1, unaligned_after: Some(Duration::ZERO), ..settings },
             false => settings,
         };
+        let settings = CheckpointSettings { incremental: true, ..settings };
         let coordinator = CheckpointCoordinator::new(JobId::from_bytes([1; 16]), Epoch(3), graph.clone(), settings);
         Self {
             coordinator,
@@ -70,6 +83,8 @@ impl World {
             finished: BTreeSet::new(),
             files: BTreeSet::new(),
             acks: Vec::new(),
+            bases: BTreeMap::new(),
+            sweeps: Vec::new(),
             passed: BTreeMap::new(),
             records: BTreeMap::new(),
             savepoints: BTreeMap::new(),
@@ -115,8 +130,13 @@ impl World {
     fn perform(&mut self, action: Action) {
         assert_eq!(self.closed, 0, "{action:?} after the end");
         match action {
-            Action::Trigger { checkpoint, attempts, savepoint, .. } => {
+            Action::Trigger { checkpoint, attempts, savepoint, base, .. } => {
                 assert!(!self.down, "nothing is triggered while tasks are down");
+                if let Some(base) = base {
+                    assert_eq!(savepoint, None, "a savepoint has everything itself");
+                    let record = self.records.get(&base).or(self.bases.get(&checkpoint)).cloned();
+                    self.bases.insert(checkpoint, record.expect("a base exists when it is named first"));
+                }
                 if self.triggered.insert(checkpoint) {
                     let pending = self.pending();
                     let saves = |pending: &CheckpointId| self.savepoints.contains_key(pending);
@@ -175,7 +195,10 @@ impl World {
                 self.discard(files);
             }
             Action::DiscardFiles(files) => self.discard(files),
-            Action::Sweep { .. } => {}
+            Action::Sweep { before, in_use, .. } => {
+                let newest = self.records.keys().next_back().copied();
+                self.sweeps.push(Sweep { listed: self.files.clone(), newest, before, in_use });
+            }
             Action::Restorable { from } => {
                 assert!(self.down && !self.restorable && self.storing.is_empty(), "not before it is known what exists");
                 let newest = self.records.keys().next_back().copied();
@@ -231,6 +254,46 @@ impl World {
         (!items.is_empty()).then(|| items[pick % items.len()].clone())
     }
 
+    /// A task's files for a checkpoint are written: some are new, and some that its base names are named again.
+    fn written(&mut self, checkpoint: CheckpointId, attempt: ExecutionAttemptId, pick: usize) -> StateHandle {
+        let base = self.bases.get(&checkpoint);
+        let shared = base.iter().flat_map(|base| base.files()).filter(|file| file.path.starts_with("shared/chk-"));
+        let again = shared.enumerate().filter(|(index, _)| (pick >> (index % 16)) & 1 == 0);
+        let mut shared: Vec<StateFileHandle> = again.map(|(_, file)| file.clone()).collect();
+        for part in 0..pick % 3 {
+            let path = layout::increment(checkpoint, attempt, part, "1.sst");
+            shared.push(StateFileHandle { path, bytes: 1, sha256: [0; 32] });
+        }
+        let state = state_file(layout::state(checkpoint, attempt), 10).with_shared(shared);
+        self.files.extend(
+            state
+                .files()
+                .filter(|file| {
+                    let base = self.bases.get(&checkpoint);
+                    !base.is_some_and(|base| base.paths().contains(file.path.as_str()))
+                })
+                .map(|file| file.path.clone()),
+        );
+        state
+    }
+
+    /// A sweep that has listed files before goes on now.
+    fn sweep(&mut self) {
+        let Some(Sweep { listed, newest, before, in_use }) = self.sweeps.pop() else { return };
+        let named: BTreeSet<String> =
+            self.records.values().flat_map(|record| record.files()).map(|file| file.path.clone()).collect();
+        for file in listed {
+            let abandoned = match layout::owner(&file) {
+                Some(layout::Owner::Checkpoint(of) | layout::Owner::Increment(of)) => of < before && Some(of) < newest,
+                _ => false,
+            };
+            if abandoned && !named.contains(&file) && !in_use.contains(&file) {
+                assert!(!self.exists(&file), "{file} belongs to a checkpoint that exists");
+                self.files.remove(&file);
+            }
+        }
+    }
+
     fn pending(&self) -> Vec<CheckpointId> {
         self.triggered.difference(&self.ended).copied().filter(|id| !self.storing.contains_key(id)).collect()
     }
@@ -254,19 +317,15 @@ impl World {
                 };
                 if self.passed.get(&attempt).is_none_or(|passed| *passed < checkpoint) {
                     self.passed.insert(attempt, checkpoint);
-                    if !self.savepoints.contains_key(&checkpoint) {
-                        self.files.insert(layout::state(checkpoint, attempt));
-                    }
-                    self.acks.push((checkpoint, attempt));
+                    let state = match self.savepoints.contains_key(&checkpoint) {
+                        true => state_file(layout::savepoint_state(attempt), 10),
+                        false => self.written(checkpoint, attempt, pick),
+                    };
+                    self.acks.push((checkpoint, attempt, state));
                 }
             }
             9..=16 if !self.acks.is_empty() => {
-                let (checkpoint, attempt) = self.acks.remove(pick % self.acks.len());
-                let path = match self.savepoints.contains_key(&checkpoint) {
-                    true => layout::savepoint_state(attempt),
-                    false => layout::state(checkpoint, attempt),
-                };
-                let state = state_file(path, 10);
+                let (checkpoint, attempt, state) = self.acks.remove(pick % self.acks.len());
                 self.tell(now, Fact::Acknowledged { attempt, checkpoint, state, stats: AckStats::default() });
             }
             17 => {
@@ -342,6 +401,7 @@ impl World {
                 let request = RequestId(pick as u64);
                 self.tell(now, Fact::TriggerRequested { request, savepoint: Some(Arc::new(savepoint)) });
             }
+            31 => self.sweep(),
             _ => {}
         }
     }
@@ -409,7 +469,7 @@ proptest! {
 
     #[test]
     fn whatever_happens_what_exists_is_whole(
-        events in proptest::collection::vec((0u8..31, any::<u16>()), 0..250),
+        events in proptest::collection::vec((0u8..32, any::<u16>()), 0..250),
         max_concurrent in 1u32..4,
         unaligned in any::<bool>(),
         retained in 1u32..4,

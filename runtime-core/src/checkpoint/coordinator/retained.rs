@@ -50,7 +50,17 @@ impl Retained {
         all.filter(|(_, ownership)| *ownership == Ownership::Own).map(|(record, _)| record).collect()
     }
 
+    /// The newest one in the job's own directory, whose files a later one may name again.
+    pub(super) fn base(&self, claimed: Option<CheckpointId>) -> Option<&Arc<CheckpointRecord>> {
+        let own = self.records.values().rev().filter(|(_, ownership)| *ownership == Ownership::Own);
+        own.map(|(record, _)| record).find(|record| Some(record.checkpoint) != claimed)
+    }
+
     pub(super) fn names(&self, path: &str) -> bool {
-        self.records.values().any(|(record, _)| record.files().any(|file| file.path == path))
+        self.records().any(|record| record.files().any(|file| file.path == path))
+    }
+
+    pub(super) fn records(&self) -> impl Iterator<Item = &Arc<CheckpointRecord>> {
+        self.records.values().map(|(record, _)| record)
     }
 }

@@ -22,6 +22,8 @@ pub struct CheckpointSettings {
     pub mode: CheckpointingMode,
     /// How old a checkpoint must be before its barriers overtake records; none if they never do.
     pub unaligned_after: Option<Duration>,
+    /// Whether one may name files of an earlier one again.
+    pub incremental: bool,
     /// How many may fail in a row before the job does.
     pub tolerable_failures: u32,
     /// How many are kept.
@@ -50,6 +52,7 @@ impl CheckpointSettings {
             max_concurrent: if min_pause.is_zero() && unaligned_after.is_none() { max_concurrent } else { 1 },
             mode,
             unaligned_after,
+            incremental: configuration.get(&checkpointing::INCREMENTAL),
             tolerable_failures: configuration.get(&checkpointing::TOLERABLE_FAILURES),
             retained: configuration.get(&checkpointing::NUM_RETAINED),
             retention: match configuration.get(&checkpointing::RETENTION) {
@@ -110,6 +113,7 @@ mod tests {
             max_concurrent: 1,
             mode: CheckpointingMode::ExactlyOnce,
             unaligned_after: None,
+            incremental: false,
             tolerable_failures: 0,
             retained: 1,
             retention: Retention::NoExternalizedCheckpoints,

@@ -56,6 +56,7 @@ pub(super) fn settings() -> CheckpointSettings {
         min_pause: Duration::ZERO,
         mode: crate::config::CheckpointingMode::ExactlyOnce,
         unaligned_after: None,
+        incremental: false,
         max_concurrent: 1,
         tolerable_failures: 0,
         retained: 1,
@@ -91,10 +92,15 @@ fn words_of(attempts: &[ExecutionAttemptId]) -> String {
     attempts.iter().map(name).collect()
 }
 
-/// A path without the parts that are the same everywhere: `chk-1/A0`, `shared/A0`.
+/// A path without the parts that are the same everywhere: `chk-1/A0`, `shared/A0`, `shared/1/A0`.
 fn short(path: &str) -> String {
     let (directory, name) = path.split_once('/').expect("a directory");
-    let hex = name.rsplit('-').next().expect("a name").trim_end_matches(".state");
+    let mut directory = directory.to_owned();
+    let mut hex = name.rsplit('-').next().expect("a name").trim_end_matches(".state");
+    if let Some((checkpoint, rest)) = name.strip_prefix("chk-").and_then(|rest| rest.split_once('-')) {
+        directory = format!("{directory}/{checkpoint}");
+        hex = rest.split('-').next().expect("an execution");
+    }
     let byte = |at: usize| u8::from_str_radix(&hex[at..at + 2], 16).expect("hex");
     format!(" {directory}/{}{}", char::from(b'A' + byte(2)), byte(4))
 }
@@ -172,6 +178,19 @@ impl Script {
                 for name in &words[2..] {
                     let attempt = self.attempt(name);
                     let state = state_file(layout::state(id(1), attempt), 10);
+                    let stats = AckStats::default();
+                    actions.extend(self.tell(Fact::Acknowledged { attempt, checkpoint: id(1), state, stats }));
+                }
+                actions
+            }
+            // "share 3 1 A0": acknowledged for 3, with a file that was written for 1.
+            "share" => {
+                let mut actions = Vec::new();
+                for name in &words[3..] {
+                    let attempt = self.attempt(name);
+                    let path = layout::increment(id(2), attempt, 0, "1.sst");
+                    let shared = StateFileHandle { path, bytes: 100, sha256: [0; 32] };
+                    let state = state_file(layout::state(id(1), attempt), 10).with_shared(vec![shared]);
                     let stats = AckStats::default();
                     actions.extend(self.tell(Fact::Acknowledged { attempt, checkpoint: id(1), state, stats }));
                 }
@@ -271,8 +290,8 @@ impl Script {
             Action::DiscardFiles(files) => {
                 format!("discard{}", files.iter().map(|file| short(file)).collect::<String>())
             }
-            Action::Sweep { shared: false } => "sweep".to_owned(),
-            Action::Sweep { shared: true } => "sweep all".to_owned(),
+            Action::Sweep { shared: false, .. } => "sweep".to_owned(),
+            Action::Sweep { shared: true, .. } => "sweep all".to_owned(),
             Action::Restorable { from: None } => "begin anew".to_owned(),
             Action::Restorable { from: Some(record) } => format!("restore {}", record.checkpoint.0),
             Action::Unrestorable { reason } => format!("unrestorable: {reason}"),
@@ -339,7 +358,10 @@ fn a_checkpoint_goes_from_its_trigger_to_its_announcement() {
     assert_eq!((statistics.counts().completed, statistics.counts().total), (1, 1));
     let latest = statistics.latest_completed().expect("one");
     assert_eq!((latest.end_to_end_ms(99_999), latest.state_bytes()), (100, 30));
-    assert_eq!(latest.status, CheckpointStatus::Completed { at: 10_150, state_bytes: 30, discarded: false });
+    assert_eq!(
+        latest.status,
+        CheckpointStatus::Completed { at: 10_150, state_bytes: 30, written_bytes: 30, discarded: false }
+    );
     assert_eq!(coordinator.newest().map(|record| record.vertices[0].subtasks.len()), Some(2));
 }
 
@@ -939,6 +961,57 @@ fn a_newer_checkpoint_does_not_subsume_a_savepoint() {
          saved 1 A0 A1 B0 => store savepoint 1
          stored 1         => answer 1 1",
     );
+}
+
+#[test]
+fn what_the_base_of_a_checkpoint_names_stays_until_it_has_ended() {
+    let both = CheckpointSettings { max_concurrent: 2, incremental: true, tolerable_failures: 5, ..settings() };
+    let first = "run
+         request 1          => trigger 1 A0 A1
+         share 1 1 A0 A1 B0 => store 1
+         stored 1           => completed 1 A0 A1 B0; answer 1 1
+         request 2          => trigger 2 A0 A1
+         request 3          => trigger 3 A0 A1
+         share 2 2 A0 A1 B0 => store 2
+         stored 2           => completed 2 A0 A1 B0; answer 2 2; remove 1 chk-1/A0 chk-1/A1 chk-1/B0
+         ";
+    check(
+        both.clone(),
+        &format!(
+            "{first}
+             share 3 1 A0 A1 B0 => store 3
+             stored 3           => completed 3 A0 A1 B0; answer 3 3; \
+                remove 2 chk-2/A0 chk-2/A1 chk-2/B0 shared/2/A0 shared/2/A1 shared/2/B0
+             request 4          => trigger 4 A0 A1
+             share 4 4 A0 A1 B0 => store 4
+             stored 4           => completed 4 A0 A1 B0; answer 4 4; \
+                remove 3 chk-3/A0 chk-3/A1 chk-3/B0 shared/1/A0 shared/1/A1 shared/1/B0"
+        ),
+    );
+    check(
+        both.clone(),
+        &format!(
+            "{first}
+             share 3 1 A0
+             expiry 3           => aborted 3 A0 A1 B0; discard chk-3/A0; \
+                discard shared/1/A0 shared/1/A1 shared/1/B0; answer 3 no: Checkpoint expired before completing."
+        ),
+    );
+    // What is not the base's may be gone.
+    let coordinator = check(
+        both,
+        &format!(
+            "{first}
+             share 3 1 A0 A1 B0 => store 3
+             stored 3           => completed 3 A0 A1 B0; answer 3 3; \
+                remove 2 chk-2/A0 chk-2/A1 chk-2/B0 shared/2/A0 shared/2/A1 shared/2/B0
+             request 4          => trigger 4 A0 A1
+             share 4 2 A0       => aborted 4 A0 A1 B0; answer 4 no: A (1/2) declined it: it named a state file that is \
+                not its own: `shared/chk-2-01000000000000000000000000000000-0-1.sst`"
+        ),
+    );
+    let latest = coordinator.statistics().latest_completed().expect("it is remembered");
+    assert_eq!((latest.state_bytes(), latest.written_bytes()), (330, 30));
 }
 
 #[test]

@@ -63,6 +63,8 @@ struct Subtask {
     inline: Option<Bytes>,
     #[prost(message, optional, tag = "3")]
     file: Option<File>,
+    #[prost(message, repeated, tag = "4")]
+    shared: Vec<File>,
 }
 
 #[derive(Message)]
@@ -140,15 +142,23 @@ fn vertex(vertex: &VertexRecord) -> Vertex {
 }
 
 fn subtask(subtask: &SubtaskRecord) -> Subtask {
-    let (inline, file) = match &subtask.state {
-        StateHandle::Empty => (None, None),
+    let (inline, own) = match subtask.state.own() {
         StateHandle::Inline(bytes) => (Some(bytes.clone()), None),
-        StateHandle::File(file) => {
-            let sha256 = Bytes::copy_from_slice(&file.sha256);
-            (None, Some(File { path: file.path.clone(), bytes: file.bytes, sha256 }))
-        }
+        StateHandle::File(own) => (None, Some(file(own))),
+        StateHandle::Empty | StateHandle::Shared { .. } => (None, None),
     };
-    Subtask { finished: subtask.finished, inline, file }
+    let shared = subtask.state.shared().iter().map(file).collect();
+    Subtask { finished: subtask.finished, inline, file: own, shared }
+}
+
+fn file(file: &StateFileHandle) -> File {
+    File { path: file.path.clone(), bytes: file.bytes, sha256: Bytes::copy_from_slice(&file.sha256) }
+}
+
+fn read_file(file: File) -> Result<StateFileHandle, Damage> {
+    let sha256 = file.sha256.as_ref().try_into();
+    let sha256 = sha256.map_err(|_| Damage::Malformed("a SHA-256 has 32 bytes".to_owned()))?;
+    Ok(StateFileHandle { path: file.path, bytes: file.bytes, sha256 })
 }
 
 fn read_vertex(vertex: Vertex) -> Result<VertexRecord, Damage> {
@@ -169,12 +179,9 @@ fn read_subtask(subtask: Subtask) -> Result<SubtaskRecord, Damage> {
     let state = match (subtask.inline, subtask.file) {
         (None, None) => StateHandle::Empty,
         (Some(bytes), None) => StateHandle::Inline(bytes),
-        (None, Some(file)) => {
-            let sha256 = file.sha256.as_ref().try_into();
-            let sha256 = sha256.map_err(|_| Damage::Malformed("a SHA-256 has 32 bytes".to_owned()))?;
-            StateHandle::File(StateFileHandle { path: file.path, bytes: file.bytes, sha256 })
-        }
+        (None, Some(file)) => StateHandle::File(read_file(file)?),
         (Some(_), Some(_)) => return Err(Damage::Malformed("a subtask has two states".to_owned())),
     };
-    Ok(SubtaskRecord { state, finished: subtask.finished })
+    let shared = subtask.shared.into_iter().map(read_file).collect::<Result<Vec<_>, _>>()?;
+    Ok(SubtaskRecord { state: state.with_shared(shared), finished: subtask.finished })
 }

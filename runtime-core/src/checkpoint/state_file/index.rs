@@ -7,6 +7,7 @@ use bytes::Bytes;
 use prost::Message;
 
 use super::outline;
+use super::stored::IndexedStore;
 use crate::checkpoint::envelope::Damage;
 use crate::checkpoint::in_flight::IndexedInFlight;
 use crate::checkpoint::snapshot::Redistribution;
@@ -31,6 +32,8 @@ pub(super) struct IndexedOperator {
     id: Bytes,
     #[prost(message, repeated, tag = "2")]
     pub(super) tables: Vec<IndexedTable>,
+    #[prost(message, optional, tag = "3")]
+    pub(super) stored: Option<IndexedStore>,
 }
 
 /// One table; its place counts from the body's beginning.
@@ -93,8 +96,8 @@ impl Index {
 }
 
 impl IndexedOperator {
-    pub(super) fn new(id: OperatorId, tables: Vec<IndexedTable>) -> Self {
-        Self { id: Bytes::copy_from_slice(id.as_bytes()), tables }
+    pub(super) fn new(id: OperatorId, tables: Vec<IndexedTable>, stored: Option<IndexedStore>) -> Self {
+        Self { id: Bytes::copy_from_slice(id.as_bytes()), tables, stored }
     }
 
     pub(super) fn id(&self) -> Result<OperatorId, Damage> {

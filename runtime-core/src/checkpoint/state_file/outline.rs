@@ -142,6 +142,8 @@ impl Outline {
         for operator in &self.index.operators {
             let id = operator.id().map_err(|damage| self.damaged(damage))?;
             let mut snapshot = OperatorSnapshot::default();
+            let stored = operator.stored.iter().flat_map(|stored| &stored.tables);
+            snapshot.keyed.extend(stored.map(|table| KeyedTable::without_rows(&table.name)));
             for table in &operator.tables {
                 match table.kind().map_err(|damage| self.damaged(damage))? {
                     // Whoever gets no rows of it knows all the same that there is one.

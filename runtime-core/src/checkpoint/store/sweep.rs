@@ -5,13 +5,18 @@ use std::collections::BTreeSet;
 use super::{CheckpointStore, StoreError, records_among};
 use crate::checkpoint::layout::{self, Owner};
 use crate::checkpoint::storage::StorageError;
+use crate::element::CheckpointId;
 use crate::id::Epoch;
 
 impl CheckpointStore {
     /// Removes the files that no checkpoint of this job names and nobody will name any more: those of checkpoints older
-    /// than the newest that exists, and, with `shared_up_to`, last states of finished subtasks that were written under
-    /// an epoch up to that one. Those only while no task of the job runs: a task that has just finished may have a
-    /// file that the next checkpoint names. `in_use` stays in any case. Answers with what was removed.
+    /// than the newest that exists and than `before`, and, with `shared_up_to`, last states of finished subtasks that were
+    /// written under an epoch up to that one. Those only while no task of the job runs: a task that has just finished may
+    /// have a file that the next checkpoint names. Answers with what was removed.
+    ///
+    /// `in_use` stays in any case. It has whatever checkpoints name that are kept, on their way, or the base of one on its
+    /// way, and none of those before `before` is on its way: then whatever a later checkpoint names of what was written
+    /// before is in it, however long this takes.
     ///
     /// # Errors
     ///
@@ -20,6 +25,7 @@ impl CheckpointStore {
     pub async fn sweep(
         &self,
         shared_up_to: Option<Epoch>,
+        before: CheckpointId,
         in_use: &BTreeSet<String>,
     ) -> Result<Vec<String>, StoreError> {
         let files = self.storage.list().await?;
@@ -38,7 +44,9 @@ impl CheckpointStore {
         let mut removed = Vec::new();
         for file in files {
             let abandoned = match layout::owner(&file.path) {
-                Some(Owner::Checkpoint(checkpoint)) => newest.is_some_and(|newest| checkpoint < *newest),
+                Some(Owner::Checkpoint(checkpoint) | Owner::Increment(checkpoint)) => {
+                    checkpoint < before && newest.is_some_and(|newest| checkpoint < *newest)
+                }
                 Some(Owner::Shared(writer)) => shared_up_to.is_some_and(|epoch| writer <= epoch),
                 Some(Owner::Record(_)) | None => false,
             };

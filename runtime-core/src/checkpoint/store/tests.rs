@@ -138,11 +138,16 @@ fn a_sweep_removes_exactly_what_nobody_names() {
         block_on(storage.put(&by_epoch(epoch), Bytes::new())).unwrap();
     }
     let shared = |path: &String| path.starts_with("shared/");
-    assert!(!block_on(store.sweep(None, &BTreeSet::from(["chk-1/x.state".to_owned()]))).unwrap().iter().any(shared));
+    assert!(
+        !block_on(store.sweep(None, CheckpointId(u64::MAX), &BTreeSet::from(["chk-1/x.state".to_owned()])))
+            .unwrap()
+            .iter()
+            .any(shared)
+    );
     for path in leftovers {
         block_on(storage.put(path, Bytes::new())).unwrap();
     }
-    let removed = block_on(store.sweep(Some(Epoch(5)), &BTreeSet::from([pending]))).unwrap();
+    let removed = block_on(store.sweep(Some(Epoch(5)), CheckpointId(u64::MAX), &BTreeSet::from([pending]))).unwrap();
     let mut expected: Vec<_> = leftovers.map(str::to_owned).into_iter().chain([by_epoch(4), by_epoch(5)]).collect();
     expected.sort();
     assert_eq!(removed, expected);
@@ -161,7 +166,7 @@ fn nothing_is_swept_while_a_record_cannot_be_read() {
     block_on(storage.put("chk-2/x.state", Bytes::new())).unwrap();
     block_on(storage.put("chk-1/_metadata", Bytes::from_static(b"no"))).unwrap();
     let before = paths(&storage);
-    assert!(block_on(store.sweep(Some(Epoch(9)), &BTreeSet::new())).is_err());
+    assert!(block_on(store.sweep(Some(Epoch(9)), CheckpointId(u64::MAX), &BTreeSet::new())).is_err());
     assert_eq!(paths(&storage), before);
 }
 
@@ -277,7 +282,7 @@ proptest! {
         let found = latest.record.map_or(0, |record| record.checkpoint.0);
         prop_assert!(found >= announced, "found {found}, announced {announced}");
 
-        block_on(store.sweep(Some(Epoch(9)), &BTreeSet::new())).unwrap();
+        block_on(store.sweep(Some(Epoch(9)), CheckpointId(u64::MAX), &BTreeSet::new())).unwrap();
         let mut named = BTreeSet::new();
         for checkpoint in block_on(store.checkpoints()).unwrap() {
             let record = block_on(store.read_record(checkpoint)).unwrap();
@@ -331,7 +336,7 @@ fn a_checkpoint_that_is_removed_meanwhile_does_not_keep_leftovers() {
     block_on(files.put("chk-2/left.state", Bytes::from_static(b"x"))).unwrap();
     let storage = Arc::new(Vanishing { files: files.clone(), vanishes: layout::record(CheckpointId(1)) });
     let racing = CheckpointStore::new(JobId::from_bytes([1; 16]), storage);
-    let swept = block_on(racing.sweep(None, &BTreeSet::new())).unwrap();
+    let swept = block_on(racing.sweep(None, CheckpointId(u64::MAX), &BTreeSet::new())).unwrap();
     assert!(swept.contains(&"chk-2/left.state".to_owned()), "{swept:?}");
     assert!(paths(&files).iter().all(|path| path.starts_with("chk-3/")), "{:?}", paths(&files));
 }

@@ -105,20 +105,21 @@ fn all_problems_are_reported_together() {
 
 #[test]
 fn a_flink_key_without_effect_is_one_warning() {
-    let configuration =
-        from_file("env.java.opts.all: -Xmx1g\nexecution.checkpointing.incremental: true\nenv.log.level: warn\n")
-            .unwrap();
+    let configuration = from_file(
+        "env.java.opts.all: -Xmx1g\nexecution.checkpointing.cleaner.parallel-mode: true\nenv.log.level: warn\n",
+    )
+    .unwrap();
     assert_eq!(
         warnings(&configuration),
         [
             "`env.java.opts.all` has no effect: it concerns the JVM, and there is none (config.yaml:1)",
-            "`execution.checkpointing.incremental` has no effect: Pelton does not support this Flink key yet \
+            "`execution.checkpointing.cleaner.parallel-mode` has no effect: Pelton does not support this Flink key yet \
              (config.yaml:2)",
         ]
     );
     assert_eq!(configuration.get(&options::env::LOG_LEVEL), LogLevel::Warn);
     let entries: Vec<_> = configuration.entries().map(|(key, _)| key).collect();
-    assert_eq!(entries, ["env.java.opts.all", "env.log.level", "execution.checkpointing.incremental"]);
+    assert_eq!(entries, ["env.java.opts.all", "env.log.level", "execution.checkpointing.cleaner.parallel-mode"]);
 }
 
 #[test]

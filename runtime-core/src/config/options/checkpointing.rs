@@ -27,6 +27,11 @@ options! {
     ALIGNED_TIMEOUT: Duration = "execution.checkpointing.aligned-checkpoint-timeout", default "0 ms",
         fallback ["execution.checkpointing.alignment-timeout"];
 
+    /// Whether a checkpoint of state in RocksDB writes only what has changed since the last one that completed, and names
+    /// that one's files for the rest. Savepoints, and state on the heap, are written as a whole in any case.
+    INCREMENTAL: bool = "execution.checkpointing.incremental", default "false",
+        fallback ["state.backend.incremental"];
+
     /// How long a checkpoint may take until all tasks have stored their state; then it is given up.
     TIMEOUT: Duration = "execution.checkpointing.timeout", default "10 min",
         must (|timeout| *timeout >= SHORTEST, "at least 10 ms");

@@ -215,7 +215,13 @@ fn a_batch_that_is_too_long_is_cut_by_rows_and_a_row_that_is_too_long_is_refused
 }
 
 fn barrier(mode: BarrierMode) -> StreamElement {
-    StreamElement::Barrier(CheckpointBarrier { checkpoint: CheckpointId(7), triggered_at: -1, mode, savepoint: None })
+    StreamElement::Barrier(CheckpointBarrier {
+        checkpoint: CheckpointId(7),
+        triggered_at: -1,
+        mode,
+        savepoint: None,
+        base: None,
+    })
 }
 
 #[test]
@@ -232,6 +238,7 @@ fn elements_without_records_arrive_as_they_were_sent() {
             checkpoint: CheckpointId(8),
             triggered_at: 9,
             mode: BarrierMode::Aligned,
+            base: Some(CheckpointId(6)),
             savepoint: Some(Arc::new(Savepoint {
                 directory: "s3://bucket/savepoint".to_owned(),
                 format: SavepointFormat::Native,

@@ -7,6 +7,7 @@ fn barrier(checkpoint: u64, mode: BarrierMode) -> StreamElement {
         triggered_at: 0,
         mode,
         savepoint: None,
+        base: None,
     })
 }
 

@@ -3,11 +3,15 @@
 use std::sync::Arc;
 
 use arrow::array::ArrayRef;
+use arrow::datatypes::DataType;
 
 use super::Namespace;
 use crate::key_group::KeyGroupRange;
 use crate::operator::OperatorRuntime;
-use crate::state::cold::{ByteRows, CacheShare, ColdSnapshot, ColdStore, FoundRows, KeyedRows, OpenedStore, ScanLimit};
+use crate::state::cold::{
+    ByteRows, CacheShare, ColdFiles, ColdSnapshot, ColdStore, FoundRows, KeyedRows, OpenedStore, ScanLimit,
+};
+use crate::state::files::{Increments, StoredPart};
 use crate::state::row_format::RowFormat;
 use crate::state::row_key::SlotRows;
 use crate::state::{ColumnError, KeyIndex, Slot, StateColumn, StateError, row_expiry, row_key};
@@ -27,6 +31,7 @@ pub(in crate::state) struct ColdPart {
     clocks: usize,
     max_parallelism: u32,
     groups: KeyGroupRange,
+    increments: Increments,
     form: Option<Arc<StoredForm>>,
     /// How many slots are written at once, going by what rows weighed so far.
     write_rows: usize,
@@ -48,9 +53,6 @@ pub(super) struct StoredForm {
     pub(super) states: Vec<usize>,
 }
 
-/// Rows of one moment, and what they consist of.
-pub(super) type StoredRows = (Box<dyn ColdSnapshot>, Arc<StoredForm>);
-
 impl ColdPart {
     pub(super) fn new(opened: OpenedStore, runtime: &OperatorRuntime) -> Self {
         Self {
@@ -59,6 +61,7 @@ impl ColdPart {
             clocks: 0,
             max_parallelism: runtime.max_parallelism,
             groups: runtime.key_groups(),
+            increments: runtime.increments.clone(),
             form: None,
             write_rows: *WRITE_ROWS.start(),
             now: EpochMillis::MIN,
@@ -148,10 +151,11 @@ impl ColdPart {
             let unwritable = |reason| StateError::Snapshot { name: names.join("`, `"), reason: Box::new(reason) };
             let form = match &self.form {
                 Some(form) => form.clone(),
-                None => {
-                    let kind = if expires { SlotRows::Expiring } else { SlotRows::Lasting };
-                    Arc::new(StoredForm { kind, format: RowFormat::of(&values).map_err(unwritable)?, states })
-                }
+                None => Arc::new(StoredForm {
+                    kind: kind_of(expires),
+                    format: RowFormat::of(&values).map_err(unwritable)?,
+                    states,
+                }),
             };
             self.rows.clear();
             let max_parallelism = self.max_parallelism;
@@ -253,15 +257,69 @@ impl ColdPart {
         self.now
     }
 
-    /// The rows of this moment, and what they consist of; none when there are none.
-    pub(super) fn snapshot(&mut self) -> Result<Option<StoredRows>, StateError> {
+    /// What the rows of slots consist of, once there are any.
+    pub(super) fn form(&self) -> Option<Arc<StoredForm>> {
+        self.form.clone()
+    }
+
+    /// The rows of this moment.
+    pub(super) fn hold_all(&mut self) -> Result<Arc<dyn ColdSnapshot>, StateError> {
         self.settle_removed()?;
-        let Some(form) = self.form.clone() else { return Ok(None) };
-        Ok(Some((self.store.snapshot()?, form)))
+        Ok(self.store.snapshot()?.into())
+    }
+
+    /// Whether the snapshot that is being taken consists of files.
+    pub(in crate::state) fn wants_files(&self) -> bool {
+        self.increments.current().is_some() && self.store.has_files()
+    }
+
+    /// The rows of this moment, as files.
+    pub(super) fn files(&mut self) -> Result<Arc<dyn ColdFiles>, StateError> {
+        self.settle_removed()?;
+        Ok(self.store.files()?)
+    }
+
+    /// Takes over the rows in a store's files, as far as they are of this instance's key groups; whether it can.
+    pub(super) fn adopt(&mut self, part: &StoredPart, form: StoredForm) -> Result<bool, StateError> {
+        if !self.store.has_files() {
+            return Ok(false);
+        }
+        self.store.adopt(part.files.path())?;
+        for foreign in [part.groups.start..part.own.start, part.own.end..part.groups.end] {
+            if !foreign.is_empty() {
+                for (from, until) in row_key::of_groups(form.kind, foreign) {
+                    self.store.remove_range(&from, &until)?;
+                }
+            }
+        }
+        self.form = Some(Arc::new(form));
+        Ok(true)
     }
 }
 
+fn kind_of(expires: bool) -> SlotRows {
+    if expires { SlotRows::Expiring } else { SlotRows::Lasting }
+}
+
 impl StoredForm {
+    /// The form of rows of such columns, in which there may be nothing yet.
+    pub(super) fn of(columns: &mut [Box<dyn StateColumn>], names: &[String]) -> Result<Self, StateError> {
+        let expires = columns.iter().any(|column| column.expires());
+        let (values, states) = stored_columns(columns, names, &[])?;
+        let unwritable = |reason| StateError::Snapshot { name: names.join("`, `"), reason: Box::new(reason) };
+        Ok(Self { kind: kind_of(expires), format: RowFormat::of(&values).map_err(unwritable)?, states })
+    }
+
+    /// The form of rows of values of these types.
+    pub(super) fn of_types(kind: SlotRows, types: &[DataType]) -> Result<Self, ColumnError> {
+        Ok(Self { kind, format: RowFormat::of_types(types)?, states: (0..types.len()).collect() })
+    }
+
+    /// Whether rows of the one are rows of the other, wherever their states are.
+    pub(super) fn is_like(&self, other: &Self) -> bool {
+        self.kind == other.kind && self.format.types() == other.format.types()
+    }
+
     /// The values in these rows, a column for each state.
     pub(super) fn decode<'r>(&self, rows: impl Iterator<Item = &'r [u8]>) -> Result<Vec<ArrayRef>, ColumnError> {
         match self.kind {

@@ -1,28 +1,31 @@
 //! The rows of a store at one moment, in the form in which state leaves an operator: read off the task's thread, some
 //! thousands at a time.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, UInt32Array};
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, SchemaRef};
 
 use super::Namespace;
 use super::cold_part::StoredForm;
 use crate::checkpoint::snapshot::KeyedBatches;
+use crate::key_group::KeyGroupRange;
 use crate::state::cold::{ColdSnapshot, KeyedRows, ScanLimit};
+use crate::state::files::{StoredRows, StoredTable};
 use crate::state::key_index::key_columns;
-use crate::state::row_key::{self, RowKey};
-use crate::state::table_columns::{WINDOW_END, WINDOW_START, key_name, state_name, table};
+use crate::state::row_key::{self, RowKey, SlotRows};
+use crate::state::table_columns::{WINDOW_END, WINDOW_START, key_name, key_types, state_name, state_of, table};
 use crate::state::{ColumnError, StateError, row_expiry};
 use crate::time::EpochMillis;
 
 /// How much of the rows is in memory at once.
 const BATCH: ScanLimit = ScanLimit { rows: 8192, bytes: 4 << 20 };
 
-/// Everything that a store held at one moment.
-pub(super) struct ColdRows {
-    pub(super) snapshot: Box<dyn ColdSnapshot>,
+/// What the rows of slots look like.
+pub(in crate::state) struct RowShape {
     pub(super) form: Arc<StoredForm>,
+    /// The names of states, to which the form's positions refer.
     pub(super) names: Arc<[String]>,
     pub(super) key_types: Arc<[DataType]>,
     pub(super) with_windows: bool,
@@ -30,9 +33,16 @@ pub(super) struct ColdRows {
     pub(super) now: EpochMillis,
 }
 
+/// Rows of slots that a store held at one moment.
+pub(in crate::state) struct ColdRows {
+    snapshot: Arc<dyn ColdSnapshot>,
+    shape: RowShape,
+    groups: Range<u32>,
+}
+
 impl KeyedBatches for ColdRows {
     fn batches(&self) -> Box<dyn Iterator<Item = Result<(UInt32Array, RecordBatch), StateError>> + '_> {
-        let (mut from, until) = row_key::everything(self.form.kind);
+        let (mut from, until) = row_key::of_slots(self.shape.form.kind, self.groups.clone());
         let mut rows = KeyedRows::default();
         let mut next = move || -> Result<Option<(UInt32Array, RecordBatch)>, StateError> {
             loop {
@@ -40,7 +50,7 @@ impl KeyedBatches for ColdRows {
                 self.snapshot.scan(&from, &until, BATCH, &mut rows)?;
                 let Some(last) = rows.keys.last() else { return Ok(None) };
                 from = row_key::successor(last);
-                let batch = self.batch(&rows)?;
+                let batch = self.shape.batch(&rows)?;
                 if batch.1.num_rows() > 0 {
                     return Ok(Some(batch));
                 }
@@ -57,6 +67,54 @@ impl KeyedBatches for ColdRows {
 }
 
 impl ColdRows {
+    /// Those of `groups`, which are all that there are in the snapshot.
+    pub(super) fn new(snapshot: Arc<dyn ColdSnapshot>, shape: RowShape, groups: KeyGroupRange) -> Self {
+        Self { snapshot, shape, groups: groups.start..groups.end }
+    }
+
+    /// Those of a table of slots in the files of a store, in these key groups.
+    ///
+    /// # Errors
+    ///
+    /// When the table is none of slots.
+    pub(in crate::state) fn stored(
+        snapshot: Arc<dyn ColdSnapshot>,
+        table: &StoredTable,
+        groups: Range<u32>,
+    ) -> Result<Self, StateError> {
+        let shape = RowShape::of(table)?.ok_or_else(|| StateError::StoredTable { table: table.name.clone() })?;
+        Ok(Self { snapshot, shape, groups })
+    }
+}
+
+impl RowShape {
+    /// What the rows of a stored table look like; none when it is one of timers.
+    pub(super) fn of(table: &StoredTable) -> Result<Option<Self>, StateError> {
+        let kind = match table.rows {
+            StoredRows::Lasting => SlotRows::Lasting,
+            StoredRows::Expiring => SlotRows::Expiring,
+            StoredRows::Timers(_) => return Ok(None),
+        };
+        let fields = table.schema.fields();
+        let states = fields.iter().filter_map(|field| Some((state_of(field.name())?.to_owned(), field.data_type())));
+        let (names, types): (Vec<String>, Vec<DataType>) =
+            states.map(|(name, data_type)| (name, data_type.clone())).unzip();
+        let unreadable = |reason| StateError::Restore { name: names.join("`, `"), reason: Box::new(reason) };
+        let form = StoredForm::of_types(kind, &types).map_err(unreadable)?;
+        Ok(Some(Self {
+            form: Arc::new(form),
+            names: names.into(),
+            key_types: key_types(&table.schema),
+            with_windows: table.schema.field_with_name(WINDOW_START).is_ok(),
+            now: table.now,
+        }))
+    }
+
+    /// The columns of a batch.
+    pub(super) fn schema(&self) -> Result<SchemaRef, StateError> {
+        Ok(self.batch(&KeyedRows::default())?.1.schema())
+    }
+
     fn batch(&self, rows: &KeyedRows) -> Result<(UInt32Array, RecordBatch), StateError> {
         let rows = rows.keys.iter().zip(rows.values.iter());
         let lasting = rows.filter(|(key, row)| !row_expiry::is_void(key, row, self.now));

@@ -13,10 +13,12 @@ use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, UInt32Arra
 use arrow::compute;
 use arrow::datatypes::{DataType, Int64Type};
 
-use super::cold_rows::ColdRows;
+use super::cold_part::{ColdPart, StoredForm};
+use super::cold_rows::{ColdRows, RowShape};
 use super::{KeyedStateBackend, Namespace, NamespaceTable};
-use crate::checkpoint::snapshot::{KeyedTable, OperatorSnapshot, StreamedTable};
+use crate::checkpoint::snapshot::{KeyedTable, OperatorSnapshot, RestoredState, StreamedTable};
 use crate::state::codec::ColumnError;
+use crate::state::files::{StoredFiles, StoredPart, StoredSnapshot, StoredTable};
 use crate::state::key_order::order;
 use crate::state::table_columns::{WINDOW_END, WINDOW_START, key_name, read_keys, state_name, state_of, table};
 use crate::state::{KeyBatch, Rows, Slot, StateError};
@@ -33,7 +35,7 @@ struct Part {
 
 impl KeyedStateBackend {
     /// Adds everything in the backend to `snapshot`, as a table of this name; nothing when there are no keys. What a
-    /// store has is read when it is written away.
+    /// store has is read when it is written away, or leaves as files: then timers of these keys were saved before.
     ///
     /// # Errors
     ///
@@ -44,28 +46,107 @@ impl KeyedStateBackend {
         max_parallelism: u32,
         snapshot: &mut OperatorSnapshot,
     ) -> Result<(), StateError> {
-        if !self.is_cache() {
+        if self.is_cache() {
+            self.write_back_all()?;
+        } else {
             snapshot.keyed.extend(self.snapshot(name, max_parallelism)?);
+        }
+        let Some(cold) = self.cold.clone() else { return Ok(()) };
+        let mut cold = cold.lock();
+        let shape = if self.is_cache() { self.shape(&cold) } else { None };
+        if !cold.wants_files() {
+            if let Some(shape) = shape {
+                let (rows, groups) = (cold.hold_all()?, cold.groups());
+                let rows = Arc::new(ColdRows::new(rows, shape, groups));
+                snapshot.streamed.push(StreamedTable { name: name.to_owned(), rows });
+            }
             return Ok(());
         }
-        let rows = self.cold_rows()?;
-        snapshot.streamed.extend(rows.map(|rows| StreamedTable { name: name.to_owned(), rows: Arc::new(rows) }));
+        if let Some(shape) = shape {
+            let table = StoredTable {
+                name: name.to_owned(),
+                rows: shape.form.kind.into(),
+                schema: shape.schema()?,
+                now: shape.now,
+                namespaces: self.tables.keys().copied().collect(),
+            };
+            snapshot.stored.get_or_insert_with(|| StoredSnapshot::new(cold.groups())).tables.push(table);
+        }
+        if let Some(stored) = &mut snapshot.stored {
+            stored.files = StoredFiles::Held(cold.files()?);
+        }
         Ok(())
     }
 
-    /// Writes every slot to the store, so that it has everything, and holds on to that.
-    fn cold_rows(&mut self) -> Result<Option<ColdRows>, StateError> {
-        let with_windows = self.tables.keys().any(|namespace| *namespace != Namespace::Void);
+    /// Writes every slot to the store, so that it has everything.
+    fn write_back_all(&mut self) -> Result<(), StateError> {
         for NamespaceTable { index, columns, cache } in self.tables.values_mut() {
             if let Some(cache) = cache {
                 cache.flush(index, columns)?;
             }
         }
-        let (Some(cold), Some(table)) = (&self.cold, self.tables.values().next()) else { return Ok(None) };
-        let (names, key_types) = (self.names.clone(), table.index.types().clone());
-        let mut cold = cold.lock();
-        let (snapshot, now) = (cold.snapshot()?, cold.now());
-        Ok(snapshot.map(|(snapshot, form)| ColdRows { snapshot, form, names, key_types, with_windows, now }))
+        Ok(())
+    }
+
+    /// What the rows of slots in the store look like; none when there never were any.
+    fn shape(&self, cold: &ColdPart) -> Option<RowShape> {
+        Some(RowShape {
+            form: cold.form()?,
+            names: self.names.clone(),
+            key_types: self.tables.values().next()?.index.types().clone(),
+            with_windows: self.tables.keys().any(|namespace| *namespace != Namespace::Void),
+            now: cold.now(),
+        })
+    }
+
+    /// Takes back everything of a table that instances of this operator saved, in whatever form, as far as it is this
+    /// instance's own. Called before there are any other keys, and before the timers of the keys are taken back.
+    ///
+    /// # Errors
+    ///
+    /// When the rows do not fit the states that are registered, or files cannot be read.
+    pub fn restore_from(&mut self, state: &mut RestoredState, name: &str) -> Result<(), StateError> {
+        let parts = state.take_stored(name);
+        self.adopt(&parts)?;
+        self.restore(&state.take_keyed(name))?;
+        for part in parts.iter().filter(|part| !part.adopted.get()) {
+            for rows in part.rows()?.batches() {
+                self.restore(&[rows?.1])?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets the store take over the files that have most of this instance's key groups, if their rows have the form that
+    /// this instance gives them.
+    fn adopt(&mut self, parts: &[StoredPart]) -> Result<(), StateError> {
+        let Some(cold) = self.cold.clone() else { return Ok(()) };
+        let Some(part) = parts.iter().max_by_key(|part| part.own.len()) else { return Ok(()) };
+        let Some((form, key_types)) = self.form_of(&part.table)? else { return Ok(()) };
+        if !cold.lock().adopt(part, form)? {
+            return Ok(());
+        }
+        part.adopted.set();
+        for namespace in &part.table.namespaces {
+            if let Some(cache) = &mut self.table(*namespace, &key_types).cache {
+                cache.note_rows();
+            }
+        }
+        Ok(())
+    }
+
+    /// The form of the rows of a stored table, if it is the one that rows have here.
+    fn form_of(&self, table: &StoredTable) -> Result<Option<(StoredForm, Vec<DataType>)>, StateError> {
+        let mut columns: Vec<_> = self.states.iter().map(|(_, make)| make()).collect();
+        if !columns.iter().all(|column| column.is_evictable()) {
+            return Ok(None);
+        }
+        let names: Vec<String> = self.states.iter().map(|(name, _)| name.clone()).collect();
+        let form = StoredForm::of(&mut columns, &names)?;
+        let Some(shape) = RowShape::of(table)? else { return Ok(None) };
+        let stored: Vec<&String> = form.states.iter().map(|state| &names[*state]).collect();
+        let is_same = form.is_like(&shape.form) && stored.into_iter().eq(shape.names.iter());
+        Ok(is_same.then(|| (form, shape.key_types.to_vec())))
     }
 
     /// Everything on the heap as a table of this name; none when there are no keys.

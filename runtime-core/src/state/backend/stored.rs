@@ -6,6 +6,7 @@ use std::sync::Arc;
 use arrow::array::ArrayRef;
 use arrow::datatypes::DataType;
 
+use super::table_cache::TableCache;
 use super::{KeyedStateBackend, Namespace, NamespaceTable};
 use crate::key_group::KeyGroup;
 use crate::state::cold::{KeyedRows, ScanLimit};
@@ -20,10 +21,10 @@ const CHUNK: ScanLimit = ScanLimit { rows: 8192, bytes: 4 << 20 };
 const KEYS: ScanLimit = ScanLimit { rows: 1024, bytes: 1 << 20 };
 
 impl KeyedStateBackend {
-    /// Whether keys of the namespace may be in the store.
+    /// Whether keys of the namespace may be in the store and not in its table.
     pub fn is_spilled(&self, namespace: Namespace) -> bool {
         let cache = self.tables.get(&namespace).and_then(|table| table.cache.as_ref());
-        cache.is_some_and(|cache| cache.is_spilled)
+        cache.is_some_and(TableCache::is_spilled)
     }
 
     /// Writes all keys of a namespace to the store, if it has one.

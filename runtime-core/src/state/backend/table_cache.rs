@@ -48,7 +48,9 @@ pub(super) struct TableCache {
     touched: Vec<Slot>,
     hand: usize,
     /// Whether keys of the namespace may have rows.
-    pub(super) is_spilled: bool,
+    has_rows: bool,
+    /// Whether keys of the namespace may have rows and no slot.
+    is_spilled: bool,
     /// When the table was last used, by the backend's count.
     pub(super) last_use: u64,
     scratch: Vec<usize>,
@@ -73,10 +75,21 @@ impl TableCache {
             weight: 0,
             touched: Vec::new(),
             hand: 0,
+            has_rows: false,
             is_spilled: false,
             last_use: 0,
             scratch: Vec::new(),
         }
+    }
+
+    /// Whether keys of the namespace may have rows and no slot.
+    pub(super) fn is_spilled(&self) -> bool {
+        self.is_spilled
+    }
+
+    /// The store has got rows of the namespace that were never here.
+    pub(super) fn note_rows(&mut self) {
+        (self.has_rows, self.is_spilled) = (true, true);
     }
 
     /// What the table holds on the heap, as of the last [`measure`](Self::measure).
@@ -214,6 +227,7 @@ impl TableCache {
         columns: &mut [Box<dyn StateColumn>],
     ) -> Result<(), StateError> {
         self.write_back(slots, index, columns)?;
+        self.is_spilled |= slots.iter().any(|slot| self.flags[*slot as usize] & STORED != 0);
         columns.iter_mut().for_each(|column| column.clear(slots));
         slots.iter().for_each(|slot| self.release(*slot));
         index.remove(slots);
@@ -232,7 +246,7 @@ impl TableCache {
             return Ok(());
         }
         self.cold.lock().write(self.namespace, index, columns, &self.names, &dirty)?;
-        self.is_spilled = true;
+        self.has_rows = true;
         for slot in dirty {
             let flags = &mut self.flags[slot as usize];
             *flags = (*flags & !DIRTY) | STORED;
@@ -256,6 +270,6 @@ impl TableCache {
 
     /// Forgets the rows of the namespace.
     pub(super) fn remove_rows(&mut self) -> Result<(), StateError> {
-        if self.is_spilled { self.cold.lock().remove_namespace(self.namespace) } else { Ok(()) }
+        if self.has_rows { self.cold.lock().remove_namespace(self.namespace) } else { Ok(()) }
     }
 }

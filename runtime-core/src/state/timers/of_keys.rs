@@ -3,7 +3,7 @@
 use arrow::array::{ArrayRef, RecordBatch};
 
 use super::{StoredTimers, TimerQueue};
-use crate::checkpoint::snapshot::OperatorSnapshot;
+use crate::checkpoint::snapshot::{OperatorSnapshot, RestoredState};
 use crate::state::cold::ByteRows;
 use crate::state::{KeyIndex, KeyedStateBackend, Namespace, Slot, StateError};
 use crate::time::EpochMillis;
@@ -144,9 +144,35 @@ impl KeyTimers {
                     snapshot.keyed.extend(timers.snapshot(name, table.index(), max_parallelism)?);
                 }
             }
-            Self::Stored(timers) => snapshot.streamed.extend(timers.save(name)?),
+            Self::Stored(timers) => timers.save(name, snapshot)?,
         }
         Ok(())
+    }
+
+    /// Takes back the timers of a table that were saved in whatever form, as far as they are of this instance's keys, after
+    /// the state of the keys. Answers as [`restore`](Self::restore).
+    ///
+    /// # Errors
+    ///
+    /// As of [`restore`](Self::restore), and when files cannot be read.
+    pub fn restore_from(
+        &mut self,
+        state: &mut RestoredState,
+        name: &str,
+        backend: &mut KeyedStateBackend,
+    ) -> Result<Vec<Slot>, StateError> {
+        let mut slots = self.restore(&state.take_keyed(name), backend)?;
+        for part in state.take_stored(name) {
+            match self {
+                Self::Stored(timers) => timers.restore_part(&part)?,
+                Self::Heap(timers) => {
+                    for rows in part.rows()?.batches() {
+                        slots.append(&mut timers.restore(&[rows?.1], backend)?);
+                    }
+                }
+            }
+        }
+        Ok(slots)
     }
 
     /// Takes timers back that were saved; answers with the slots that have to stay for them, for each timer one.

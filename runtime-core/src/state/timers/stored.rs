@@ -13,6 +13,7 @@
 //! read.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, UInt32Array};
@@ -20,13 +21,14 @@ use arrow::datatypes::DataType;
 use parking_lot::Mutex;
 
 use super::{Due, timed_rows};
-use crate::checkpoint::snapshot::{KeyedBatches, StreamedTable};
+use crate::checkpoint::snapshot::{KeyedBatches, OperatorSnapshot, StreamedTable};
 use crate::key_group::KeyGroupRange;
 use crate::state::backend::ColdPart;
 use crate::state::cold::{ByteRows, ColdSnapshot, KeyedRows, ScanLimit};
+use crate::state::files::{StoredPart, StoredRows, StoredSnapshot, StoredTable};
 use crate::state::key_index::key_columns;
 use crate::state::row_key::{TimerName, TimerRows, successor};
-use crate::state::table_columns::{TIME, key_name, table};
+use crate::state::table_columns::{TIME, key_name, key_types, table};
 use crate::state::{KeyBatch, KeyIndex, KeyedStateBackend, Namespace, Rows, Slot, StateError};
 use crate::time::EpochMillis;
 use crate::window::TimeDomain;
@@ -48,6 +50,7 @@ const BATCH: ScanLimit = ScanLimit { rows: 8192, bytes: 4 << 20 };
 
 /// The timers of one clock.
 pub struct StoredTimers {
+    clock: TimeDomain,
     rows: TimerRows,
     cold: Arc<Mutex<ColdPart>>,
     max_parallelism: u32,
@@ -82,14 +85,15 @@ impl std::fmt::Debug for StoredTimers {
 }
 
 impl StoredTimers {
-    pub(in crate::state) fn new(domain: TimeDomain, cold: Arc<Mutex<ColdPart>>) -> Self {
+    pub(in crate::state) fn new(clock: TimeDomain, cold: Arc<Mutex<ColdPart>>) -> Self {
         let (max_parallelism, groups) = {
             let mut cold = cold.lock();
             cold.add_clock();
             (cold.max_parallelism(), cold.groups())
         };
         Self {
-            rows: TimerRows::of(domain),
+            clock,
+            rows: TimerRows::of(clock),
             cold,
             max_parallelism,
             groups,
@@ -274,18 +278,45 @@ impl StoredTimers {
         self.cold.lock().write_rows(&rows, &removed)
     }
 
-    /// Adds every timer to a snapshot, as rows that are read when they are written away.
-    pub(super) fn save(&mut self, name: &str) -> Result<Option<StreamedTable>, StateError> {
-        let Some(key_types) = self.key_types.clone() else { return Ok(None) };
+    /// Adds every timer to a snapshot, as rows that are read when they are written away, or that are in the files of
+    /// which the keys' own state tells.
+    pub(super) fn save(&mut self, name: &str, snapshot: &mut OperatorSnapshot) -> Result<(), StateError> {
+        let Some(key_types) = self.key_types.clone() else { return Ok(()) };
         for (name, has_row) in &mut self.near {
             if !std::mem::replace(has_row, true) {
                 self.pending.insert(self.rows.key_of(name), true);
             }
         }
         self.write()?;
-        let snapshot = self.cold.lock().hold_rows()?;
-        let rows = Arc::new(SavedTimers { snapshot, rows: self.rows, key_types });
-        Ok(Some(StreamedTable { name: name.to_owned(), rows }))
+        let mut cold = self.cold.lock();
+        if cold.wants_files() {
+            let schema = timers_of(self.rows, &key_types, &KeyedRows::default())?.1.schema();
+            let (rows, namespaces) = (StoredRows::Timers(self.clock), vec![Namespace::Void]);
+            let table = StoredTable { name: name.to_owned(), rows, schema, now: EpochMillis::MIN, namespaces };
+            snapshot.stored.get_or_insert_with(|| StoredSnapshot::new(self.groups)).tables.push(table);
+            return Ok(());
+        }
+        let (held, groups) = (cold.hold_rows()?.into(), self.groups.start..self.groups.end);
+        let rows = Arc::new(SavedTimers { snapshot: held, rows: self.rows, key_types, groups });
+        snapshot.streamed.push(StreamedTable { name: name.to_owned(), rows });
+        Ok(())
+    }
+
+    /// Takes back timers that are in files: those that the store has taken over are there already.
+    pub(super) fn restore_part(&mut self, part: &StoredPart) -> Result<(), StateError> {
+        if !part.adopted.get() {
+            for rows in part.rows()?.batches() {
+                self.restore(&[rows?.1])?;
+            }
+            return Ok(());
+        }
+        self.key_types = Some(key_types(&part.table.schema));
+        for group in part.own.clone() {
+            let cursor = Cursor { from: self.rows.first_at(group, EpochMillis::MIN), least: EpochMillis::MIN };
+            self.cursors[(group - self.groups.start) as usize] = Some(cursor);
+            self.frontier.insert((EpochMillis::MIN, group));
+        }
+        Ok(())
     }
 
     /// Takes timers back that any kind of timers has saved.
@@ -309,16 +340,17 @@ impl StoredTimers {
     }
 }
 
-/// All timers of one clock at one moment.
-struct SavedTimers {
-    snapshot: Box<dyn ColdSnapshot>,
+/// The timers of one clock at one moment, in some key groups.
+pub(in crate::state) struct SavedTimers {
+    snapshot: Arc<dyn ColdSnapshot>,
     rows: TimerRows,
     key_types: Arc<[DataType]>,
+    groups: Range<u32>,
 }
 
 impl KeyedBatches for SavedTimers {
     fn batches(&self) -> Box<dyn Iterator<Item = Result<(UInt32Array, RecordBatch), StateError>> + '_> {
-        let (mut from, until) = self.rows.range();
+        let (mut from, until) = self.rows.of_groups(self.groups.clone());
         let mut rows = KeyedRows::default();
         Box::new(std::iter::from_fn(move || {
             rows.clear();
@@ -328,20 +360,35 @@ impl KeyedBatches for SavedTimers {
                 return Some(Err(error.into()));
             }
             from = successor(rows.keys.last()?);
-            Some(self.batch(&rows))
+            Some(timers_of(self.rows, &self.key_types, &rows))
         }))
     }
 }
 
 impl SavedTimers {
-    fn batch(&self, rows: &KeyedRows) -> Result<(UInt32Array, RecordBatch), StateError> {
-        let names = rows.keys.iter().map(|row| self.rows.name_of(row)).collect::<Result<Vec<_>, _>>()?;
-        let groups = UInt32Array::from_iter_values(names.iter().map(|name| TimerName(name).key_group()));
-        let keys = names.iter().map(|name| TimerName::key_of(TimerName(name).group_and_key())).collect();
-        let keys = key_columns(&self.key_types, keys)?.into_iter().enumerate();
-        let mut columns: Vec<(String, ArrayRef)> = keys.map(|(index, column)| (key_name(index), column)).collect();
-        let times = Int64Array::from_iter_values(names.iter().map(|name| TimerName(name).time()));
-        columns.push((TIME.to_owned(), Arc::new(times)));
-        Ok((groups, table(columns, names.len())?))
+    /// Those of a table of timers in the files of a store.
+    pub(in crate::state) fn stored(
+        snapshot: Arc<dyn ColdSnapshot>,
+        clock: TimeDomain,
+        table: &StoredTable,
+        groups: Range<u32>,
+    ) -> Self {
+        Self { snapshot, rows: TimerRows::of(clock), key_types: key_types(&table.schema), groups }
     }
+}
+
+/// Rows of the store as timers with their key groups.
+fn timers_of(
+    kind: TimerRows,
+    key_types: &[DataType],
+    rows: &KeyedRows,
+) -> Result<(UInt32Array, RecordBatch), StateError> {
+    let names = rows.keys.iter().map(|row| kind.name_of(row)).collect::<Result<Vec<_>, _>>()?;
+    let groups = UInt32Array::from_iter_values(names.iter().map(|name| TimerName(name).key_group()));
+    let keys = names.iter().map(|name| TimerName::key_of(TimerName(name).group_and_key())).collect();
+    let keys = key_columns(key_types, keys)?.into_iter().enumerate();
+    let mut columns: Vec<(String, ArrayRef)> = keys.map(|(index, column)| (key_name(index), column)).collect();
+    let times = Int64Array::from_iter_values(names.iter().map(|name| TimerName(name).time()));
+    columns.push((TIME.to_owned(), Arc::new(times)));
+    Ok((groups, table(columns, names.len())?))
 }

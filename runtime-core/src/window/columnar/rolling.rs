@@ -89,7 +89,7 @@ impl Operator for RollingAggregates {
     }
 
     fn restore(&mut self, mut state: RestoredState, _cx: &mut OperatorContext<'_>) -> OperatorResult {
-        self.backend.restore(&state.take_keyed(TABLE))?;
+        self.backend.restore_from(&mut state, TABLE)?;
         refuse_state(&state)
     }
 }

@@ -1,0 +1,195 @@
+//! Checkpoints of state in RocksDB that write only what is new: nothing is lost or doubled, what one names stays, and what
+//! none names goes.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use pelton_tests::cluster::signal;
+use pelton_tests::counts::{arguments, assert_exact, finishes, lines, run, run_from, submit};
+use pelton_tests::{Cluster, ClusterOptions, eventually};
+
+/// A cluster whose jobs keep no key in memory and take checkpoints in `folder` every 100 ms, of which some are kept.
+fn options(slots: u32, folder: &Path) -> ClusterOptions {
+    ClusterOptions::slots(slots)
+        .set("state.backend.type", "rocksdb")
+        .set("pelton.state.rocksdb.cache-fraction", "0")
+        .set("execution.checkpointing.incremental", "true")
+        .set("execution.checkpointing.interval", "100 ms")
+        .set("execution.checkpointing.num-retained", "3")
+        .set("execution.checkpointing.dir", &folder.join("checkpoints").display().to_string())
+        .set("execution.checkpointing.externalized-checkpoint-retention", "RETAIN_ON_CANCELLATION")
+        .set("restart-strategy.type", "fixed-delay")
+        .set("restart-strategy.fixed-delay.attempts", "100")
+        .set("restart-strategy.fixed-delay.delay", "0 ms")
+}
+
+/// Waits for results that are more than those there are now.
+fn await_progress(output: &Path) {
+    let before = lines(&output.join("running")).len();
+    eventually("a checkpoint publishes more results", || (lines(&output.join("running")).len() > before).then_some(()));
+}
+
+fn names_in(folder: &Path) -> BTreeSet<String> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+}
+
+/// The checkpoints of a job that exist, by number.
+fn checkpoints(folder: &Path, job: &str) -> Vec<(u64, PathBuf)> {
+    let folder = folder.join("checkpoints").join(job);
+    let numbered = names_in(&folder).into_iter().filter_map(|name| {
+        let number = name.strip_prefix("chk-")?.parse().ok()?;
+        Some((number, folder.join(name))).filter(|(_, path)| path.join("_metadata").exists())
+    });
+    let mut all: Vec<_> = numbered.collect();
+    all.sort();
+    all
+}
+
+/// Whether a record names a file.
+fn names(checkpoint: &Path, file: &str) -> bool {
+    let record = std::fs::read(checkpoint.join("_metadata")).expect("a record");
+    record.windows(file.len()).any(|window| window == file.as_bytes())
+}
+
+#[test]
+fn killed_workers_cost_no_result_and_what_no_checkpoint_names_is_gone() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let cluster = Cluster::start(options(2, folder.path()));
+    let output = folder.path().join("out");
+    let job = submit(&cluster, 2, &output);
+    for _ in 0..3 {
+        await_progress(&output);
+        cluster.workers_of(&job).into_iter().for_each(|worker| signal(worker, 9));
+    }
+    eventually("a checkpoint names files of an earlier one", || {
+        let latest = &cluster.get(&format!("/jobs/{job}/checkpoints"))["latest"]["completed"];
+        let (written, all) = (latest["checkpointed_size"].as_u64()?, latest["state_size"].as_u64()?);
+        (written < all).then_some(())
+    });
+    finishes(&cluster, &job);
+    assert_exact(&output);
+
+    // One more, to be cancelled: what is left is what its checkpoints name.
+    let output = folder.path().join("again");
+    let job = submit(&cluster, 2, &output);
+    await_progress(&output);
+    cluster.workers_of(&job).into_iter().for_each(|worker| signal(worker, 9));
+    await_progress(&output);
+    cluster.cancel(&job);
+    cluster.await_state(&job, &["CANCELED"]);
+    let kept = checkpoints(folder.path(), &job);
+    assert_eq!(kept.len(), 3);
+    eventually("only what is named is left", || {
+        let shared = names_in(&folder.path().join("checkpoints").join(&job).join("shared"));
+        assert!(shared.iter().any(|file| file.ends_with(".sst")), "{shared:?}");
+        shared.iter().all(|file| kept.iter().any(|(_, checkpoint)| names(checkpoint, file))).then_some(())
+    });
+}
+
+#[test]
+fn a_job_goes_on_from_one_at_other_parallelisms_and_on_the_heap() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let cluster = Cluster::start(options(4, folder.path()));
+    for (parallelism, backend, claim) in
+        [("2", "rocksdb", "no_claim"), ("3", "rocksdb", "claim"), ("1", "hashmap", "claim")]
+    {
+        let output = folder.path().join(format!("out-{parallelism}"));
+        let from = submit(&cluster, 2, &output);
+        eventually("results are published", || (lines(&output.join("running")).len() > 1000).then_some(()));
+        cluster.cancel(&from);
+        cluster.await_state(&from, &["CANCELED"]);
+        let kept = checkpoints(folder.path(), &from);
+        let (_, checkpoint) = kept.last().expect("a checkpoint");
+        let backend = format!("-Dstate.backend.type={backend}");
+        let job =
+            run_from(&cluster, checkpoint, &["-p", parallelism, "-claimMode", claim, &backend], &arguments(&output));
+        finishes(&cluster, &job);
+        assert_exact(&output);
+        let claimed = claim == "claim";
+        assert_eq!(checkpoint.join("_metadata").exists(), !claimed, "what is claimed is removed, and nothing else");
+        // The others are whole.
+        let shared = names_in(&checkpoint.parent().expect("a folder").join("shared"));
+        for (_, other) in kept.iter().filter(|(_, other)| !claimed || other != checkpoint) {
+            let record = std::fs::read(other.join("_metadata")).expect("a record");
+            let text = String::from_utf8_lossy(&record).into_owned();
+            let named = text.split("shared/").skip(1).filter_map(|rest| Some(&rest[..rest.find(".sst")? + 4]));
+            for file in named {
+                assert!(shared.contains(file), "{file} of {} is gone", other.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn a_shared_file_that_is_damaged_is_refused_with_its_name() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let cluster = Cluster::start(options(2, folder.path()).set("restart-strategy.type", "none"));
+    let output = folder.path().join("out");
+    let from = submit(&cluster, 2, &output);
+    eventually("results are published", || (lines(&output.join("running")).len() > 1000).then_some(()));
+    cluster.cancel(&from);
+    cluster.await_state(&from, &["CANCELED"]);
+    let (_, checkpoint) = checkpoints(folder.path(), &from).pop().expect("a checkpoint");
+    let shared = checkpoint.parent().expect("a folder").join("shared");
+    let file = names_in(&shared).into_iter().find(|file| names(&checkpoint, file)).expect("it names one");
+    let path = shared.join(&file);
+    let bytes = std::fs::read(&path).expect("a file");
+    let source = checkpoint.display().to_string();
+    let refused = |what: &str| {
+        let said = run(&cluster, &["-d", "-s", &source], &arguments(&output)).expect_err(what);
+        assert!(said.contains(&file), "{what}: {said}");
+    };
+    std::fs::remove_file(&path).expect("removed");
+    refused("removed");
+    std::fs::write(&path, &bytes[..bytes.len() - 1]).expect("cut");
+    refused("cut");
+    let mut flipped = bytes.clone();
+    flipped[bytes.len() / 2] ^= 1;
+    std::fs::write(&path, &flipped).expect("flipped");
+    let job = run_from(&cluster, &checkpoint, &[], &arguments(&output));
+    cluster.await_state(&job, &["FAILED"]);
+    let said = cluster.failure(&job);
+    assert!(said.contains(&file) && said.contains("SHA-256"), "{said}");
+    std::fs::write(&path, &bytes).expect("mended");
+    let job = run_from(&cluster, &checkpoint, &[], &arguments(&output));
+    finishes(&cluster, &job);
+    assert_exact(&output);
+}
+
+#[test]
+fn a_job_whose_newest_files_are_damaged_goes_on_from_an_older_checkpoint() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let options = options(2, folder.path())
+        .set("execution.checkpointing.interval", "300 ms")
+        .set("execution.checkpointing.num-retained", "20");
+    let cluster = Cluster::start(options);
+    let output = folder.path().join("out");
+    let job = submit(&cluster, 2, &output);
+    let shared = folder.path().join("checkpoints").join(&job).join("shared");
+    let newest = eventually("three checkpoints, the last of which has written something", || {
+        let all = checkpoints(folder.path(), &job);
+        let newest = all.last().filter(|_| all.len() > 2)?.0;
+        let wrote = names_in(&shared).iter().any(|file| file.starts_with(&format!("chk-{newest}-")));
+        wrote.then_some(newest)
+    });
+    let mut damaged = 0;
+    for file in names_in(&shared).into_iter().filter(|file| file.starts_with(&format!("chk-{newest}-"))) {
+        let mut bytes = std::fs::read(shared.join(&file)).expect("a file");
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        std::fs::write(shared.join(&file), bytes).expect("damaged");
+        damaged += 1;
+    }
+    assert!(damaged > 0);
+    cluster.workers_of(&job).into_iter().for_each(|worker| signal(worker, 9));
+    let restored = eventually("it goes on from an older one", || {
+        let id = cluster.get(&format!("/jobs/{job}/checkpoints"))["latest"]["restored"]["id"].as_u64()?;
+        (id < newest).then_some(id)
+    });
+    finishes(&cluster, &job);
+    // What was published between the two is published again, and nothing is missing.
+    let running = lines(&output.join("running"));
+    let expected = pelton_tests::counts::KEYS * (pelton_tests::counts::ROWS / pelton_tests::counts::KEYS);
+    assert_eq!(running.len() as u64, expected, "after {restored}");
+}
