@@ -149,6 +149,16 @@ pub trait SinkWriter<C>: Send {
         Ok(Vec::new())
     }
 
+    /// A savepoint lists these, from which somebody may begin at any time: they must stay until they are committed, also when
+    /// the job restarts from a checkpoint that does not list them. Asked after the list was made.
+    ///
+    /// # Errors
+    ///
+    /// When that cannot be seen to.
+    fn keep(&mut self, _committables: &[C]) -> OperatorResult {
+        Ok(())
+    }
+
     /// The task is cancelled, and no checkpoint lists this committable, which so will never be committed.
     fn discard(&mut self, _committable: &C) {}
 }

@@ -34,6 +34,7 @@ mod bucket;
 mod committer;
 mod date_time;
 mod encoder;
+mod kept;
 mod leftovers;
 mod names;
 mod part;

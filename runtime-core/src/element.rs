@@ -291,6 +291,13 @@ pub enum AfterSavepoint {
     Drain,
 }
 
+impl AfterSavepoint {
+    /// Whether its tasks go on after it.
+    pub const fn goes_on(self) -> bool {
+        matches!(self, Self::GoOn | Self::Cancel)
+    }
+}
+
 /// Travels from a source to the sinks to measure latency.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LatencyMarker {

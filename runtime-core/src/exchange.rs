@@ -36,7 +36,7 @@ mod link;
 pub mod lost;
 pub mod network;
 mod outbox;
-mod recording;
+pub mod recording;
 mod registry;
 pub mod remote_writer;
 pub mod server;

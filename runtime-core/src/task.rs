@@ -780,6 +780,9 @@ impl StreamTask {
             processed_bytes: self.processed_since_begun(checkpoint),
             synchronous: Duration::ZERO,
         };
+        if savepoint.as_ref().is_some_and(|savepoint| savepoint.then.goes_on()) {
+            self.chain.saving(checkpoint);
+        }
         self.take_snapshot(snapshot, recording, now)?;
         self.stop_at(checkpoint, savepoint.as_deref());
         Ok(())
@@ -830,6 +833,7 @@ impl StreamTask {
     /// Asks operators for what is missing in snapshots, and hands on those that are whole.
     fn poll_snapshots(&mut self, now: Now) -> Result<(), TaskError> {
         let begun = self.begun;
+        let mut too_much = None;
         for partial in &mut self.partial {
             let checkpoint = partial.snapshot.checkpoint;
             if let (Some(recording), TaskInput::Gate { queue, channels }) = (&partial.recording, &self.input)
@@ -839,7 +843,10 @@ impl StreamTask {
                 if begun.0 == Some(checkpoint) {
                     partial.snapshot.processed_bytes = self.metrics.bytes_in.get() - begun.1;
                 }
-                partial.add_in_flight(recorded, channels);
+                match recorded {
+                    Ok(recorded) => partial.add_in_flight(recorded, channels),
+                    Err(error) => too_much = Some((checkpoint, error)),
+                }
             }
             for (index, part) in partial.parts.iter_mut().enumerate().filter(|(_, part)| !part.whole) {
                 let polled = match (self.chain.poll_snapshot(index, checkpoint)?, self.input.source()) {
@@ -851,6 +858,10 @@ impl StreamTask {
                 };
                 part.add(polled);
             }
+        }
+        if let Some((checkpoint, error)) = too_much {
+            self.partial.retain(|partial| partial.snapshot.checkpoint != checkpoint);
+            self.decline(checkpoint, DeclineReason::TooMuchInFlight(error));
         }
         if let Some(listener) = &self.listener {
             for whole in self.partial.extract_if(.., |partial| partial.is_whole()) {

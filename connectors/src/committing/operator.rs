@@ -15,7 +15,7 @@ use pelton_runtime_core::time::EpochMillis;
 use super::CommittingSink;
 use super::progress::Progress;
 use super::protocol::Mode;
-use super::thread::{Command, Halves, SinkThread};
+use super::thread::{Command, Halves, Lists, SinkThread};
 use crate::handover::{Sender, handover};
 
 /// Bytes that wait between the task and its sink.
@@ -38,6 +38,8 @@ pub(super) struct CommittingOperator<S: CommittingSink> {
     clock_runs: bool,
     /// Commands handed over.
     sent: u64,
+    /// The next snapshot is that of this savepoint, after which the job goes on.
+    saving: Option<CheckpointId>,
 }
 
 enum Stage<C> {
@@ -58,6 +60,7 @@ impl<S: CommittingSink> CommittingOperator<S> {
             waker: TaskWaker::noop(),
             clock_runs: false,
             sent: 0,
+            saving: None,
         }
     }
 
@@ -180,9 +183,14 @@ impl<S: CommittingSink> Operator for CommittingOperator<S> {
         self.end(Command::Stop, cx)
     }
 
+    fn saving(&mut self, checkpoint: CheckpointId) {
+        self.saving = Some(checkpoint);
+    }
+
     fn snapshot(&mut self, checkpoint: CheckpointId) -> OperatorResult<OperatorSnapshot> {
+        let lists = if self.saving.take() == Some(checkpoint) { Lists::Savepoint } else { Lists::Checkpoint };
         if !matches!(self.stage, Stage::Ended) {
-            self.send(Command::Checkpoint(checkpoint), 0)?;
+            self.send(Command::Checkpoint(checkpoint, lists), 0)?;
         }
         Ok(OperatorSnapshot::default())
     }

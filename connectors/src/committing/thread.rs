@@ -38,7 +38,7 @@ pub(super) enum Command<C> {
     /// It is now.
     Tick(EpochMillis),
     /// A checkpoint's barrier has come.
-    Checkpoint(CheckpointId),
+    Checkpoint(CheckpointId, Lists),
     /// This checkpoint is durable, at this time.
     Completed(CheckpointId, EpochMillis),
     /// The input has ended. A queue that ends without this belonged to a task that failed or was cancelled.
@@ -46,6 +46,15 @@ pub(super) enum Command<C> {
     /// The job stops after a savepoint, which has completed: what it lists is committed, and the writer is left as it is,
     /// as somebody goes on from it.
     Stop,
+}
+
+/// What lists committables.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lists {
+    /// A checkpoint: whoever restarts from it knows them, and otherwise nobody needs them.
+    Checkpoint,
+    /// A savepoint, from which somebody may begin at any time.
+    Savepoint,
 }
 
 /// What a thread works with.
@@ -165,10 +174,13 @@ impl<C: Clone> Work<C> {
                     self.writer.tick(now)?;
                 }
             }
-            Command::Checkpoint(checkpoint) => {
+            Command::Checkpoint(checkpoint, lists) => {
                 self.prepare(CommitPoint::Checkpoint)?;
                 let mut list = self.protocol.checkpoint(checkpoint);
                 list.extend(self.writer.commit_if_restored()?);
+                if lists == Lists::Savepoint {
+                    self.writer.keep(&list)?;
+                }
                 self.progress.put_list(checkpoint, list);
                 self.waker.wake();
             }

@@ -14,6 +14,7 @@ use pelton_runtime_core::env::{Env, Stopped};
 use pelton_runtime_core::failure::error_chain;
 use pelton_runtime_core::operator::OperatorError;
 
+use super::kept;
 use super::leftovers::CUT;
 use super::names::hidden;
 use super::part::object_path;
@@ -60,6 +61,9 @@ impl Committer<PendingPart> for FileCommitter {
             },
             _ => Err(Trouble::Lasting("the checkpoint lists it for another kind of storage".to_owned())),
         };
+        if published.is_ok() {
+            kept::unmark(directory, &part.name, &self.env);
+        }
         let action = || format!("cannot publish `{}`", part.path());
         published.map_err(|trouble| match trouble {
             Trouble::Passing(error) => CommitError::retry(action(), error),

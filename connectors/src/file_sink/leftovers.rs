@@ -9,6 +9,7 @@ use pelton_filesystem::location::{Location, Place};
 use pelton_runtime_core::env::Env;
 use pelton_runtime_core::failure::error_chain;
 
+use super::kept;
 use super::names::{IN_PROGRESS, WriterId};
 use super::part::object_path;
 use super::resumable;
@@ -18,7 +19,7 @@ use crate::wait::wait_for;
 pub(super) const CUT: &str = ".cut";
 
 /// Removes them from `directory` and the buckets in it, except the parts with the names of `keep`, which are still to be
-/// published.
+/// published, and those that a savepoint lists.
 ///
 /// Only leftovers of subtasks that this one follows are removed, as others may be writing already; and only those of
 /// earlier attempts, as this one may have been given up without knowing.
@@ -40,7 +41,7 @@ pub(super) fn remove(directory: &Path, writer: &WriterId, keep: &BTreeSet<&str>)
             // Links may lead anywhere, and no sink makes one.
             if entry.file_type()?.is_dir() {
                 folders.push((entry.path(), format!("{bucket}{file}/")));
-            } else if is_leftover(file, &bucket, writer, keep) {
+            } else if is_leftover(file, &bucket, writer, keep) && !kept::is_marked(&folder, file)? {
                 match fs::remove_file(entry.path()) {
                     Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
                     _ => {}
@@ -54,7 +55,7 @@ pub(super) fn remove(directory: &Path, writer: &WriterId, keep: &BTreeSet<&str>)
 /// Aborts uploads that earlier attempts left open beneath `directory`, where its store can list them, except those that make
 /// the parts of `keep`. What cannot be found or aborted stays, invisible, and is warned of.
 pub(super) fn abort(directory: &Location, writer: &WriterId, keep: &BTreeSet<&str>, env: &Env) -> io::Result<()> {
-    let (Place::Remote { path: root, .. }, Some(open), Some(store)) =
+    let (Place::Remote { path: root, store: objects }, Some(open), Some(store)) =
         (directory.place(), directory.open_uploads().cloned(), directory.multipart())
     else {
         return Ok(());
@@ -76,7 +77,8 @@ pub(super) fn abort(directory: &Location, writer: &WriterId, keep: &BTreeSet<&st
     let keep: BTreeSet<_> = keep.iter().map(|name| object_path(root, name)).collect();
     for upload in uploads {
         let file = upload.path.filename().unwrap_or_default();
-        if writer.follows(file) == Some(true) && !keep.contains(&upload.path) {
+        let is_leftover = writer.follows(file) == Some(true) && !keep.contains(&upload.path);
+        if is_leftover && !kept::is_marked_upload(objects, &upload.path, env)? {
             resumable::abort(store, &upload.path, &upload.id, env);
         }
     }

@@ -5,6 +5,9 @@ use pelton_runtime_core::operator::OperatorRuntime;
 /// What a local part's name ends with until it is published.
 pub(super) const IN_PROGRESS: &str = ".inprogress";
 
+/// What the file ends with that says that a savepoint lists the part.
+pub(super) const KEPT: &str = ".kept";
+
 /// Which attempt of which subtask of which sink writes, and how its parts are called: `<prefix>-<uid>-<number><suffix>`.
 ///
 /// The uid has the form of a UUID, as in Flink: 16 digits of the sink, 4 of the attempt, 4 of the subtask, 8 random ones.
@@ -76,6 +79,14 @@ pub(super) fn hidden(name: &str) -> String {
     match name.rsplit_once('/') {
         Some((bucket, name)) => format!("{bucket}/.{name}{IN_PROGRESS}"),
         None => format!(".{name}{IN_PROGRESS}"),
+    }
+}
+
+/// What says that a savepoint lists a part, so that nobody sweeps it before it is published.
+pub(super) fn kept(name: &str) -> String {
+    match name.rsplit_once('/') {
+        Some((bucket, name)) => format!("{bucket}/.{name}{KEPT}"),
+        None => format!(".{name}{KEPT}"),
     }
 }
 

@@ -24,7 +24,7 @@ use std::task::Poll;
 use parking_lot::Mutex;
 
 use super::feedback::Feedback;
-use super::recording::{Begun, Recording};
+use super::recording::{Begun, Recording, TooMuchInFlight};
 use crate::element::{BarrierMode, CheckpointBarrier, CheckpointId, StreamBatch, StreamElement};
 use crate::operator::TaskWaker;
 
@@ -99,6 +99,10 @@ struct Channel {
     on_feedback: Option<OnFeedback>,
 }
 
+/// How much may be in flight to one task at a checkpoint. Queues hold some megabytes per channel; what comes to more than this
+/// comes from writers that do not get to their barrier.
+pub const RECORDED_MAX_BYTES: usize = 1 << 30;
+
 impl InputQueue {
     /// A queue of `channels` channels with `capacity_bytes` each, whose reader is woken by `reader`.
     pub fn new(channels: usize, capacity_bytes: usize, reader: TaskWaker) -> Self {
@@ -142,18 +146,22 @@ impl InputQueue {
             newest_barrier: channel.newest_barrier,
             ended: channel.ended,
         });
-        state.recording = Some(Recording::begin(checkpoint, channels));
+        state.recording = Some(Recording::begin(checkpoint, channels, RECORDED_MAX_BYTES));
     }
 
     /// What was in flight, by channel; batches and watermarks only. Empty when nothing of this checkpoint is recorded.
-    pub fn recorded(&self, checkpoint: CheckpointId) -> Poll<Vec<Vec<StreamBatch>>> {
+    ///
+    /// # Errors
+    ///
+    /// When it is more than [`RECORDED_MAX_BYTES`].
+    pub fn recorded(&self, checkpoint: CheckpointId) -> Poll<Result<Vec<Vec<StreamBatch>>, TooMuchInFlight>> {
         let mut state = self.shared.state.lock();
         match state.recording.take_if(|recording| recording.checkpoint == checkpoint && recording.is_complete()) {
             Some(recording) => Poll::Ready(recording.into_batches()),
             None if state.recording.as_ref().is_some_and(|recording| recording.checkpoint == checkpoint) => {
                 Poll::Pending
             }
-            None => Poll::Ready(Vec::new()),
+            None => Poll::Ready(Ok(Vec::new())),
         }
     }
 
@@ -491,14 +499,14 @@ mod tests {
         while queue.poll().is_some() {}
         writers[2].push(barrier(5, BarrierMode::Unaligned));
         push(2, 31);
-        let Poll::Ready(recorded) = queue.recorded(CheckpointId(5)) else { panic!("every barrier is there") };
+        let Poll::Ready(Ok(recorded)) = queue.recorded(CheckpointId(5)) else { panic!("every barrier is there") };
         let expected: [&[i64]; 4] = [&[], &[2], &[3, 30], &[4, 40]];
         for (batches, expected) in recorded.iter().zip(expected) {
             let found: Vec<_> = batches.iter().map(|batch| batch.records().clone()).collect();
             assert_eq!(found, expected.iter().map(|number| numbers(&[*number])).collect::<Vec<_>>());
         }
         assert_eq!(recorded.len(), 4);
-        assert!(matches!(queue.recorded(CheckpointId(5)), Poll::Ready(nothing) if nothing.is_empty()));
+        assert!(matches!(queue.recorded(CheckpointId(5)), Poll::Ready(Ok(nothing)) if nothing.is_empty()));
     }
 
     #[test]

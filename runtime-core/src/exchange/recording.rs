@@ -18,7 +18,14 @@ pub(super) struct Recording {
     channels: Vec<Recorded>,
     /// How many channels wait for their barrier.
     open: usize,
+    bytes: usize,
+    bytes_max: usize,
 }
+
+/// More was in flight than may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("more than {} bytes were in flight to the task before its last barrier came", .0)]
+pub struct TooMuchInFlight(pub usize);
 
 #[derive(Debug)]
 struct Recorded {
@@ -35,23 +42,34 @@ pub(super) struct Begun<'a> {
 }
 
 impl Recording {
-    pub(super) fn begin<'a>(checkpoint: CheckpointId, channels: impl Iterator<Item = Begun<'a>>) -> Self {
+    pub(super) fn begin<'a>(
+        checkpoint: CheckpointId,
+        channels: impl Iterator<Item = Begun<'a>>,
+        bytes_max: usize,
+    ) -> Self {
         let channels: Vec<Recorded> = channels.map(|channel| Recorded::begin(checkpoint, &channel)).collect();
         let open = channels.iter().filter(|channel| channel.open).count();
-        Self { checkpoint, channels, open }
+        let batches = channels.iter().flat_map(|channel| &channel.batches);
+        let bytes = batches.map(StreamBatch::size_bytes).sum();
+        Self { checkpoint, channels, open, bytes, bytes_max }
     }
 
-    /// An element arrived. Answers whether it was the last that was waited for.
+    /// An element arrived. Answers whether it was the last that was waited for, or the one that is too much.
     pub(super) fn arrived(&mut self, channel: usize, element: &StreamElement) -> bool {
         let recorded = &mut self.channels[channel];
-        if !recorded.open {
+        if !recorded.open || self.bytes > self.bytes_max {
             return false;
         }
         let closes = match element {
             StreamElement::Barrier(barrier) => barrier.checkpoint >= self.checkpoint,
             StreamElement::EndOfInput => true,
             element => {
-                recorded.add(element);
+                self.bytes += recorded.add(element);
+                if self.bytes > self.bytes_max {
+                    // Nobody gets it; what is processed meanwhile can go.
+                    self.channels.iter_mut().for_each(|channel| channel.batches.clear());
+                    return true;
+                }
                 false
             }
         };
@@ -63,12 +81,15 @@ impl Recording {
     }
 
     pub(super) fn is_complete(&self) -> bool {
-        self.open == 0
+        self.open == 0 || self.bytes > self.bytes_max
     }
 
     /// What was recorded, by channel.
-    pub(super) fn into_batches(self) -> Vec<Vec<StreamBatch>> {
-        self.channels.into_iter().map(|channel| channel.batches).collect()
+    pub(super) fn into_batches(self) -> Result<Vec<Vec<StreamBatch>>, TooMuchInFlight> {
+        if self.bytes > self.bytes_max {
+            return Err(TooMuchInFlight(self.bytes_max));
+        }
+        Ok(self.channels.into_iter().map(|channel| channel.batches).collect())
     }
 }
 
@@ -80,15 +101,43 @@ impl Recorded {
         let end = channel.queued.iter().position(|(element, _)| ends(element));
         // A barrier that has come and is not queued was taken: what is queued comes after it.
         let count = end.unwrap_or(if has_come { 0 } else { channel.queued.len() });
-        channel.queued.iter().take(count).for_each(|(element, _)| recorded.add(element));
+        channel.queued.iter().take(count).for_each(|(element, _)| {
+            recorded.add(element);
+        });
         recorded
     }
 
     /// Watermarks, barriers of other checkpoints and the end are said again by those who write; idleness and markers do
-    /// not matter.
-    fn add(&mut self, element: &StreamElement) {
-        if let StreamElement::Batch(batch) = element {
-            self.batches.push(batch.clone());
-        }
+    /// not matter. Answers with how many bytes it is.
+    fn add(&mut self, element: &StreamElement) -> usize {
+        let StreamElement::Batch(batch) = element else { return 0 };
+        self.batches.push(batch.clone());
+        batch.size_bytes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{ArrayRef, Int64Array, RecordBatch};
+
+    use super::*;
+
+    #[test]
+    fn what_is_recorded_until_the_last_barrier_comes_has_a_bound() {
+        let column: ArrayRef = Arc::new(Int64Array::from_iter_values(0..100));
+        let batch = StreamBatch::new(RecordBatch::try_from_iter([("n", column)]).unwrap());
+        let queued = VecDeque::from([(StreamElement::Batch(batch.clone()), 800)]);
+        let channel = || [Begun { queued: &queued, newest_barrier: None, ended: false }].into_iter();
+        let mut recording = Recording::begin(CheckpointId(1), channel(), 2_000);
+        assert!(!recording.arrived(0, &StreamElement::Batch(batch.clone())) && !recording.is_complete());
+        assert!(recording.arrived(0, &StreamElement::Batch(batch.clone())), "the reader is told at once");
+        assert!(!recording.arrived(0, &StreamElement::EndOfInput), "and once");
+        assert!(recording.is_complete());
+        assert_eq!(recording.into_batches().unwrap_err(), TooMuchInFlight(2_000));
+        let mut recording = Recording::begin(CheckpointId(1), channel(), 2_000);
+        assert!(recording.arrived(0, &StreamElement::EndOfInput));
+        assert_eq!(recording.into_batches().map(|channels| channels[0].len()), Ok(1));
     }
 }

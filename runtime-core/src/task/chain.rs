@@ -162,6 +162,12 @@ impl Chain {
         Ok(())
     }
 
+    /// The snapshots that follow are those of a savepoint after which the job goes on.
+    pub(super) fn saving(&mut self, checkpoint: CheckpointId) {
+        let operators = self.nodes.iter_mut().filter_map(|node| node.operator.as_mut());
+        operators.for_each(|operator| operator.saving(checkpoint));
+    }
+
     /// Tells every operator that has not finished.
     pub(super) fn checkpoint_completed(
         &mut self,

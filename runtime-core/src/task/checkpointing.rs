@@ -14,6 +14,7 @@ use std::time::Duration;
 use crate::checkpoint::in_flight::{InFlight, InFlightChannel, Origin};
 use crate::checkpoint::snapshot::OperatorSnapshot;
 use crate::element::{CheckpointBarrier, CheckpointId, Savepoint, StreamBatch};
+use crate::exchange::recording::TooMuchInFlight;
 use crate::id::OperatorId;
 use crate::time::Moment;
 
@@ -89,6 +90,9 @@ pub enum DeclineReason {
     /// A newer checkpoint has come before this one was aligned, or before it was triggered.
     #[error("checkpoint {} has overtaken it", .0.0)]
     Overtaken(CheckpointId),
+    /// It would have to keep too much.
+    #[error(transparent)]
+    TooMuchInFlight(TooMuchInFlight),
     /// The task was told before that this checkpoint is given up.
     #[error("it was aborted")]
     Aborted,
@@ -101,7 +105,7 @@ impl DeclineReason {
         match self {
             Self::NotRunning | Self::Ending => false,
             Self::Overtaken(by) => by != checkpoint,
-            Self::Aborted => true,
+            Self::Aborted | Self::TooMuchInFlight(_) => true,
         }
     }
 }

@@ -211,6 +211,39 @@ async fn a_bucket_is_published_and_swept_like_the_directory_itself() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_part_that_a_savepoint_lists_stays_though_the_job_restarts_from_an_older_checkpoint() {
+    for in_buckets in [false, true] {
+        let (_guard, name, path) = directory();
+        let text = match FileSink::text(&name) {
+            text if in_buckets => text.bucket_assigner(ColumnBuckets::new(["word"])),
+            text => text,
+        };
+        let mut sink = Two::start(&text, place(0, 1), None);
+        let older = [sink.snapshot(1)];
+        sink.write("a");
+        sink.call(|operator, _| operator.saving(CheckpointId(2)));
+        let savepoint = [sink.snapshot(2)];
+        sink.write("b");
+        sink.snapshot(3);
+        sink.crash();
+        let mut again = Two::start(&text, OperatorRuntime { attempt_number: 1, ..place(0, 1) }, Some(&older));
+        again.write("a");
+        again.crash();
+        // Somebody else begins from the savepoint.
+        let job = pelton_runtime_core::id::JobId::from_bytes([9; 16]);
+        let mut other = Two::start(&text, OperatorRuntime { job_id: job, ..place(0, 1) }, Some(&savepoint));
+        other.write("c");
+        other.end(4);
+        let folders: Vec<_> = ["", "word=a", "word=c"].iter().map(|folder| path.join(folder)).collect();
+        let found = folders.iter().filter(|folder| folder.is_dir()).map(|folder| contents(folder).0);
+        let found: BTreeMap<_, _> = found.flatten().collect();
+        assert_eq!(found, BTreeMap::from([("a".to_owned(), 1), ("c".to_owned(), 1)]));
+        let marks = folders.iter().filter(|folder| folder.is_dir()).flat_map(|folder| contents(folder).1);
+        assert_eq!(marks.filter(|name| name.ends_with(".kept")).count(), 0, "nothing is left to keep");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_part_that_was_published_and_taken_away_does_not_stop_a_restart() {
     let (_guard, name, path) = directory();
     let text = FileSink::text(&name);
