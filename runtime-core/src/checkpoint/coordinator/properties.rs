@@ -180,7 +180,7 @@ impl World {
             Action::Completed { checkpoint, .. } => {
                 match self.savepoints.get(&checkpoint) {
                     None => assert!(self.records.contains_key(&checkpoint), "what is announced exists"),
-                    Some(then) => assert!(self.saved.contains(&checkpoint) && *then != AfterSavepoint::GoOn),
+                    Some(then) => assert!(self.saved.contains(&checkpoint) && !then.goes_on()),
                 }
                 assert!(self.announced < Some(checkpoint), "in order");
                 self.announced = Some(checkpoint);
@@ -203,9 +203,7 @@ impl World {
                 assert!(self.down && !self.restorable && self.storing.is_empty(), "not before it is known what exists");
                 let newest = self.records.keys().next_back().copied();
                 // What a job has stopped with is published.
-                let stops = |saved: &&CheckpointId| {
-                    self.savepoints[*saved] != AfterSavepoint::GoOn && !self.lapsed.contains(saved)
-                };
+                let stops = |saved: &&CheckpointId| !self.savepoints[*saved].goes_on() && !self.lapsed.contains(saved);
                 let stopped = self.saved.iter().rfind(stops).copied();
                 assert_eq!(from.map(|record| record.checkpoint), newest.max(stopped));
                 self.restorable = true;
@@ -384,7 +382,7 @@ impl World {
             27 if !self.down => {
                 self.down = true;
                 self.deployed = false;
-                self.stopped_by = None;
+                self.stopped_by = self.stopped_by.filter(|by| self.savepoints[by] == AfterSavepoint::Cancel);
                 self.running.clear();
                 self.finished.clear();
                 let attempts = self.all().into_iter().map(|task| task.attempt).collect();
@@ -395,7 +393,8 @@ impl World {
                 self.tell(now, Fact::TaskWaits { attempt });
             }
             29 | 30 => {
-                let then = [AfterSavepoint::GoOn, AfterSavepoint::Stop, AfterSavepoint::Drain][pick % 3];
+                use AfterSavepoint::{Cancel, Drain, GoOn, Stop};
+                let then = [GoOn, Stop, Drain, Cancel][pick % 4];
                 let directory = format!("/savepoints/{pick}");
                 let savepoint = Savepoint { directory, format: SavepointFormat::Canonical, then };
                 let request = RequestId(pick as u64);
@@ -422,9 +421,8 @@ impl World {
                 if self.down || self.over {
                     self.lapsed.insert(checkpoint);
                 }
-                self.stopped_by = (*then == AfterSavepoint::Stop && !self.down && !self.over)
-                    .then_some(checkpoint)
-                    .or(self.stopped_by);
+                let stops = *then == AfterSavepoint::Stop && !self.down && !self.over;
+                self.stopped_by = (stops || *then == AfterSavepoint::Cancel).then_some(checkpoint).or(self.stopped_by);
             }
         }
         self.tell(now, Fact::RecordStored { checkpoint });

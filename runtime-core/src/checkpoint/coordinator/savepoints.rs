@@ -78,8 +78,8 @@ impl CheckpointCoordinator {
         requests: Vec<RequestId>,
     ) {
         let checkpoint = record.checkpoint;
-        if matches!(then, AfterSavepoint::GoOn | AfterSavepoint::Cancel) {
-            if then == AfterSavepoint::Cancel && self.phase == Phase::Running {
+        if then.goes_on() {
+            if then == AfterSavepoint::Cancel && !matches!(self.phase, Phase::Ended(_) | Phase::Closed) {
                 self.stopping = Some(Stopping { checkpoint, then, requests: Vec::new() });
             }
             for request in requests {

@@ -340,3 +340,36 @@ fn a_checkpoint_that_is_removed_meanwhile_does_not_keep_leftovers() {
     assert!(swept.contains(&"chk-2/left.state".to_owned()), "{swept:?}");
     assert!(paths(&files).iter().all(|path| path.starts_with("chk-3/")), "{:?}", paths(&files));
 }
+
+#[test]
+fn a_file_is_read_without_its_keys_and_refused_by_its_name_when_it_is_cut_or_gone() {
+    use arrow::array::{ArrayRef, Int64Array, RecordBatch};
+
+    use crate::checkpoint::snapshot::{OperatorTable, Redistribution};
+    use crate::checkpoint::state_file;
+
+    let (store, storage) = store();
+    let column: ArrayRef = Arc::new(Int64Array::from_iter_values(0..10));
+    let rows = RecordBatch::try_from_iter([("n", column)]).unwrap();
+    let table = OperatorTable { name: "splits".to_owned(), redistribution: Redistribution::Split, rows: rows.clone() };
+    let state = OperatorSnapshot { operator: vec![table], ..OperatorSnapshot::default() };
+    let bytes = state_file::encode(&[(OperatorId::from_bytes([2; 16]), state)]).unwrap();
+    let handle = block_on(store.put_state("chk-1/a.state".into(), bytes, 0)).unwrap();
+    let file = handle.file().unwrap();
+    let read = || block_on(store.get_without_keys(file));
+    assert_eq!(read().unwrap().unwrap()[0].1.operator[0].rows, rows);
+    let whole = block_on(storage.get(&file.path)).unwrap();
+    let mut changed = whole.to_vec();
+    changed[whole.len() - 30] ^= 1;
+    for bytes in [whole.slice(1..), whole.slice(..whole.len() - 1), changed.into()] {
+        block_on(storage.put(&file.path, bytes)).unwrap();
+        // Whoever reads all of it then says what is wrong.
+        let error = read().and_then(|found| match found {
+            Some(_) => Ok(()),
+            None => block_on(store.get_state(&handle)).map(drop),
+        });
+        assert!(error.as_ref().is_err_and(|error| error.to_string().contains("chk-1/a.state")), "{error:?}");
+    }
+    block_on(storage.delete(&file.path)).unwrap();
+    assert!(read().is_err_and(|error| error.to_string().contains("chk-1/a.state")));
+}
