@@ -10,7 +10,8 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::Mutex;
+use pelton_runtime_core::env::Env;
 use pelton_runtime_core::operator::TaskWaker;
 use tokio::sync::Notify;
 
@@ -50,9 +51,8 @@ impl<T> State<T> {
 struct Shared<T> {
     state: Mutex<State<T>>,
     capacity: usize,
-    readable: Condvar,
-    writable: Condvar,
-    async_writable: Notify,
+    readable: Notify,
+    writable: Notify,
 }
 
 /// The end that items are put into.
@@ -74,9 +74,8 @@ pub fn handover<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
             next_sender: 1,
         }),
         capacity: capacity.max(1),
-        readable: Condvar::new(),
-        writable: Condvar::new(),
-        async_writable: Notify::new(),
+        readable: Notify::new(),
+        writable: Notify::new(),
     });
     (Sender(Arc::clone(&shared), 0), Receiver(shared))
 }
@@ -96,7 +95,7 @@ impl<T> Shared<T> {
     }
 
     fn announce_readable(&self, state: &State<T>) {
-        self.readable.notify_all();
+        self.readable.notify_one();
         if let Some(waker) = &state.reader {
             waker.wake();
         }
@@ -107,7 +106,6 @@ impl<T> Shared<T> {
         state.bytes -= bytes;
         if !self.is_full(state) {
             self.writable.notify_one();
-            self.async_writable.notify_one();
         }
         // Tasks are woken when half of the queue is free, so that they run in long strides.
         if state.bytes <= self.capacity / 2 {
@@ -129,16 +127,8 @@ impl<T> Sender<T> {
     }
 
     /// Puts `item`, which costs `bytes`; waits for room. Not for tasks.
-    pub fn send_blocking(&self, item: T, bytes: usize) -> Result<(), Closed> {
-        let mut state = self.0.state.lock();
-        while state.receiver_alive && self.0.is_full(&state) {
-            self.0.writable.wait(&mut state);
-        }
-        if !state.receiver_alive {
-            return Err(Closed);
-        }
-        self.0.put(&mut state, item, bytes);
-        Ok(())
+    pub fn send_blocking(&self, env: &Env, item: T, bytes: usize) -> Result<(), Closed> {
+        env.block_on(self.send(item, bytes))
     }
 
     /// Puts `item`, which costs `bytes`; waits for room.
@@ -147,15 +137,20 @@ impl<T> Sender<T> {
             {
                 let mut state = self.0.state.lock();
                 if !state.receiver_alive {
+                    // A permit is for one sender; it goes from each to the next.
+                    self.0.writable.notify_one();
                     return Err(Closed);
                 }
                 if !self.0.is_full(&state) {
                     self.0.put(&mut state, item, bytes);
+                    if state.senders > 1 && !self.0.is_full(&state) {
+                        self.0.writable.notify_one();
+                    }
                     return Ok(());
                 }
             }
             // A permit that was left before this point is kept by `Notify`, so no wake-up is lost.
-            self.0.async_writable.notified().await;
+            self.0.writable.notified().await;
         }
     }
 
@@ -207,16 +202,18 @@ impl<T> Receiver<T> {
     }
 
     /// The next item; `None` when all senders are gone. Not for tasks.
-    pub fn recv_blocking(&self) -> Option<T> {
-        let mut state = self.0.state.lock();
+    pub fn recv_blocking(&self, env: &Env) -> Option<T> {
+        env.block_on(self.recv())
+    }
+
+    /// The next item; `None` when all senders are gone.
+    pub async fn recv(&self) -> Option<T> {
         loop {
-            if let Some(item) = self.0.take(&mut state) {
-                return Some(item);
+            match self.try_recv() {
+                Received::Item(item) => return Some(item),
+                Received::End => return None,
+                Received::Empty => self.0.readable.notified().await,
             }
-            if state.senders == 0 {
-                return None;
-            }
-            self.0.readable.wait(&mut state);
         }
     }
 }
@@ -227,8 +224,9 @@ impl<T> Drop for Receiver<T> {
         state.receiver_alive = false;
         state.items.clear();
         state.bytes = 0;
-        self.0.writable.notify_all();
-        self.0.async_writable.notify_one();
+        // Every sender that waits, and one that is about to.
+        self.0.writable.notify_waiters();
+        self.0.writable.notify_one();
         state.wake_starved();
     }
 }
@@ -248,6 +246,8 @@ impl<T> std::fmt::Debug for Receiver<T> {
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use futures::FutureExt;
 
     use super::*;
 
@@ -275,9 +275,24 @@ mod tests {
     #[test]
     fn an_item_larger_than_the_bound_passes() {
         let (sender, receiver) = handover(1);
-        sender.send_blocking(1, 100).expect("open");
-        assert_eq!(receiver.recv_blocking(), Some(1));
+        sender.send(1, 100).now_or_never().expect("room").expect("open");
+        assert_eq!(receiver.recv().now_or_never(), Some(Some(1)));
         drop(receiver);
-        assert_eq!(sender.send_blocking(2, 1), Err(Closed));
+        assert_eq!(sender.send(2, 1).now_or_never(), Some(Err(Closed)));
+    }
+
+    #[test]
+    fn all_senders_that_wait_hear_that_the_receiver_is_gone() {
+        let (sender, receiver) = handover(1);
+        let senders: Vec<_> = (0..3).map(|_| sender.clone()).collect();
+        sender.push(0, 1).expect("open");
+        let mut waiting: Vec<_> = senders.iter().map(|sender| Box::pin(sender.send(1, 1))).collect();
+        for send in &mut waiting {
+            assert_eq!(send.as_mut().now_or_never(), None);
+        }
+        drop(receiver);
+        for send in waiting {
+            assert_eq!(send.now_or_never(), Some(Err(Closed)));
+        }
     }
 }

@@ -16,5 +16,5 @@ pub(crate) fn wait_for<T: Send + 'static>(
             drop(reply.send(future.await));
         })
         .abort_on_drop();
-    answer.blocking_recv().map_err(|_| Stopped)
+    env.block_on(answer).map_err(|_| Stopped)
 }

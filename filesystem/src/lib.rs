@@ -50,6 +50,9 @@ pub fn checkpoint_storage(
     configuration: &BTreeMap<String, String>,
     env: &Env,
 ) -> Result<Arc<dyn Storage>, LocationError> {
+    if let Some(storage) = env.checkpoint_storage(directory) {
+        return Ok(storage);
+    }
     let location = Location::parse(directory, configuration)?;
     Ok(match location.place() {
         Place::Local(path) => {

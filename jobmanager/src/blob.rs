@@ -233,7 +233,9 @@ impl BlobStore {
     /// Removes the folder with all blobs.
     pub async fn close(&self) {
         self.blobs.lock().by_digest.clear();
-        if let Err(error) = tokio::fs::remove_dir_all(&self.folder).await {
+        let folder = self.folder.clone();
+        let removed = self.env.blocking(move || std::fs::remove_dir_all(&folder)).await;
+        if let Err(error) = removed.map_err(io::Error::other).flatten() {
             warn!(folder = %self.folder.display(), %error, "cannot remove the artifact folder");
         }
     }
@@ -246,7 +248,11 @@ impl BlobStore {
     /// Removes what nobody needs but the last so many that were used.
     async fn sweep(&self, keep: usize) {
         for file in self.take_unused(keep) {
-            if let Err(error) = tokio::fs::remove_file(&file).await {
+            let removed = self.env.blocking({
+                let file = file.clone();
+                move || std::fs::remove_file(&file)
+            });
+            if let Err(error) = removed.await.map_err(io::Error::other).flatten() {
                 warn!(file = %file.display(), %error, "cannot remove an artifact");
             }
         }

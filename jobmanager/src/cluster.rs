@@ -7,6 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::StreamExt;
+use pelton_process::channel::connect;
 use pelton_proto as proto;
 use pelton_runtime_core::config::Configuration;
 use pelton_runtime_core::env::{Env, Stopped};
@@ -63,8 +64,9 @@ impl Cluster {
         let endpoint = Endpoint::from_shared(format!("http://{address}"))
             .map_err(|error| unreachable(error.to_string()))?
             .connect_timeout(ANSWER_TIMEOUT);
-        let channel =
-            endpoint.connect().await.map_err(|error| unreachable(pelton_runtime_core::failure::error_chain(&error)))?;
+        let channel = connect(&self.env, endpoint)
+            .await
+            .map_err(|error| unreachable(pelton_runtime_core::failure::error_chain(&error)))?;
         Ok(TaskManagerClient::new(channel))
     }
 

@@ -5,7 +5,7 @@
 //! HTTP ends its own connection.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -13,14 +13,15 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use http::Request;
-use hyper::body::Incoming;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper::body::Incoming as RequestBody;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
+use pelton_process::channel::{EnvExecutor, Incoming};
 use pelton_proto::transport::{CONNECTION_WINDOW_BYTES, FRAME_BYTES_MAX, STREAM_WINDOW_BYTES};
 use pelton_runtime_core::config::PortRange;
+use pelton_runtime_core::env::sockets::Listening;
 use pelton_runtime_core::env::{Env, SpawnedTask};
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tower::ServiceExt;
 use tracing::{debug, warn};
@@ -108,7 +109,7 @@ pub struct BindTo {
 /// # Errors
 ///
 /// When there is none.
-pub async fn bind(to: &BindTo) -> Result<TcpListener, BindError> {
+pub async fn bind(env: &Env, to: &BindTo) -> Result<Listening, BindError> {
     let host = match &to.host {
         None => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
         Some(host) => {
@@ -117,7 +118,7 @@ pub async fn bind(to: &BindTo) -> Result<TcpListener, BindError> {
     };
     let mut last = None;
     for port in to.ports.ports() {
-        match TcpListener::bind(SocketAddr::new(host, port)).await {
+        match env.listen(&host.to_string(), port).await {
             Ok(listener) => return Ok(listener),
             Err(error) => last = Some(error),
         }
@@ -153,7 +154,7 @@ pub struct Server {
 
 impl Server {
     /// Serves until [`Server::stop`].
-    pub fn start(env: &Env, listener: TcpListener, site: Site) -> Self {
+    pub fn start(env: &Env, listener: Listening, site: Site) -> Self {
         let (stop, stopping) = watch::channel(false);
         let (done, stopped) = watch::channel(false);
         let task = env.spawn("http-server", {
@@ -175,7 +176,7 @@ impl Server {
     }
 }
 
-async fn serve(env: Env, listener: TcpListener, site: Site, mut stopping: watch::Receiver<bool>) {
+async fn serve(env: Env, listener: Listening, site: Site, mut stopping: watch::Receiver<bool>) {
     let connections = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let graceful = GracefulShutdown::new();
     let (hang_up, hung_up) = watch::channel(false);
@@ -208,23 +209,21 @@ async fn serve(env: Env, listener: TcpListener, site: Site, mut stopping: watch:
 }
 
 async fn accept(
-    listener: &TcpListener,
+    listener: &Listening,
     connections: &Arc<Semaphore>,
-) -> io::Result<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
+) -> io::Result<(Incoming, tokio::sync::OwnedSemaphorePermit)> {
     let permit = Arc::clone(connections).acquire_owned().await.map_err(io::Error::other)?;
-    let (stream, _) = listener.accept().await?;
-    stream.set_nodelay(true)?;
-    Ok((stream, permit))
+    Ok((Incoming(listener.accept().await?), permit))
 }
 
 async fn connection(
     env: Env,
-    stream: TcpStream,
+    stream: Incoming,
     site: Site,
     watcher: hyper_util::server::graceful::Watcher,
     mut hung_up: watch::Receiver<bool>,
 ) {
-    let mut builder = auto::Builder::new(TokioExecutor::new());
+    let mut builder = auto::Builder::new(EnvExecutor(env.clone()));
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
     builder
         .http2()
@@ -238,7 +237,7 @@ async fn connection(
     let asked = Arc::new(AtomicBool::new(false));
     let service = hyper::service::service_fn({
         let asked = Arc::clone(&asked);
-        move |request: Request<Incoming>| {
+        move |request: Request<RequestBody>| {
             asked.store(true, Ordering::Relaxed);
             answer(site.clone(), request)
         }
@@ -247,6 +246,7 @@ async fn connection(
     let mut serving = std::pin::pin!(watcher.watch(serving));
     let first_request = env.timeout(FIRST_REQUEST_TIMEOUT, serving.as_mut());
     let ended = tokio::select! {
+        biased;
         ended = first_request => ended.ok(),
         _ = hung_up.wait_for(|hung_up| *hung_up) => return,
     };
@@ -254,6 +254,7 @@ async fn connection(
         Some(ended) => ended,
         None if !asked.load(Ordering::Relaxed) => return debug!("closing a connection that asked for nothing"),
         None => tokio::select! {
+            biased;
             ended = serving => ended,
             _ = hung_up.wait_for(|hung_up| *hung_up) => return,
         },
@@ -263,7 +264,7 @@ async fn connection(
     }
 }
 
-async fn answer(site: Site, request: Request<Incoming>) -> Result<http::Response<Body>, std::convert::Infallible> {
+async fn answer(site: Site, request: Request<RequestBody>) -> Result<http::Response<Body>, std::convert::Infallible> {
     let content_type = request.headers().get(http::header::CONTENT_TYPE);
     let is_grpc = content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"));
     let request = request.map(Body::new);

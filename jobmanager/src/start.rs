@@ -83,8 +83,8 @@ pub struct JobManager {
 ///
 /// When it cannot listen or keep artifacts; nothing is left running then.
 pub async fn start(env: Env, configuration: Configuration, start: StartOptions) -> Result<JobManager, StartError> {
-    let rest_listener = server::bind(&rest_address(&configuration)).await?;
-    let rpc_listener = server::bind(&rpc_address(&configuration)).await?;
+    let rest_listener = server::bind(&env, &rest_address(&configuration)).await?;
+    let rpc_listener = server::bind(&env, &rpc_address(&configuration)).await?;
     let rest_address = rest_listener.local_addr().map_err(StartError::Address)?;
     let rpc_address = rpc_listener.local_addr().map_err(StartError::Address)?;
     let rest_settings = RestSettings::from_configuration(&configuration)?;

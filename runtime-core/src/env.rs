@@ -1,26 +1,35 @@
-//! The one home of time, randomness and spawning.
+//! The one home of time, randomness, spawning, waiting threads and where connections come from.
 //!
 //! Everything that runs gets an [`Env`] and asks it; a direct `Instant::now()` or `tokio::spawn` elsewhere is a lint
 //! error. In production a [`World`] over the operating system and tokio stands behind it, in the simulator a world
 //! with one thread and one seed.
+//!
+//! Threads that [`Env::spawn_thread`] started wait by [`Env::block_on`] and [`Env::park`] alone: these are the places
+//! at which another world takes the processor from them.
 
-#![allow(clippy::disallowed_methods, reason = "this is the one home of these calls")]
+mod operating_system;
+pub mod sockets;
+mod spawned;
 
 use std::fmt;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use tokio::task::AbortHandle;
-
+use self::operating_system::OperatingSystem;
+use self::sockets::{Listening, Sockets};
+pub use self::spawned::{AbortOnDrop, SpawnedTask};
+use crate::checkpoint::storage::Storage;
+use crate::exchange::network::{Network, TcpNetwork};
 use crate::time::{EpochMillis, Moment};
 
 /// A boxed future that may move between threads.
 pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send + 'static>>;
 
-/// What the world has to offer; implemented by the operating system and by the simulator.
+/// What the world has to offer; implemented by the operating system and by the simulator. What has a body here is the
+/// operating system's way.
 pub trait World: Send + Sync + 'static {
     /// The monotonic clock.
     fn moment(&self) -> Moment;
@@ -36,33 +45,64 @@ pub trait World: Send + Sync + 'static {
     fn spawn_thread(&self, name: String, work: Box<dyn FnOnce() + Send>) -> io::Result<()>;
     /// Fills `bytes` with randomness.
     fn fill_random(&self, bytes: &mut [u8]);
-}
 
-/// Aborts its task when told to, and not when dropped.
-#[derive(Debug, Clone)]
-pub struct SpawnedTask(Option<AbortHandle>);
-
-impl SpawnedTask {
-    /// Ends the task at its next await point.
-    pub fn abort(&self) {
-        if let Some(handle) = &self.0 {
-            handle.abort();
+    /// Runs `future` to its end on the calling thread, which is one of [`spawn_thread`](Self::spawn_thread).
+    fn block_on(&self, future: Pin<&mut dyn Future<Output = ()>>) {
+        futures::executor::block_on(future);
+    }
+    /// What ends the parking of the calling thread.
+    fn unparker(&self) -> Unparker {
+        Unparker::Thread(std::thread::current())
+    }
+    /// Holds the calling thread until its [`Unparker`] is used or `until` has come; may return for no reason.
+    fn park(&self, until: Moment) {
+        if until == Moment::NEVER {
+            std::thread::park();
+        } else {
+            std::thread::park_timeout(until.since(self.moment()));
         }
     }
+    /// The monotonic clock, asked by a task's thread between two steps.
+    fn moment_between_steps(&self) -> Moment {
+        self.moment()
+    }
 
-    /// A handle that ends the task when it is dropped.
-    pub fn abort_on_drop(self) -> AbortOnDrop {
-        AbortOnDrop(self)
+    /// Where connections for control come from; none when they are the system's.
+    fn sockets(&self) -> Option<Arc<dyn Sockets>> {
+        None
+    }
+    /// Where connections for data come from.
+    fn exchange_network(&self) -> Arc<dyn Network> {
+        Arc::new(TcpNetwork)
+    }
+    /// What keeps checkpoints in `directory`; none when its path or URL says where that is.
+    fn checkpoint_storage(&self, _directory: &str) -> Option<Arc<dyn Storage>> {
+        None
     }
 }
 
-/// Ends its task when dropped.
-#[derive(Debug)]
-pub struct AbortOnDrop(SpawnedTask);
+/// Ends the parking of one thread; one that does not park returns from its next parking at once.
+#[derive(Clone)]
+pub enum Unparker {
+    /// A thread that the system parks.
+    Thread(std::thread::Thread),
+    /// One that another world holds.
+    World(Arc<dyn Fn() + Send + Sync>),
+}
 
-impl Drop for AbortOnDrop {
-    fn drop(&mut self) {
-        self.0.abort();
+impl Unparker {
+    /// Ends it.
+    pub fn unpark(&self) {
+        match self {
+            Self::Thread(thread) => thread.unpark(),
+            Self::World(unpark) => unpark(),
+        }
+    }
+}
+
+impl fmt::Debug for Unparker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Unparker")
     }
 }
 
@@ -100,7 +140,7 @@ impl Env {
 
     /// The operating system's world, spawning onto `runtime`.
     pub fn on(runtime: tokio::runtime::Handle) -> Self {
-        Self::new(Arc::new(OperatingSystem { start: Instant::now(), runtime }))
+        Self::new(Arc::new(OperatingSystem::new(runtime)))
     }
 
     /// Now, on the monotonic clock.
@@ -163,6 +203,56 @@ impl Env {
         self.world.spawn_thread(name.into(), Box::new(work))
     }
 
+    /// Runs `future` to its end on the calling thread, one that [`spawn_thread`](Self::spawn_thread) started.
+    pub fn block_on<F: Future>(&self, future: F) -> F::Output {
+        let mut output = None;
+        let waited = async { output = Some(future.await) };
+        self.world.block_on(std::pin::pin!(waited));
+        output.expect("it ran to its end")
+    }
+
+    /// What ends the parking of the calling thread, one that [`spawn_thread`](Self::spawn_thread) started.
+    pub fn unparker(&self) -> Unparker {
+        self.world.unparker()
+    }
+
+    /// Holds the calling thread until its unparker is used or `until` has come; may return for no reason.
+    pub fn park(&self, until: Moment) {
+        self.world.park(until);
+    }
+
+    /// Now, on the monotonic clock, for the thread of a task that has just done a step.
+    pub fn moment_between_steps(&self) -> Moment {
+        self.world.moment_between_steps()
+    }
+
+    /// Listens for connections of control on `host` and `port`, any free port for 0.
+    ///
+    /// # Errors
+    ///
+    /// When the address cannot be had.
+    pub async fn listen(&self, host: &str, port: u16) -> io::Result<Listening> {
+        match self.world.sockets() {
+            Some(sockets) => sockets.listen(host, port).await.map(Listening::World),
+            None => tokio::net::TcpListener::bind((host, port)).await.map(Listening::Tcp),
+        }
+    }
+
+    /// Where connections for control come from; none when they are the system's.
+    pub fn sockets(&self) -> Option<Arc<dyn Sockets>> {
+        self.world.sockets()
+    }
+
+    /// Where connections for data come from.
+    pub fn exchange_network(&self) -> Arc<dyn Network> {
+        self.world.exchange_network()
+    }
+
+    /// What keeps checkpoints in `directory`; none when its path or URL says where that is.
+    pub fn checkpoint_storage(&self, directory: &str) -> Option<Arc<dyn Storage>> {
+        self.world.checkpoint_storage(directory)
+    }
+
     /// Random bytes.
     pub fn random_bytes<const N: usize>(&self) -> [u8; N] {
         let mut bytes = [0; N];
@@ -180,45 +270,3 @@ impl Env {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the component has stopped")]
 pub struct Stopped;
-
-struct OperatingSystem {
-    start: Instant,
-    runtime: tokio::runtime::Handle,
-}
-
-impl World for OperatingSystem {
-    fn moment(&self) -> Moment {
-        Moment(u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(u64::MAX))
-    }
-
-    fn wall_clock(&self) -> EpochMillis {
-        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX)
-    }
-
-    fn sleep_until(&self, moment: Moment) -> BoxFuture<()> {
-        let deadline = self.start.checked_add(Duration::from_nanos(moment.0));
-        Box::pin(async move {
-            match deadline {
-                Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
-                None => std::future::pending().await,
-            }
-        })
-    }
-
-    fn spawn(&self, _name: &'static str, future: BoxFuture<()>) -> SpawnedTask {
-        SpawnedTask(Some(self.runtime.spawn(future).abort_handle()))
-    }
-
-    fn spawn_blocking(&self, work: Box<dyn FnOnce() + Send>) {
-        self.runtime.spawn_blocking(work);
-    }
-
-    fn spawn_thread(&self, name: String, work: Box<dyn FnOnce() + Send>) -> io::Result<()> {
-        std::thread::Builder::new().name(name).spawn(work).map(drop)
-    }
-
-    fn fill_random(&self, bytes: &mut [u8]) {
-        rand::Rng::fill(&mut rand::rng(), bytes);
-    }
-}

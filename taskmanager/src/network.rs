@@ -4,7 +4,8 @@ use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs, UdpSocket};
 
 use pelton_runtime_core::config::PortRange;
-use tokio::net::TcpListener;
+use pelton_runtime_core::env::Env;
+use pelton_runtime_core::env::sockets::Listening;
 
 /// All interfaces.
 const ANY: &str = "0.0.0.0";
@@ -22,11 +23,11 @@ pub struct NoPort {
 }
 
 /// Listens on the first port that is free.
-pub(crate) async fn listen(host: Option<&str>, ports: &PortRange) -> Result<TcpListener, NoPort> {
+pub(crate) async fn listen(env: &Env, host: Option<&str>, ports: &PortRange) -> Result<Listening, NoPort> {
     let host = host.unwrap_or(ANY);
     let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
     for port in ports.ports() {
-        match TcpListener::bind((host, port)).await {
+        match env.listen(host, port).await {
             Ok(listener) => return Ok(listener),
             Err(error) => last = error,
         }
@@ -55,6 +56,8 @@ fn local_address(peer: SocketAddr) -> io::Result<IpAddr> {
 
 #[cfg(test)]
 mod tests {
+    use tokio::net::TcpListener;
+
     use super::*;
 
     #[tokio::test]
@@ -62,7 +65,7 @@ mod tests {
         let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let taken = taken.local_addr().unwrap().port();
         let ports = format!("{taken},0").parse().unwrap();
-        let found = listen(Some("127.0.0.1"), &ports).await.unwrap().local_addr().unwrap().port();
+        let found = listen(&Env::production(), Some("127.0.0.1"), &ports).await.unwrap().local_addr().unwrap().port();
         assert_ne!(found, taken);
     }
 
@@ -70,7 +73,7 @@ mod tests {
     async fn a_taken_port_without_alternative_is_an_error_that_names_it() {
         let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = taken.local_addr().unwrap().port();
-        let error = listen(Some("127.0.0.1"), &PortRange::single(port)).await.unwrap_err();
+        let error = listen(&Env::production(), Some("127.0.0.1"), &PortRange::single(port)).await.unwrap_err();
         let message = error.to_string();
         assert!(message.starts_with(&format!("cannot listen on port {port} of 127.0.0.1: ")), "{message}");
         assert!(message.contains("`taskmanager.rpc.port`"), "{message}");

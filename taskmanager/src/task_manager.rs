@@ -1,20 +1,23 @@
 //! Puts a TaskManager together, for the binary and for the embedded cluster alike.
 
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::Stream;
+
+use pelton_process::channel::{Incoming, connect_lazy};
 use pelton_process::log_files::LogFiles;
 use pelton_process::machine::{cpu_cores, physical_memory};
 use pelton_proto as proto;
 use pelton_proto::task_manager_server::TaskManagerServer;
 use pelton_proto::transport::{CONNECTION_WINDOW_BYTES, FRAME_BYTES_MAX, STREAM_WINDOW_BYTES};
 use pelton_runtime_core::config::{Configuration, MemoryBudget, MemoryConflict};
-use pelton_runtime_core::env::{AbortOnDrop, Env, Stopped};
+use pelton_runtime_core::env::sockets::Listening;
+use pelton_runtime_core::env::{AbortOnDrop, Env, SpawnedTask, Stopped};
 use pelton_runtime_core::id::TaskManagerId;
-use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
-use tokio_stream::wrappers::TcpListenerStream;
 use tonic::transport::{Channel, Endpoint, Server};
 
 use crate::artifact::ArtifactCache;
@@ -44,6 +47,8 @@ pub enum Workers {
     },
     /// In this process, by this closure.
     InProcess(RunWorker),
+    /// As processes of another world.
+    Launched(Arc<dyn WorkerLauncher>),
 }
 
 /// How often a connection that says nothing is asked whether it is alive.
@@ -114,7 +119,7 @@ pub struct TaskManager {
 /// When something of this machine is missing. A JobManager that is not there yet is no error.
 pub async fn start(env: Env, configuration: &Configuration, workers: Workers) -> Result<TaskManager, StartError> {
     let settings = Settings::read(configuration)?;
-    let listener = network::listen(settings.bind_host.as_deref(), &settings.rpc_port).await?;
+    let listener = network::listen(&env, settings.bind_host.as_deref(), &settings.rpc_port).await?;
     let port = listener.local_addr().map_err(StartError::Listener)?.port();
     let host = host(&env, &settings).await?;
     let id = settings.resource_id.clone().unwrap_or_else(|| generated_id(&env, &host, port));
@@ -122,10 +127,10 @@ pub async fn start(env: Env, configuration: &Configuration, workers: Workers) ->
     let artifacts = match &workers {
         Workers::Processes { .. } => settings.artifacts.as_deref(),
         // They have no program of their own.
-        Workers::InProcess(_) => None,
+        Workers::InProcess(_) | Workers::Launched(_) => None,
     };
     let workspace = Workspace::create(&settings.tmp_dirs, &settings.local_state, artifacts, &id)?;
-    let channel = channel(&settings)?;
+    let channel = channel(&env, &settings)?;
     let (launcher, files) = launcher(&env, &settings, &workspace, &channel, workers)?;
     let blank = OrderBlank {
         task_manager_id: id.clone(),
@@ -242,19 +247,19 @@ fn generated_id(env: &Env, host: &str, port: u16) -> String {
     format!("{host}:{port}-{a:02x}{b:02x}{c:02x}")
 }
 
-fn channel(settings: &Settings) -> Result<Channel, StartError> {
+fn channel(env: &Env, settings: &Settings) -> Result<Channel, StartError> {
     let address = settings.job_manager();
     let endpoint =
         Endpoint::from_shared(format!("http://{address}")).map_err(|source| StartError::Address { address, source })?;
-    Ok(endpoint
+    let endpoint = endpoint
         .connect_timeout(CONNECT_TIMEOUT)
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .max_frame_size(FRAME_BYTES_MAX)
         .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
         .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
-        .keep_alive_while_idle(true)
-        .connect_lazy())
+        .keep_alive_while_idle(true);
+    Ok(connect_lazy(env, endpoint))
 }
 
 type LauncherAndFiles = (Arc<dyn WorkerLauncher>, Option<Arc<LogFiles>>);
@@ -267,6 +272,7 @@ fn launcher(
     workers: Workers,
 ) -> Result<LauncherAndFiles, StartError> {
     match workers {
+        Workers::Launched(launcher) => Ok((launcher, None)),
         Workers::InProcess(run) => Ok((Arc::new(InProcessLauncher::new(env.clone(), run)), None)),
         Workers::Processes { files, stock } => {
             let parts = ProcessLauncherParts {
@@ -282,12 +288,19 @@ fn launcher(
     }
 }
 
-fn serve(env: &Env, listener: TcpListener, service: TaskManagerService) -> pelton_runtime_core::env::SpawnedTask {
+fn serve(env: &Env, listener: Listening, service: TaskManagerService) -> SpawnedTask {
     let server = Server::builder().add_service(TaskManagerServer::new(service));
     env.spawn("rpc", async move {
-        if let Err(error) = server.serve_with_incoming(TcpListenerStream::new(listener)).await {
+        if let Err(error) = server.serve_with_incoming(incoming(listener)).await {
             tracing::error!(%error, "the gRPC endpoint ended");
         }
+    })
+}
+
+fn incoming(listener: Listening) -> impl Stream<Item = io::Result<Incoming>> {
+    futures::stream::unfold(listener, |listener| async move {
+        let accepted = listener.accept().await;
+        Some((accepted.map(Incoming), listener))
     })
 }
 

@@ -30,6 +30,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use pelton_process::channel::connect;
 use pelton_proto as proto;
 use pelton_proto::job_master_client::JobMasterClient;
 use pelton_runtime_core::element::{BarrierMode, CheckpointBarrier, CheckpointId, Savepoint};
@@ -172,7 +173,7 @@ impl Worker {
             .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
             .keep_alive_while_idle(true)
             .tcp_nodelay(true);
-        let channel = endpoint.connect().await.map_err(|error| unreachable(error.into()))?;
+        let channel = connect(&env, endpoint).await.map_err(|error| unreachable(error.into()))?;
         let mut client = JobMasterClient::new(channel).max_decoding_message_size(MAX_COMMAND_BYTES);
         let (reports, outgoing) = mpsc::channel(REPORTS_MAX);
         let reporter = Reporter::new(&setup, reports);

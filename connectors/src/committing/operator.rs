@@ -144,6 +144,7 @@ impl<S: CommittingSink> Operator for CommittingOperator<S> {
             progress: self.progress.clone(),
             waker: runtime.waker.clone(),
             metrics: runtime.metrics.clone(),
+            env: runtime.env.clone(),
         };
         self.waker = runtime.waker.clone();
         runtime

@@ -3,7 +3,7 @@
 use std::error::Error;
 
 use pelton_runtime_core::element::{CheckpointId, StreamBatch};
-use pelton_runtime_core::env::Stopped;
+use pelton_runtime_core::env::{Env, Stopped};
 use pelton_runtime_core::failure::error_chain;
 use pelton_runtime_core::metrics::{Counter, OperatorMetricGroup};
 use pelton_runtime_core::operator::{OperatorError, OperatorResult, TaskWaker};
@@ -64,6 +64,7 @@ pub(super) struct SinkThread<C> {
     pub(super) progress: Progress<C>,
     pub(super) waker: TaskWaker,
     pub(super) metrics: OperatorMetricGroup,
+    pub(super) env: Env,
 }
 
 /// Reports the end of the thread, however it ends.
@@ -83,7 +84,7 @@ impl<C: Clone + Send> SinkThread<C> {
     /// Works until everything is committed or the task is gone.
     pub(super) fn run(self, commands: &Receiver<Command<C>>) {
         let report = Report { progress: self.progress.clone(), waker: self.waker.clone() };
-        let Self { halves: Halves { writer, committer, retries_max }, mode, progress, waker, metrics } = self;
+        let Self { halves: Halves { writer, committer, retries_max }, mode, progress, waker, metrics, env } = self;
         let work = Work {
             writer,
             committer,
@@ -96,7 +97,7 @@ impl<C: Clone + Send> SinkThread<C> {
             ended: false,
             done: 0,
         };
-        report.progress.end(work.run(commands));
+        report.progress.end(work.run(&env, commands));
     }
 }
 
@@ -134,8 +135,8 @@ struct Work<C> {
 }
 
 impl<C: Clone> Work<C> {
-    fn run(mut self, commands: &Receiver<Command<C>>) -> OperatorResult {
-        while let Some(command) = commands.recv_blocking() {
+    fn run(mut self, env: &Env, commands: &Receiver<Command<C>>) -> OperatorResult {
+        while let Some(command) = commands.recv_blocking(env) {
             if !std::mem::replace(&mut self.started, true) && !matches!(command, Command::Recover { .. }) {
                 // Earlier attempts may have failed before any checkpoint completed.
                 self.writer.recover(&[])?;

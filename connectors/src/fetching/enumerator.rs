@@ -123,7 +123,7 @@ fn look<S: FetchSource>(source: &S, runtime: &OperatorRuntime, finds: &Sender<Fi
     loop {
         let found = source.discover(runtime);
         let failed = found.is_err();
-        if finds.send_blocking(found, 1).is_err() || failed {
+        if finds.send_blocking(&runtime.env, found, 1).is_err() || failed {
             return;
         }
         let Some(interval) = source.discovery_interval() else { return };

@@ -273,7 +273,7 @@ impl<S: Clone> Reading<S> {
                 }
             }
             let Some((number, mut split)) = self.active.pop_front() else {
-                self.active.push_back(splits.recv_blocking().ok_or(Halt::Cancelled)?);
+                self.active.push_back(splits.recv_blocking(&runtime.env).ok_or(Halt::Cancelled)?);
                 continue;
             };
             if self.paused.lock().contains(&number) {
@@ -287,7 +287,7 @@ impl<S: Clone> Reading<S> {
                 self.resting = 0;
                 let (bytes, split) = (batch.get_array_memory_size(), split.clone());
                 let message = Message::Records { batch, number, split };
-                sender.send_blocking(message, bytes).map_err(|_| Halt::Cancelled)?;
+                sender.send_blocking(&runtime.env, message, bytes).map_err(|_| Halt::Cancelled)?;
             }
             match rest {
                 // In turn, so that event time comes as far in all of them.

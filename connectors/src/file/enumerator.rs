@@ -150,7 +150,7 @@ fn watch(
             .map_err(ReadError::from)
             .and_then(|location| list(&location, &runtime.env));
         let failed = listed.is_err();
-        if lists.send_blocking(listed, 1).is_err() || failed {
+        if lists.send_blocking(&runtime.env, listed, 1).is_err() || failed {
             return;
         }
         let Some(interval) = interval else { return };

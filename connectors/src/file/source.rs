@@ -461,7 +461,7 @@ impl Output<'_> {
         }
         let bytes = batch.get_array_memory_size();
         let message = Message::Batch { batch, split: self.split, position };
-        self.sender.send_blocking(message, bytes).map_err(|_| Halt::Cancelled)
+        self.sender.send_blocking(&self.runtime.env, message, bytes).map_err(|_| Halt::Cancelled)
     }
 
     /// The operator's counter of this name.

@@ -125,7 +125,7 @@ fn run(
     runtime: &OperatorRuntime,
     sender: &Sender<Message>,
 ) {
-    while let Some((number, split)) = splits.recv_blocking() {
+    while let Some((number, split)) = splits.recv_blocking(&runtime.env) {
         match read_split(source, number, split, runtime, sender) {
             Ok(()) => {}
             Err(Halt::Cancelled) => return,

@@ -5,16 +5,16 @@ use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Once, OnceLock};
-use std::thread::Thread;
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::element::Wakeup;
-use crate::env::Env;
+use crate::env::{Env, Unparker};
 use crate::failure::{FailureClass, error_chain};
 use crate::metrics::Occupation;
 use crate::operator::TaskWaker;
+use crate::time::Moment;
 
 use super::checkpointing::{CheckpointCommand, DeclineReason};
 use super::{Now, Step, StreamTask, TaskError, WaitsFor};
@@ -48,7 +48,7 @@ struct Shared {
     failure: Mutex<Option<(FailureClass, String)>>,
     /// Set by a wake, cleared by the task before it looks for work.
     awake: AtomicBool,
-    thread: OnceLock<Thread>,
+    thread: OnceLock<Unparker>,
     /// For those who wait for its cancellation without being its thread.
     told_to_stop: Notify,
     /// Set when the mailbox has something, so that a step costs no lock.
@@ -164,14 +164,9 @@ impl Shared {
     fn park(&self, env: &Env, until: Wakeup) {
         while !self.awake.swap(false, Ordering::AcqRel) {
             match until {
-                Wakeup::OnEvent => std::thread::park(),
-                Wakeup::At(moment) => {
-                    let now = env.moment();
-                    if now >= moment {
-                        return;
-                    }
-                    std::thread::park_timeout(moment.since(now));
-                }
+                Wakeup::OnEvent => env.park(Moment::NEVER),
+                Wakeup::At(moment) if env.moment() >= moment => return,
+                Wakeup::At(moment) => env.park(moment),
             }
         }
     }
@@ -183,7 +178,7 @@ impl Shared {
 pub fn drive(env: &Env, control: &TaskControl, mut task: StreamTask, on_running: impl FnOnce()) -> TaskEnd {
     remember_panics();
     // A task has one thread; a second call would be a bug, and keeps the first thread.
-    let _ = control.shared.thread.set(std::thread::current());
+    let _ = control.shared.thread.set(env.unparker());
     let end = match catch_unwind(AssertUnwindSafe(|| run(env, control, &mut task, on_running))) {
         Ok(Ok(end)) => end,
         Ok(Err(error)) => failed(&error),
@@ -249,7 +244,7 @@ fn run(
             task.command(command, now)?;
         }
         let step = task.step(now)?;
-        at = env.moment();
+        at = env.moment_between_steps();
         match step {
             Step::Ran => {}
             Step::Finished => return Ok(TaskEnd::Finished),

@@ -9,7 +9,6 @@ use pelton_runtime_core::exchange::client::ExchangeClient;
 use pelton_runtime_core::exchange::handshake::ExchangeIdentity;
 use pelton_runtime_core::exchange::input_queue::ChannelWriter;
 use pelton_runtime_core::exchange::lost::{LostChannels, OnLost};
-use pelton_runtime_core::exchange::network::{Network, TcpNetwork};
 use pelton_runtime_core::exchange::server::ExchangeServer;
 use pelton_runtime_core::exchange::settings::ExchangeSettings;
 use pelton_runtime_core::failure::error_chain;
@@ -40,7 +39,7 @@ impl Peers {
     ///
     /// When no port of the range is free.
     pub async fn start(env: &Env, setup: &WorkerSetup, channel_bytes: usize) -> std::io::Result<Self> {
-        let network: Arc<dyn Network> = Arc::new(TcpNetwork);
+        let network = env.exchange_network();
         let identity = Arc::new(ExchangeIdentity::new(setup.job_id, setup.worker_id, setup.epoch));
         let settings = ExchangeSettings { channel_capacity_bytes: channel_bytes, ..ExchangeSettings::default() };
         let (losses, lost) = mpsc::channel(LOSSES_MAX);
