@@ -1,4 +1,4 @@
-//! Tasks of the project: `cargo xtask demo | test | bench | dist`.
+//! Tasks of the project: `cargo xtask demo | test | bench | sim | dist`.
 //!
 //! Owns how the tools are called and what is said about it; what is built and tested is the workspace's business.
 //! Nothing here runs in a cluster, so time and processes are used directly.
@@ -7,6 +7,7 @@
 mod bench;
 mod demo;
 mod dist;
+mod simulate;
 mod stopwatch;
 mod test;
 mod tool;
@@ -35,6 +36,8 @@ enum Task {
     Test(test::Arguments),
     /// Runs the benchmarks and writes benches/RESULTS.md
     Bench(bench::Arguments),
+    /// Runs a cluster in a simulated world that breaks
+    Sim(simulate::Arguments),
     /// Builds a relocatable folder with everything that a cluster needs
     Dist(dist::Arguments),
 }
@@ -55,6 +58,7 @@ fn run(task: &Task) -> Result<()> {
         Task::Demo(arguments) => demo::run(&workspace, arguments),
         Task::Test(arguments) => test::run(&workspace, arguments),
         Task::Bench(arguments) => bench::run(&workspace, arguments),
+        Task::Sim(arguments) => simulate::run(&workspace, arguments),
         Task::Dist(arguments) => dist::run(&workspace, arguments),
     }
 }

@@ -36,7 +36,7 @@ struct Step {
 }
 
 /// Cheap steps first.
-const STEPS: [Step; 10] = [
+const STEPS: [Step; 11] = [
     Step { name: "tools", what: "what the other steps need is installed", run: tools },
     Step { name: "lock", what: "Cargo.lock fits the manifests and names crates.io alone", run: sources::lock },
     Step { name: "sources", what: "no file of the tree names a place of some machine", run: sources::places },
@@ -46,6 +46,7 @@ const STEPS: [Step; 10] = [
     Step { name: "clippy", what: "no warning anywhere", run: clippy },
     Step { name: "build", what: "executables and examples", run: build },
     Step { name: "tests", what: "unit, integration and documentation tests", run: suites::run },
+    Step { name: "sim", what: "a minute of seeds in a simulated world that breaks", run: crate::simulate::short_run },
     Step { name: "docs", what: "the API documentation builds without a warning", run: docs },
 ];
 
