@@ -26,7 +26,7 @@ pub mod setup;
 mod spill_file;
 mod uploads;
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -153,7 +153,7 @@ struct Worker {
     deployment: Deployment,
     reporter: Reporter,
     commands: tonic::Streaming<proto::WorkerCommand>,
-    tasks: HashMap<ExecutionAttemptId, TaskControl>,
+    tasks: BTreeMap<ExecutionAttemptId, TaskControl>,
     heartbeat_interval: Duration,
     heartbeat_timeout: Duration,
     last_heard: Moment,
@@ -196,7 +196,7 @@ impl Worker {
             deployment,
             reporter,
             commands,
-            tasks: HashMap::new(),
+            tasks: BTreeMap::new(),
             // Replaced by what the JobMaster says at registration.
             heartbeat_interval: Duration::from_secs(10),
             heartbeat_timeout: Duration::from_secs(50),

@@ -1,6 +1,6 @@
 //! The side that sends data: one connection to each worker that consumes what this worker's tasks produce.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -27,7 +27,7 @@ pub struct ExchangeClient {
     identity: Arc<ExchangeIdentity>,
     settings: ExchangeSettings,
     on_lost: OnLost,
-    peers: Mutex<HashMap<(WorkerId, String), Peer>>,
+    peers: Mutex<BTreeMap<(WorkerId, String), Peer>>,
 }
 
 struct Peer {

@@ -1,6 +1,6 @@
 //! One accepted connection: checks who it is, opens its channels, decodes what comes.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -35,7 +35,7 @@ const LAST_WORDS_TIMEOUT: Duration = Duration::from_secs(1);
 /// What one connection has open. Dropping it closes the connection.
 pub(super) struct IncomingConnection {
     link: Arc<Link>,
-    channels: Mutex<HashMap<ChannelNumber, IncomingChannel>>,
+    channels: Mutex<BTreeMap<ChannelNumber, IncomingChannel>>,
 }
 
 enum IncomingChannel {

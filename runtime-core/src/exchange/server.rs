@@ -1,6 +1,6 @@
 //! The side that receives data: accepts connections of other workers and writes what they send to the input queues.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,7 +43,7 @@ pub(super) struct ServerShared {
 
 #[derive(Default)]
 struct Connections {
-    tasks: HashMap<u64, AbortOnDrop>,
+    tasks: BTreeMap<u64, AbortOnDrop>,
     accepted: u64,
     /// The server is gone.
     closed: bool,

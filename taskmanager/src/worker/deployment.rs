@@ -5,7 +5,7 @@
 //!                                      in another one  RemoteWriter here, registered channel there
 //! ```
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use pelton_proto as proto;
@@ -206,7 +206,7 @@ impl Deployment {
     }
 
     /// Fails every task at the ends of lost channels.
-    pub fn fail_tasks_of(&self, lost: &LostChannels, tasks: &HashMap<ExecutionAttemptId, TaskControl>) {
+    pub fn fail_tasks_of(&self, lost: &LostChannels, tasks: &BTreeMap<ExecutionAttemptId, TaskControl>) {
         for channel in &lost.channels {
             for attempt in [channel.producer_attempt, channel.consumer_attempt] {
                 if let Some(task) = tasks.get(&attempt) {
