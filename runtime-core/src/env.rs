@@ -4,8 +4,8 @@
 //! error. In production a [`World`] over the operating system and tokio stands behind it, in the simulator a world
 //! with one thread and one seed.
 //!
-//! Threads that [`Env::spawn_thread`] started wait by [`Env::block_on`] and [`Env::park`] alone: these are the places
-//! at which another world takes the processor from them.
+//! Threads that [`Env::spawn_thread`] started wait by [`Env::block_on`] and [`Env::park`]: these are the places at which
+//! another world takes the processor from them. One that waits otherwise cannot be simulated.
 
 mod operating_system;
 pub mod sockets;

@@ -52,7 +52,7 @@ pub fn short_run(workspace: &Workspace) -> Result<()> {
 
 /// Runs `seeds` seeds, or as many as there is time for.
 fn simulate(workspace: &Workspace, from: u64, seeds: Option<u64>, flags: &[String]) -> Result<()> {
-    check(workspace.cargo("build").args(["--quiet", "-p", "pelton-sim", "--bins"]))?;
+    check(workspace.cargo("build").args(["--quiet", "-p", "pelton-sim", "-p", "pelton", "--bins"]))?;
     let program = workspace.built("debug").join("pelton-sim");
     let watch = Stopwatch::start();
     let processes = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);

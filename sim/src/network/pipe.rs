@@ -18,6 +18,21 @@ const CAPACITY_BYTES: usize = 128 << 10;
 /// How often less is taken or given than could be.
 const SHORT: f64 = 0.1;
 
+/// How many bytes that is at most.
+const SHORT_BYTES: usize = 64;
+
+/// Whether what is sent may be taken and given in pieces.
+///
+/// Where it may, equal runs need equal lengths. What gRPC carries of the real machine (the memory that is filled, the date in
+/// an answer) has other lengths in other runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pieces {
+    /// As it was sent.
+    Whole,
+    /// Cut anywhere.
+    Cut,
+}
+
 /// Bytes on their way from one host to another.
 pub(super) struct Pipe {
     network: SimulatedNetwork,
@@ -85,12 +100,21 @@ impl Pipe {
         wakers.into_iter().flatten().for_each(Waker::wake);
     }
 
+    /// How many bytes are taken or given at once.
+    fn draw_most(&self, pieces: Pieces) -> usize {
+        if pieces == Pieces::Whole {
+            return usize::MAX;
+        }
+        let simulator = &self.network.0.simulator;
+        let short = simulator.draw(|random| random.random_range(1..=SHORT_BYTES));
+        if simulator.happens(SHORT) { short } else { usize::MAX }
+    }
+
     /// Takes some of `bytes`; fails with `WouldBlock` when there is no room.
-    pub(super) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+    pub(super) fn try_write(&self, bytes: &[u8], pieces: Pieces) -> io::Result<usize> {
         let simulator = &self.network.0.simulator;
         let arrival = self.network.arrival(&self.from, &self.to);
-        let short = simulator.happens(SHORT);
-        let share = simulator.draw(|random| random.random_range(1..=bytes.len().max(1)));
+        let most = self.draw_most(pieces);
         let (taken, waker) = {
             let mut state = self.state.lock();
             if state.reset.is_some_and(|reset| reset <= simulator.now()) || state.ended.is_some() || state.unread {
@@ -100,7 +124,7 @@ impl Pipe {
             if room == 0 {
                 return Err(io::ErrorKind::WouldBlock.into());
             }
-            let taken = bytes.len().min(room).min(if short { share } else { usize::MAX });
+            let taken = bytes.len().min(room).min(most);
             let arrives = state.last.max(arrival);
             state.last = arrives;
             state.bytes += taken;
@@ -130,13 +154,13 @@ impl Pipe {
         &self,
         cx: &mut Context<'_>,
         timer: &mut Option<Sleep>,
+        pieces: Pieces,
         buffer: &mut tokio::io::ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let simulator = &self.network.0.simulator;
         loop {
             let now = simulator.now();
-            let short = simulator.happens(SHORT);
-            let share = simulator.draw(|random| random.random_range(1..=buffer.remaining().max(1)));
+            let most = self.draw_most(pieces);
             let next = {
                 let mut state = self.state.lock();
                 if state.reset.is_some_and(|reset| reset <= now) {
@@ -144,7 +168,7 @@ impl Pipe {
                 }
                 let arrives = match state.chunks.front_mut() {
                     Some((arrives, chunk)) if *arrives <= now => {
-                        let length = chunk.len().min(buffer.remaining()).min(if short { share } else { usize::MAX });
+                        let length = chunk.len().min(buffer.remaining()).min(most);
                         buffer.put_slice(&chunk[..length]);
                         chunk.advance(length);
                         let empty = chunk.is_empty();

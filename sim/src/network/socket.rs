@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use pelton_runtime_core::exchange::network::SendHalf;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::pipe::Pipe;
+use super::pipe::{Pieces, Pipe};
 use crate::simulator::Sleep;
 
 /// Both directions at one end.
@@ -21,6 +21,7 @@ pub(super) struct End {
 pub(super) struct ReceiveEnd {
     pipe: Arc<Pipe>,
     timer: Option<Sleep>,
+    pieces: Pieces,
 }
 
 /// What goes out. Dropped, the other side finds the end.
@@ -32,12 +33,13 @@ pub(super) struct SendEnd {
 impl End {
     pub(super) fn new(out: &Arc<Pipe>, incoming: &Arc<Pipe>) -> Self {
         Self {
-            receive: ReceiveEnd { pipe: Arc::clone(incoming), timer: None },
+            receive: ReceiveEnd { pipe: Arc::clone(incoming), timer: None, pieces: Pieces::Whole },
             send: SendEnd { pipe: Arc::clone(out), incoming: Arc::clone(incoming) },
         }
     }
 
-    pub(super) fn split(self) -> (ReceiveEnd, SendEnd) {
+    pub(super) fn split(mut self) -> (ReceiveEnd, SendEnd) {
+        self.receive.pieces = Pieces::Cut;
         (self.receive, self.send)
     }
 }
@@ -58,7 +60,7 @@ impl AsyncRead for ReceiveEnd {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
         this.timer = None;
-        this.pipe.poll_read(cx, &mut this.timer, buffer)
+        this.pipe.poll_read(cx, &mut this.timer, this.pieces, buffer)
     }
 }
 
@@ -66,7 +68,7 @@ impl SendHalf for SendEnd {
     fn try_send(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         let mut sent = 0;
         for slice in slices.iter().filter(|slice| !slice.is_empty()) {
-            match self.pipe.try_write(slice) {
+            match self.pipe.try_write(slice, Pieces::Cut) {
                 Ok(taken) => {
                     sent += taken;
                     if taken < slice.len() {
@@ -99,7 +101,7 @@ impl AsyncRead for End {
 impl AsyncWrite for End {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         loop {
-            match self.send.pipe.try_write(bytes) {
+            match self.send.pipe.try_write(bytes, Pieces::Whole) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     if self.send.pipe.poll_writable(cx).is_pending() {
                         return Poll::Pending;
