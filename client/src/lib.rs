@@ -14,4 +14,5 @@ pub mod command;
 pub mod habits;
 pub mod output;
 pub mod plan;
+pub mod sql;
 pub mod verb;

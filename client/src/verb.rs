@@ -22,6 +22,7 @@ use crate::cluster::ClusterError;
 use crate::command::{Command, Program, Verb};
 use crate::output::{self, OutputError};
 use crate::plan::{self, AttachedError, Plan, PlanError};
+use crate::sql::SqlScriptError;
 
 /// Why a verb did not do what it says.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +33,9 @@ pub enum VerbError {
     /// The file is no program.
     #[error(transparent)]
     Artifact(#[from] ArtifactError),
+    /// The script cannot be made a program.
+    #[error(transparent)]
+    Sql(#[from] SqlScriptError),
     /// The program has no plan.
     #[error(transparent)]
     Plan(#[from] PlanError),
@@ -130,7 +134,7 @@ pub async fn run(command: Command) -> Result<ExitCode, VerbError> {
         Verb::Stop(verb) => stop::run(&settings, verb).await,
         Verb::Savepoint(verb) => savepoint::run(&settings, verb).await,
         Verb::Checkpoint(verb) => checkpoint::run(&settings, &verb).await,
-        Verb::Sql(_) => unavailable("`client sql`", "SQL is not built yet"),
+        Verb::Sql(_) => unavailable("`client sql`", "`client run` runs scripts, and there is no shell yet"),
     }
 }
 

@@ -35,7 +35,7 @@ pub use fetching::{FetchSource, Fetched, Fetching, Rest, SplitFetcher};
 pub use file::{CsvOptions, FileFormat, FileSource, JsonOptions, OnBadRow, ParquetOptions, TextOptions};
 pub use file_sink::{BucketAssigner, Buckets, ColumnBuckets, DateTimeBuckets, FileSink, FileSinkFormat, RollingPolicy};
 pub use generator::{BatchGenerator, DataGenerator};
-pub use nexmark::{EventKind, Nexmark, NexmarkColumn, NexmarkSource};
+pub use nexmark::{EventKind, FieldSet, Nexmark, NexmarkColumn, NexmarkSource};
 pub use print::{PrintSink, PrintTarget};
 pub use range::{RangeOrder, Ranges};
 pub use row_format::RowFormatter;

@@ -35,7 +35,7 @@ use pelton_runtime_core::operator::{OperatorError, OperatorResult, OperatorRunti
 use pelton_runtime_core::source::{Boundedness, SourceFactory, SourceReader};
 use pelton_runtime_core::time::EpochMillis;
 
-pub use self::column::{EventKind, NexmarkColumn};
+pub use self::column::{EventKind, FieldSet, NexmarkColumn};
 
 use self::batch::Batch;
 use self::random::mix;

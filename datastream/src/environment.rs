@@ -206,7 +206,9 @@ impl StreamExecutionEnvironment {
         Arc::ptr_eq(&self.shared, &other.shared)
     }
 
-    pub(crate) fn add_node(&self, node: StreamNode) -> NodeId {
+    /// Adds an operator that is not typed: for planners that make a graph of something else than closures, such as SQL.
+    /// Its inputs must have been added to this environment.
+    pub fn add_node(&self, node: StreamNode) -> NodeId {
         self.shared.lock().graph.add(node)
     }
 

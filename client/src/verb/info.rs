@@ -10,10 +10,11 @@ use super::{VerbError, planned};
 use crate::command::Info;
 use crate::output;
 use crate::plan::Plan;
+use crate::sql;
 
 pub(super) async fn run(env: &Env, settings: BTreeMap<String, String>, verb: Info) -> Result<ExitCode, VerbError> {
     // A program that would go on is not needed any more.
-    let Plan { graph, program: _ } = planned(env, settings, &verb.program).await?;
+    let Plan { graph, program: _ } = planned(env, settings, &sql::program(verb.program)?).await?;
     output::line("----------------------- Execution Plan -----------------------")?;
     output::line(format_args!("{:#}", stream_plan_json(&graph)))?;
     output::line("--------------------------------------------------------------")?;

@@ -25,6 +25,7 @@ use crate::cluster::{Cluster, ClusterError};
 use crate::command::Run;
 use crate::output;
 use crate::plan::{AttachedProgram, Plan};
+use crate::sql;
 
 pub(super) async fn run(
     env: &Env,
@@ -33,6 +34,7 @@ pub(super) async fn run(
     verb: Run,
 ) -> Result<ExitCode, VerbError> {
     refuse_what_is_missing(&verb)?;
+    let verb = Run { program: sql::program(verb.program)?, ..verb };
     let arguments = arguments(&verb.program)?;
     let Plan { mut graph, program } = planned(env, dynamic, &verb.program).await?;
     // As in Flink, `run` waits unless it is told not to; `execution.attached` says what it is told by default.
@@ -88,9 +90,6 @@ fn refuse_what_is_missing(verb: &Run) -> Result<(), VerbError> {
     let unavailable = |what, why| Err(VerbError::Unavailable { what, why });
     if verb.class.is_some() {
         return unavailable("`--class`", "a program is an executable with one entry, its `main`");
-    }
-    if verb.program.artifact.extension().is_some_and(|extension| extension == "sql") {
-        return unavailable("running a .sql file", "SQL is not built yet");
     }
     Ok(())
 }

@@ -3,8 +3,11 @@
 use std::cell::OnceCell;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Int32Array, Int64Array, StringArray, StructArray, TimestampMillisecondArray};
+use arrow::array::{
+    ArrayRef, Int32Array, Int64Array, StringArray, StructArray, TimestampMillisecondArray, new_null_array,
+};
 use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer, OffsetBuffer};
+use arrow::datatypes::FieldRef;
 
 use super::column::{EventKind, NexmarkColumn};
 use super::random::Draws;
@@ -58,13 +61,20 @@ impl<'a> Batch<'a> {
             NexmarkColumn::EventType => {
                 Arc::new(Int32Array::from_iter_values(self.kinds.iter().map(|&kind| kind as i32)))
             }
-            NexmarkColumn::Whole(kind) => {
-                let fields = kind.fields();
-                let columns = (0..fields.len()).map(|index| self.field(kind, index)).collect();
-                Arc::new(StructArray::new(fields.clone(), columns, Some(self.present(kind))))
-            }
+            NexmarkColumn::Whole(kind) => self.fields(kind, |_| true),
+            NexmarkColumn::Part(kind, part) => self.fields(kind, |index| part.contains(index)),
             NexmarkColumn::Field(kind, index) => self.field(kind, index),
         }
+    }
+
+    fn fields(&self, kind: EventKind, is_made: impl Fn(usize) -> bool) -> ArrayRef {
+        let fields = kind.fields();
+        let column = |(index, field): (usize, &FieldRef)| match is_made(index) {
+            true => self.field(kind, index),
+            false => new_null_array(field.data_type(), self.numbers.len()),
+        };
+        let columns = fields.iter().enumerate().map(column).collect();
+        Arc::new(StructArray::new(fields.clone(), columns, Some(self.present(kind))))
     }
 
     fn field(&self, kind: EventKind, index: usize) -> ArrayRef {

@@ -81,8 +81,29 @@ pub enum NexmarkColumn {
     EventType,
     /// All fields of events of one kind as a struct, NULL for other events.
     Whole(EventKind),
+    /// The same struct, of which only some fields are made; the others are NULL. For readers that look at those alone.
+    Part(EventKind, FieldSet),
     /// One field of events of one kind, by its place in [`EventKind::fields`], NULL for other events.
     Field(EventKind, usize),
+}
+
+/// Some of the fields of an [`EventKind`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct FieldSet(u32);
+
+impl FieldSet {
+    /// The fields of these names; none when one is unknown.
+    pub fn named<'a>(kind: EventKind, names: impl IntoIterator<Item = &'a str>) -> Option<Self> {
+        names.into_iter().try_fold(Self::default(), |set, name| {
+            let (index, _) = kind.fields().find(name)?;
+            Some(Self(set.0 | 1 << index))
+        })
+    }
+
+    /// Whether the field at this place is one of them.
+    pub const fn contains(self, index: usize) -> bool {
+        index < u32::BITS as usize && self.0 & 1 << index != 0
+    }
 }
 
 impl NexmarkColumn {
@@ -111,7 +132,7 @@ impl NexmarkColumn {
     pub fn name(self) -> String {
         match self {
             Self::EventType => "event_type".to_owned(),
-            Self::Whole(kind) => kind.name().to_owned(),
+            Self::Whole(kind) | Self::Part(kind, _) => kind.name().to_owned(),
             Self::Field(kind, index) => format!("{}.{}", kind.name(), kind.fields()[index].name()),
         }
     }
@@ -124,7 +145,7 @@ impl NexmarkColumn {
     pub fn data_type(self) -> DataType {
         match self {
             Self::EventType => DataType::Int32,
-            Self::Whole(kind) => DataType::Struct(kind.fields().clone()),
+            Self::Whole(kind) | Self::Part(kind, _) => DataType::Struct(kind.fields().clone()),
             Self::Field(kind, index) => kind.fields()[index].data_type().clone(),
         }
     }

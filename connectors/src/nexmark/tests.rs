@@ -116,6 +116,18 @@ fn a_column_alone_is_what_it_is_among_all() {
             assert_eq!(alone.column(0), rows.column(index));
         }
     }
+    let part = FieldSet::named(EventKind::Bid, ["price", "url"]).expect("known");
+    let part = NexmarkColumn::Part(EventKind::Bid, part);
+    let rows = Nexmark::default().rows(&numbers, &[part], &NexmarkColumn::schema(&[part])).expect("events");
+    let (part, bids) = (rows.column(0).as_struct(), whole.column(3).as_struct());
+    for (index, field) in EventKind::Bid.fields().iter().enumerate() {
+        if ["price", "url"].contains(&field.name().as_str()) {
+            assert_eq!(part.column(index), bids.column(index));
+        } else {
+            assert_eq!(part.column(index).null_count(), numbers.len(), "{field} is not made");
+        }
+    }
+    assert_eq!(FieldSet::named(EventKind::Bid, ["prise"]), None);
     assert_eq!(["bid.nobody", "bids", "event_type.x"].map(NexmarkColumn::named), [None; 3]);
 }
 

@@ -22,6 +22,9 @@ pub const PLAN_ROLE: &str = "plan";
 /// Carries the settings of the submission to a planning process, as a JSON object of strings.
 pub const PLAN_CONFIGURATION_VARIABLE: &str = "PELTON_PLAN_CONFIGURATION";
 
+/// Comes before the text of the script in the arguments of the program that runs SQL jobs.
+pub const SQL_SCRIPT_FLAG: &str = "--script-text";
+
 /// Begins the line that holds the graph.
 pub const GRAPH_MARKER: &str = "pelton-job-graph:";
 

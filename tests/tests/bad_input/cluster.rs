@@ -171,7 +171,7 @@ rows! {
     job_takes_no_checkpoints => checkpoint_of_a_job_without();
     savepoint_is_not_there => from_nowhere();
     verb_sql_is_not_built => Place::new().client(&["sql"]);
-    sql_file_is_not_built => Place::new().client(&["run", "job.sql"]);
+    script_is_not_there => Place::new().client(&["run", "job.sql"]);
     flag_class_has_no_meaning => Place::new().client(&["run", "-c", "org.example.Job", "job"]);
     job_id_is_missing => Place::new().client(&["cancel"]);
     job_id_is_malformed => Place::new().client(&["cancel", "123"]);
