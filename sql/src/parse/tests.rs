@@ -156,11 +156,11 @@ fn a_type_without_end_is_refused_and_not_followed() {
 #[test]
 fn the_nexmark_queries_are_understood() {
     for text in [
-        include_str!("../../tests/nexmark/tables.sql"),
-        include_str!("../../tests/nexmark/q0.sql"),
-        include_str!("../../tests/nexmark/q14.sql"),
-        include_str!("../../tests/nexmark/q21.sql"),
-        include_str!("../../tests/nexmark/q22.sql"),
+        include_str!("../../tests/sql/nexmark/tables.sql"),
+        include_str!("../../tests/sql/nexmark/q0.sql"),
+        include_str!("../../tests/sql/nexmark/q14.sql"),
+        include_str!("../../tests/sql/nexmark/q21.sql"),
+        include_str!("../../tests/sql/nexmark/q22.sql"),
     ] {
         let statements = parse_script(text).unwrap_or_else(|error| panic!("{}", error.explain(text)));
         assert!(statements.len() > 1, "{text}");

@@ -1,24 +1,14 @@
 //! The Nexmark queries that need no state have the results that they must have, at any parallelism.
 
-use std::sync::Arc;
-
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::{Int64Type, TimestampMillisecondType};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use pelton::testing::mini_cluster;
-use pelton_connectors::{EventKind, Nexmark, NexmarkColumn, collect_channel};
-use pelton_sql::connector::{Connector, Options, TableSink};
-use pelton_sql::{SqlError, Table, TableEnvironment};
+use pelton_connectors::{EventKind, Nexmark, NexmarkColumn};
+use pelton_sql::TableEnvironment;
 use sha2::{Digest, Sha256};
 
-/// Takes the place of `blackhole`, so that the queries are run as they are.
-struct Collecting(pelton_connectors::CollectSink);
-
-impl Connector for Collecting {
-    fn sink(&self, _table: &Table, _options: &mut Options<'_>) -> Result<TableSink, SqlError> {
-        Ok(TableSink { operator: Arc::new(self.0.clone()), parallelism: None })
-    }
-}
+use super::gathering::Gathering;
 
 /// The rows of a query over 100,000 events, as lines, sorted.
 fn rows(query: &str, rate: u64, parallelism: u32) -> Vec<String> {
@@ -30,23 +20,13 @@ fn rows(query: &str, rate: u64, parallelism: u32) -> Vec<String> {
     let script = format!("{tables}\n{query}");
     let environment = mini_cluster(parallelism);
     let mut tables = TableEnvironment::new(environment.clone());
-    let (sink, mut results) = collect_channel(64 << 20);
-    tables.connectors_mut().add("blackhole", Collecting(sink));
+    let gathered = Gathering::default();
+    // It takes the place of `blackhole`, so that the queries are run as they are.
+    tables.connectors_mut().add("blackhole", gathered.clone());
     tables.describe(&script).unwrap_or_else(|error| panic!("{}", error.explain(&script)));
-    let closer = results.closer();
+    environment.execute("").expect("finished");
     let mut lines = Vec::new();
-    std::thread::scope(|scope| {
-        let job = scope.spawn(move || {
-            let ended = environment.execute("");
-            // A job that fails leaves nobody to say that no more rows come.
-            closer();
-            ended
-        });
-        while let Some(batch) = results.next_blocking() {
-            append(batch.records(), &mut lines);
-        }
-        job.join().expect("no panic").expect("finished");
-    });
+    gathered.take().iter().for_each(|rows| append(rows, &mut lines));
     lines.sort_unstable();
     lines
 }

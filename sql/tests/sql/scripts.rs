@@ -1,53 +1,29 @@
 //! Scripts run, and what is wrong with them is said with its place.
 
-use std::sync::Arc;
-
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use pelton::testing::mini_cluster;
-use pelton_connectors::collect_channel;
-use pelton_sql::connector::{Connector, Options, TableSink};
-use pelton_sql::{SqlError, Table, TableEnvironment};
+use pelton_sql::TableEnvironment;
 
-struct Collecting(pelton_connectors::CollectSink);
-
-impl Connector for Collecting {
-    fn sink(&self, _table: &Table, _options: &mut Options<'_>) -> Result<TableSink, SqlError> {
-        Ok(TableSink { operator: Arc::new(self.0.clone()), parallelism: None })
-    }
-}
+use super::gathering::Gathering;
 
 /// What a script inserts into tables of the connector `collect`, sorted, or why it does not run.
 fn run(script: &str) -> Result<Vec<String>, String> {
     let environment = mini_cluster(2);
     let mut tables = TableEnvironment::new(environment.clone());
-    let (sink, mut results) = collect_channel(1 << 20);
-    tables.connectors_mut().add("collect", Collecting(sink));
+    let gathered = Gathering::default();
+    tables.connectors_mut().add("collect", gathered.clone());
     tables.describe(script).map_err(|error| error.explain(script))?;
-    let closer = results.closer();
-    std::thread::scope(|scope| {
-        let job = scope.spawn(move || {
-            let ended = environment.execute("");
-            closer();
-            ended
-        });
-        let mut lines = Vec::new();
-        while let Some(batch) = results.next_blocking() {
-            let options = FormatOptions::new().with_null("NULL");
-            let columns: Vec<_> = batch.records().columns().iter().collect();
-            let columns: Vec<_> = columns
-                .iter()
-                .map(|column| ArrayFormatter::try_new(column.as_ref(), &options).expect("shown"))
-                .collect();
-            lines.extend(
-                (0..batch.num_rows()).map(|row| {
-                    columns.iter().map(|column| column.value(row).to_string()).collect::<Vec<_>>().join(",")
-                }),
-            );
-        }
-        job.join().expect("no panic").map_err(|error| error.to_string())?;
-        lines.sort_unstable();
-        Ok(lines)
-    })
+    environment.execute("").map_err(|error| error.to_string())?;
+    let mut lines = Vec::new();
+    for rows in gathered.take() {
+        let options = FormatOptions::new().with_null("NULL");
+        let formatter = |column| ArrayFormatter::try_new(column, &options).expect("shown");
+        let columns: Vec<_> = rows.columns().iter().map(|column| formatter(column.as_ref())).collect();
+        let line = |row| columns.iter().map(|column| column.value(row).to_string()).collect::<Vec<_>>().join(",");
+        lines.extend((0..rows.num_rows()).map(line));
+    }
+    lines.sort_unstable();
+    Ok(lines)
 }
 
 const OUT: &str = "CREATE TABLE o (n BIGINT, s STRING) WITH ('connector' = 'collect');\n";
