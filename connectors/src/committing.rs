@@ -149,16 +149,6 @@ pub trait SinkWriter<C>: Send {
         Ok(Vec::new())
     }
 
-    /// A savepoint lists these, from which somebody may begin at any time: they must stay until they are committed, also when
-    /// the job restarts from a checkpoint that does not list them. Asked after the list was made.
-    ///
-    /// # Errors
-    ///
-    /// When that cannot be seen to.
-    fn keep(&mut self, _committables: &[C]) -> OperatorResult {
-        Ok(())
-    }
-
     /// The task is cancelled, and no checkpoint lists this committable, which so will never be committed.
     fn discard(&mut self, _committable: &C) {}
 }
@@ -171,6 +161,16 @@ pub trait Committer<C>: Send {
     ///
     /// [`CommitError::Retry`] when a later try may succeed.
     fn commit(&mut self, committable: &C) -> Result<(), CommitError>;
+
+    /// A savepoint is about to list this, and somebody may begin from it at any time: it must stay until it is committed, also
+    /// when the job restarts from a checkpoint that does not list it.
+    ///
+    /// # Errors
+    ///
+    /// When that cannot be seen to. The job fails, and there is no savepoint.
+    fn keep(&mut self, _committable: &C) -> OperatorResult {
+        Ok(())
+    }
 }
 
 /// Why a committable is not committed.

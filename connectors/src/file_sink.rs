@@ -206,15 +206,21 @@ struct Placed {
     directory: Location,
 }
 
+impl Placed {
+    fn writer_id(&self, runtime: &OperatorRuntime) -> names::WriterId {
+        names::WriterId::new(&self.sink.prefix, runtime)
+    }
+}
+
 impl CommittingSink for Placed {
     type Committable = PendingPart;
 
     fn writer(&self, runtime: &OperatorRuntime) -> OperatorResult<Box<dyn SinkWriter<PendingPart>>> {
-        let FileSink { format, rolling, prefix, suffix, buckets, .. } = self.sink.clone();
+        let FileSink { format, rolling, suffix, buckets, .. } = self.sink.clone();
         Ok(Box::new(FileWriter::new(Settings {
             parts: part::Target {
                 directory: self.directory.clone(),
-                writer: names::WriterId::new(&prefix, runtime),
+                writer: self.writer_id(runtime),
                 suffix,
                 env: runtime.env.clone(),
             },
@@ -225,11 +231,7 @@ impl CommittingSink for Placed {
     }
 
     fn committer(&self, runtime: &OperatorRuntime) -> OperatorResult<Box<dyn Committer<PendingPart>>> {
-        Ok(Box::new(FileCommitter {
-            directory: self.directory.clone(),
-            configuration: Arc::clone(&runtime.configuration),
-            env: runtime.env.clone(),
-        }))
+        Ok(Box::new(FileCommitter::new(self.directory.clone(), self.writer_id(runtime), runtime)))
     }
 
     fn encode(&self, parts: &[PendingPart]) -> OperatorResult<RecordBatch> {

@@ -315,9 +315,8 @@ pub trait Operator: Send {
         Ok(())
     }
 
-    /// The snapshot that follows, of `checkpoint`, is that of a savepoint after which the job goes on. The job never restarts from
-    /// it, but somebody may at any time: what it names must stay where it is, also when the job restarts from an
-    /// older checkpoint.
+    /// The snapshot that follows, of `checkpoint`, is that of a savepoint. Somebody may begin from it at any time: what it names
+    /// must stay where it is, also when the job restarts from an older checkpoint.
     fn saving(&mut self, _checkpoint: CheckpointId) {}
 
     /// The operator's state at this moment. What was processed before the barrier of `checkpoint` is in it, what

@@ -765,7 +765,7 @@ impl StreamTask {
                     listener.declined(older.snapshot.checkpoint, DeclineReason::Overtaken(checkpoint));
                 }
             }
-            queue.record(checkpoint);
+            queue.record(checkpoint, in_flight.channels.iter().flat_map(|channel| &channel.batches));
         }
         in_flight.channels.retain(|channel| !channel.batches.is_empty());
         let snapshot = TaskSnapshot {
@@ -780,7 +780,7 @@ impl StreamTask {
             processed_bytes: self.processed_since_begun(checkpoint),
             synchronous: Duration::ZERO,
         };
-        if savepoint.as_ref().is_some_and(|savepoint| savepoint.then.goes_on()) {
+        if savepoint.is_some() {
             self.chain.saving(checkpoint);
         }
         self.take_snapshot(snapshot, recording, now)?;

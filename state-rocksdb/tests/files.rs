@@ -20,7 +20,8 @@ use pelton_runtime_core::operator::harness::OperatorHarness;
 use pelton_runtime_core::state::cold::{ColdBackend, ColdFile, ColdStores, StoreMeans};
 use pelton_runtime_core::state::files::{FetchedFiles, FilePlace, Increment, Increments, PlacedFile, StoredFiles};
 use pelton_runtime_core::state::{
-    KeyBatch, KeyIndex, KeyTimers, KeyedStateBackend, Namespace, Rows, StateId, ValueCodec, ValueColumn,
+    ExpiringValues, KeyBatch, KeyIndex, KeyTimers, KeyedStateBackend, Namespace, Rows, StateId, Ttl, ValueCodec,
+    ValueColumn,
 };
 use pelton_runtime_core::window::{TimeDomain, TimeWindow};
 use pelton_state_rocksdb::RocksDb;
@@ -68,27 +69,38 @@ fn keys_of(range: KeyGroupRange) -> Vec<i64> {
     all.into_iter().filter(own).collect()
 }
 
+/// The place of an operator instance, whose store, if it has one, is in a folder.
+fn runtime(subtask: u32, parallelism: u32, folder: Option<&Path>) -> OperatorRuntime {
+    let configuration = Configuration::from_map(BTreeMap::new()).unwrap();
+    let stores = |directory| -> Arc<dyn ColdStores> {
+        RocksDb.stores(StoreMeans { configuration: &configuration, directory, managed_bytes: 200_000, slots: 1 })
+    };
+    OperatorRuntime {
+        subtask,
+        parallelism,
+        max_parallelism: MAX_PARALLELISM,
+        cold_stores: folder.map(stores),
+        increments: Increments::enabled(),
+        ..OperatorHarness::runtime()
+    }
+}
+
 impl Instance {
     fn open(subtask: u32, parallelism: u32, in_store: bool) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let configuration = Configuration::from_map(BTreeMap::new()).unwrap();
-        let means =
-            StoreMeans { configuration: &configuration, directory: folder.path(), managed_bytes: 200_000, slots: 1 };
-        let stores: Option<Arc<dyn ColdStores>> = in_store.then(|| RocksDb.stores(means));
-        let increments = Increments::enabled();
-        let runtime = OperatorRuntime {
-            subtask,
-            parallelism,
-            max_parallelism: MAX_PARALLELISM,
-            cold_stores: stores,
-            increments: increments.clone(),
-            ..OperatorHarness::runtime()
-        };
+        let runtime = runtime(subtask, parallelism, in_store.then_some(folder.path()));
         let mut backend = KeyedStateBackend::new();
         backend.open(&runtime).unwrap();
         let sum = backend.register("sum", || ValueColumn::new(numbers())).unwrap();
         let timers = backend.timers(TimeDomain::EventTime);
-        Self { backend, timers, sum, increments, range: runtime.key_groups(), _folder: folder }
+        Self {
+            backend,
+            timers,
+            sum,
+            increments: runtime.increments.clone(),
+            range: runtime.key_groups(),
+            _folder: folder,
+        }
     }
 
     fn put(&mut self, namespace: Namespace, keys: &[i64], value: impl Fn(i64) -> i64, timer: bool) {
@@ -164,6 +176,7 @@ impl Instance {
 fn travelled(mut snapshot: OperatorSnapshot) -> OperatorSnapshot {
     let mut files: BTreeMap<String, Vec<u8>> = BTreeMap::new();
     let stored = snapshot.stored.as_mut().expect("state leaves as files");
+    let tables: Vec<String> = stored.tables.iter().map(|table| table.name.clone()).collect();
     let StoredFiles::Held(held) = stored.files.clone() else { panic!("files are held first") };
     let place = |file: &ColdFile| {
         let bytes = fs::read(&file.path).unwrap();
@@ -178,7 +191,7 @@ fn travelled(mut snapshot: OperatorSnapshot) -> OperatorSnapshot {
     let id = OperatorId::from_bytes([1; 16]);
     let bytes = state_file::encode(&[(id, snapshot)]).unwrap().unwrap();
     let names = state_file::tables("f", &bytes.clone().into()).unwrap();
-    assert_eq!(names.into_iter().map(|table| table.name).collect::<Vec<_>>(), ["timers", "sums"]);
+    assert_eq!(names.into_iter().map(|table| table.name).collect::<Vec<_>>(), tables);
     let (_, mut snapshot) = state_file::decode("f", &bytes.into()).unwrap().remove(0);
     let stored = snapshot.stored.as_mut().unwrap();
     let StoredFiles::Placed(placed) = stored.files.clone() else { panic!("they have their places") };
@@ -282,6 +295,52 @@ fn a_file_keeps_its_name_while_it_is_what_it_was() {
         }
     }
     assert!(fresh < again, "{fresh} bytes were written anew, {again} were there");
+}
+
+#[test]
+fn rows_that_now_live_longer_are_not_void_when_their_old_time_is_over() {
+    let keys: Vec<i64> = (0..KEYS).collect();
+    let open = |folder: &TempDir, millis| {
+        let runtime = runtime(0, 1, Some(folder.path()));
+        let mut backend = KeyedStateBackend::new();
+        backend.open(&runtime).unwrap();
+        let last = backend.register("last", move || ExpiringValues::new(Ttl { millis }, numbers())).unwrap();
+        (backend, last, runtime)
+    };
+    let (first, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (mut backend, last, runtime) = open(&first, 1000);
+    let mut slots = Vec::new();
+    for keys in keys.chunks(100) {
+        let batch = batch(keys);
+        let table = backend.table(Namespace::Void, batch.types());
+        table.slots(&batch, Rows::All(keys.len()), &mut slots).unwrap();
+        let column = table.column_mut(last);
+        keys.iter().zip(&slots).for_each(|(key, slot)| *column.entry(*slot, 0) = Some(*key));
+        backend.make_room().unwrap();
+    }
+    runtime.increments.begin(Some(Increment { checkpoint: CheckpointId(1), base: None }));
+    let mut snapshot = OperatorSnapshot::default();
+    backend.save("last", MAX_PARALLELISM, &mut snapshot).unwrap();
+    let snapshot = [travelled(snapshot)];
+    for (millis, adopts, found) in [(1000, true, 0), (5000, false, KEYS as usize)] {
+        let (mut backend, last, runtime) = open(&folder, millis);
+        let mut state = RestoredState::assign(&snapshot, runtime.key_groups(), 0, 1);
+        let adopted: Vec<_> = state.stored.values().flatten().map(|part| part.files().0.clone()).collect();
+        backend.restore_from(&mut state, "last").unwrap();
+        assert_eq!(adopted.iter().any(|adopted| adopted.get()), adopts, "{millis}");
+        backend.expire_stored(2000);
+        let mut living = 0;
+        for keys in keys.chunks(100) {
+            let batch = batch(keys);
+            let table = backend.table(Namespace::Void, batch.types());
+            table.slots(&batch, Rows::All(keys.len()), &mut slots).unwrap();
+            let column = table.column(last);
+            let lives = |(key, slot): &(&i64, &u32)| column.get(**slot) == Some(*key) && !column.is_over(**slot, 2000);
+            living += keys.iter().zip(&slots).filter(lives).count();
+            backend.make_room().unwrap();
+        }
+        assert_eq!(living, found, "{millis}");
+    }
 }
 
 #[test]

@@ -293,9 +293,11 @@ impl Worker {
             }
             Command::Cancel(cancel) => {
                 for attempt in &cancel.attempt_ids {
-                    if let Some(task) = self.tasks.get(&wire::id(attempt, "attempt_id")?) {
+                    let attempt = wire::id(attempt, "attempt_id")?;
+                    if let Some(task) = self.tasks.get(&attempt) {
                         task.cancel();
                     }
+                    self.deployment.give_up_all(attempt);
                 }
             }
             Command::ShutDown(_) => {

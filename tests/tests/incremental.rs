@@ -75,11 +75,11 @@ fn killed_workers_cost_no_result_and_what_no_checkpoint_names_is_gone() {
     let job = submit(&cluster, 2, &output);
     await_progress(&output);
     cluster.workers_of(&job).into_iter().for_each(|worker| signal(worker, 9));
-    await_progress(&output);
+    let as_many_as_are_kept = || Some(checkpoints(folder.path(), &job)).filter(|all| all.len() == 3);
+    eventually("as many checkpoints exist as are kept", as_many_as_are_kept);
     cluster.cancel(&job);
     cluster.await_state(&job, &["CANCELED"]);
-    let kept = checkpoints(folder.path(), &job);
-    assert_eq!(kept.len(), 3);
+    let kept = eventually("the surplus is gone", as_many_as_are_kept);
     eventually("only what is named is left", || {
         let shared = names_in(&folder.path().join("checkpoints").join(&job).join("shared"));
         assert!(shared.iter().any(|file| file.ends_with(".sst")), "{shared:?}");

@@ -180,7 +180,7 @@ impl<C: Clone> Work<C> {
                 let mut list = self.protocol.checkpoint(checkpoint);
                 list.extend(self.writer.commit_if_restored()?);
                 if lists == Lists::Savepoint {
-                    self.writer.keep(&list)?;
+                    list.iter().try_for_each(|committable| self.committer.keep(committable))?;
                 }
                 self.progress.put_list(checkpoint, list);
                 self.waker.wake();

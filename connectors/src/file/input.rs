@@ -65,8 +65,10 @@ pub(super) fn lines_before(file: &FileEntry, offset: u64, env: &Env) -> Result<u
 
 /// An object's bytes, fetched ahead in the background until dropped.
 struct ObjectStream {
-    chunks: mpsc::Receiver<Result<Bytes, object_store::Error>>,
+    /// No chunk is the end; without one whoever fetches has failed.
+    chunks: mpsc::Receiver<Result<Option<Bytes>, object_store::Error>>,
     current: Bytes,
+    has_ended: bool,
     _fetcher: AbortOnDrop,
 }
 
@@ -85,21 +87,31 @@ impl ObjectStream {
                 }
             };
             while let Some(chunk) = stream.next().await {
-                if sender.send(chunk).await.is_err() {
+                if sender.send(chunk.map(Some)).await.is_err() {
                     return;
                 }
             }
+            drop(sender.send(Ok(None)).await);
         });
-        Self { chunks, current: Bytes::new(), _fetcher: fetcher.abort_on_drop() }
+        Self { chunks, current: Bytes::new(), has_ended: false, _fetcher: fetcher.abort_on_drop() }
     }
 }
 
 impl Read for ObjectStream {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         while self.current.is_empty() {
+            if self.has_ended {
+                return Ok(0);
+            }
             match self.chunks.blocking_recv() {
-                Some(chunk) => self.current = chunk.map_err(io::Error::from)?,
-                None => return Ok(0),
+                Some(chunk) => match chunk.map_err(io::Error::from)? {
+                    Some(bytes) => self.current = bytes,
+                    None => {
+                        self.has_ended = true;
+                        return Ok(0);
+                    }
+                },
+                None => return Err(io::Error::other("fetching it from its store was given up")),
             }
         }
         let length = buffer.len().min(self.current.len());

@@ -1,6 +1,6 @@
 //! Gives finished parts their names. Idempotent: it may happen again after any crash, by whoever restores the checkpoint.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
@@ -12,11 +12,11 @@ use object_store::{ObjectStore, ObjectStoreExt};
 use pelton_filesystem::location::{Location, Place};
 use pelton_runtime_core::env::{Env, Stopped};
 use pelton_runtime_core::failure::error_chain;
-use pelton_runtime_core::operator::OperatorError;
+use pelton_runtime_core::operator::{OperatorError, OperatorResult, OperatorRuntime};
 
 use super::kept;
 use super::leftovers::CUT;
-use super::names::hidden;
+use super::names::{WriterId, hidden};
 use super::part::object_path;
 use super::pending::{PartForm, PendingPart};
 use crate::committing::{CommitError, Committer};
@@ -24,9 +24,28 @@ use crate::wait::wait_for;
 
 /// Publishes the parts of one subtask.
 pub(super) struct FileCommitter {
-    pub(super) directory: Location,
-    pub(super) configuration: Arc<BTreeMap<String, String>>,
+    directory: Location,
+    configuration: Arc<BTreeMap<String, String>>,
     pub(super) env: Env,
+    /// Who writes beside it. Only parts of others may be kept without being in `kept`.
+    writer: WriterId,
+    /// Parts that a savepoint lists and that are not published.
+    kept: BTreeSet<String>,
+}
+
+impl FileCommitter {
+    pub(super) fn new(directory: Location, writer: WriterId, runtime: &OperatorRuntime) -> Self {
+        let (configuration, env) = (Arc::clone(&runtime.configuration), runtime.env.clone());
+        Self { directory, configuration, env, writer, kept: BTreeSet::new() }
+    }
+
+    /// Where the part is: in the directory that its sink had when it was written.
+    fn directory_of(&self, part: &PendingPart) -> OperatorResult<Location> {
+        if part.directory == self.directory.to_string() {
+            return Ok(self.directory.clone());
+        }
+        Location::parse(&part.directory, &self.configuration).map_err(|error| OperatorError::data(error_chain(&error)))
+    }
 }
 
 /// Why a part is not published.
@@ -45,11 +64,7 @@ impl From<io::Error> for Trouble {
 
 impl Committer<PendingPart> for FileCommitter {
     fn commit(&mut self, part: &PendingPart) -> Result<(), CommitError> {
-        let changed = (part.directory != self.directory.to_string())
-            .then(|| Location::parse(&part.directory, &self.configuration))
-            .transpose()
-            .map_err(|error| OperatorError::data(error_chain(&error)))?;
-        let directory = changed.as_ref().unwrap_or(&self.directory);
+        let directory = self.directory_of(part)?;
         let published = match (directory.place(), &part.form) {
             (Place::Local(directory), PartForm::Closed) => rename(part, directory),
             (Place::Local(directory), PartForm::Open) => cut(part, directory, self.env.random_u64()),
@@ -61,14 +76,23 @@ impl Committer<PendingPart> for FileCommitter {
             },
             _ => Err(Trouble::Lasting("the checkpoint lists it for another kind of storage".to_owned())),
         };
-        if published.is_ok() {
-            kept::unmark(directory, &part.name, &self.env);
+        if published.is_ok() && (self.kept.remove(&part.name) || !self.writer.wrote(&part.name)) {
+            kept::unmark(&directory, &part.name, &self.env);
         }
         let action = || format!("cannot publish `{}`", part.path());
         published.map_err(|trouble| match trouble {
             Trouble::Passing(error) => CommitError::retry(action(), error),
             Trouble::Lasting(reason) => OperatorError::external(action(), io::Error::other(reason)).into(),
         })
+    }
+
+    fn keep(&mut self, part: &PendingPart) -> OperatorResult {
+        let directory = self.directory_of(part)?;
+        kept::mark(&directory, &part.name, &self.env).map_err(|source| {
+            OperatorError::external(format!("cannot keep `{}` for a savepoint", part.path()), source)
+        })?;
+        self.kept.insert(part.name.clone());
+        Ok(())
     }
 }
 

@@ -47,9 +47,8 @@ pub(super) fn is_marked(folder: &Path, hidden: &str) -> io::Result<bool> {
 
 /// Whether somebody has said so of the object that an upload makes.
 pub(super) fn is_marked_upload(store: &Arc<dyn ObjectStore>, upload: &StorePath, env: &Env) -> io::Result<bool> {
-    let mut steps: Vec<_> = upload.parts().collect();
-    let Some(name) = steps.pop() else { return Ok(false) };
-    let mark = StorePath::from_iter(steps).join(names::kept(name.as_ref()));
+    // Some characters are written differently in the store, and are here already.
+    let mark = StorePath::parse(names::kept(upload.as_ref())).map_err(io::Error::other)?;
     let store = Arc::clone(store);
     match wait_for(env, async move { store.head(&mark).await }).map_err(io::Error::other)? {
         Ok(_) => Ok(true),
@@ -58,26 +57,50 @@ pub(super) fn is_marked_upload(store: &Arc<dyn ObjectStore>, upload: &StorePath,
     }
 }
 
-/// The part is published: nothing is left to keep. What cannot be removed does no harm.
+/// The part is published: nothing is left to keep. A mark that cannot be removed does no harm.
 pub(super) fn unmark(directory: &Location, name: &str, env: &Env) {
     match directory.place() {
         Place::Local(directory) => match fs::remove_file(directory.join(names::kept(name))) {
             Err(error) if error.kind() != ErrorKind::NotFound => left(name, &error),
             _ => {}
         },
-        // Hardly any part is marked, so nobody waits for it.
         Place::Remote { store, path } => {
-            let (store, place, name) = (Arc::clone(store), object_path(path, &names::kept(name)), name.to_owned());
-            env.spawn("part-unmark", async move {
-                match store.delete(&place).await {
-                    Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
-                    Err(error) => left(&name, &error),
-                }
-            });
+            let (store, place) = (Arc::clone(store), object_path(path, &names::kept(name)));
+            match wait_for(env, async move { store.delete(&place).await }) {
+                Ok(Ok(()) | Err(object_store::Error::NotFound { .. })) => {}
+                Ok(Err(error)) => left(name, &error),
+                Err(error) => left(name, &error),
+            }
         }
     }
 }
 
 fn left(part: &str, error: &impl std::error::Error) {
-    tracing::debug!(part, %error, "what says that a savepoint has a part is left behind");
+    tracing::warn!(part, %error, "what says that a savepoint has a part is left behind");
+}
+
+#[cfg(test)]
+mod tests {
+    use object_store::memory::InMemory;
+
+    use super::*;
+    use crate::testing::place;
+
+    #[test]
+    fn the_mark_of_an_upload_is_found_whatever_its_part_is_called() {
+        let world = tokio::runtime::Runtime::new().expect("a runtime");
+        let _entered = world.enter();
+        let env = place(0, 1).env;
+        let store = Arc::new(InMemory::new());
+        let directory = Location::resumable("mem://out", &store, "out");
+        let Place::Remote { store, path } = directory.place() else { panic!("remote") };
+        for name in ["part-0.csv", "word=a%2Fb/part-0#~\u{e9}[1].csv"] {
+            let upload = object_path(path, name);
+            assert!(!is_marked_upload(store, &upload, &env).expect("asked"), "{name}");
+            mark(&directory, name, &env).expect("marked");
+            assert!(is_marked_upload(store, &upload, &env).expect("asked"), "{name}");
+            unmark(&directory, name, &env);
+            assert!(!is_marked_upload(store, &upload, &env).expect("asked"), "{name}");
+        }
+    }
 }

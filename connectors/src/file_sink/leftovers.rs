@@ -78,8 +78,21 @@ pub(super) fn abort(directory: &Location, writer: &WriterId, keep: &BTreeSet<&st
     for upload in uploads {
         let file = upload.path.filename().unwrap_or_default();
         let is_leftover = writer.follows(file) == Some(true) && !keep.contains(&upload.path);
-        if is_leftover && !kept::is_marked_upload(objects, &upload.path, env)? {
-            resumable::abort(store, &upload.path, &upload.id, env);
+        if !is_leftover {
+            continue;
+        }
+        match kept::is_marked_upload(objects, &upload.path, env) {
+            Ok(false) => resumable::abort(store, &upload.path, &upload.id, env),
+            Ok(true) => {}
+            Err(error) => {
+                let error = error_chain(&error);
+                let upload = upload.path.as_ref();
+                tracing::warn!(
+                    upload,
+                    error,
+                    "an open upload is left, as nobody can tell whether a savepoint lists it"
+                );
+            }
         }
     }
     Ok(())

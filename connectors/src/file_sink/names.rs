@@ -41,6 +41,16 @@ impl WriterId {
 
     /// The name of a part, without its bucket.
     pub(super) fn name(&self, number: u64, suffix: &str) -> String {
+        format!("{}{number}{suffix}", self.beginning())
+    }
+
+    /// Whether this attempt wrote the part of this name, which may be in a bucket.
+    pub(super) fn wrote(&self, name: &str) -> bool {
+        name.rsplit('/').next().is_some_and(|file| file.starts_with(&self.beginning()))
+    }
+
+    /// What the names of all its parts begin with.
+    fn beginning(&self) -> String {
         let Self { prefix, sink, attempt, random, subtask, .. } = self;
         let digits = format!("{sink:016x}{attempt:04x}{subtask:04x}{random:08x}");
         let mut uid = String::with_capacity(digits.len() + GROUPS.len());
@@ -51,7 +61,7 @@ impl WriterId {
             uid.push('-');
             rest = others;
         }
-        format!("{prefix}{uid}{number}{suffix}")
+        format!("{prefix}{uid}")
     }
 
     /// Whether there may be parts of earlier attempts.

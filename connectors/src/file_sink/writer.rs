@@ -13,7 +13,7 @@ use super::encoder::{EncodeError, Encoder};
 use super::part::{Target, WriteError};
 use super::pending::{PartForm, PendingPart};
 use super::rolling::{PartAge, RollingPolicy};
-use super::{FileSinkFormat, kept, leftovers, names, part, resumable};
+use super::{FileSinkFormat, leftovers, names, part, resumable};
 use crate::committing::{CommitPoint, SinkWriter};
 
 /// Parts that are open at once. Each is a file or an upload with a buffer of its own.
@@ -140,15 +140,6 @@ impl SinkWriter<PendingPart> for FileWriter {
 
     fn commit_if_restored(&mut self) -> OperatorResult<Vec<PendingPart>> {
         self.open.values_mut().map(|open| Ok(open.encoder.so_far()?)).collect()
-    }
-
-    fn keep(&mut self, parts: &[PendingPart]) -> OperatorResult {
-        let target = &self.settings.parts;
-        for part in parts {
-            let kept = kept::mark(&target.directory, &part.name, &target.env);
-            kept.map_err(|source| EncodeError::from(WriteError { path: part.path(), source }))?;
-        }
-        Ok(())
     }
 
     fn discard(&mut self, part: &PendingPart) {

@@ -227,7 +227,8 @@ async fn a_crash_between_writing_and_naming_leaves_only_what_is_swept() {
     take(&store, 1).await;
     fs::write(root.join("chk-1/.x.state.0123.part"), b"half").unwrap();
     take(&store, 2).await;
-    let removed = store.sweep(Some(Epoch(1)), CheckpointId(u64::MAX), &std::collections::BTreeSet::new()).await.unwrap();
+    let removed =
+        store.sweep(Some(Epoch(1)), CheckpointId(u64::MAX), &std::collections::BTreeSet::new()).await.unwrap();
     assert_eq!(removed, ["chk-1/.x.state.0123.part"]);
     store.remove(CheckpointId(1), &[]).await.unwrap();
     assert_eq!(store.latest().await.unwrap().record.unwrap().checkpoint, CheckpointId(2));

@@ -77,9 +77,11 @@ pub(super) enum Owner {
     Increment(CheckpointId),
 }
 
-/// Whose file this is; none for a file that no checkpoint writes.
+/// Whose file this is; none for a file that no checkpoint writes. A storage may write a file under a hidden name first, which
+/// stays when its writer is killed: it has the same owner.
 pub(super) fn owner(path: &str) -> Option<Owner> {
     if let Some(name) = path.strip_prefix(SHARED) {
+        let name = name.strip_prefix('.').unwrap_or(name);
         if let Some(rest) = name.strip_prefix("chk-") {
             return rest.split_once('-')?.0.parse().ok().map(|checkpoint| Owner::Increment(CheckpointId(checkpoint)));
         }
@@ -109,6 +111,9 @@ mod tests {
         let increment = increment(CheckpointId(12), attempt, 0, "000017.sst");
         assert_eq!(owner(&increment), Some(Owner::Increment(CheckpointId(12))));
         assert!(is_valid(&increment) && increment.starts_with(&increments(CheckpointId(12), attempt)));
+        assert_eq!(owner("shared/.chk-7-ab-0-000017.sst.tmp.1"), Some(Owner::Increment(CheckpointId(7))));
+        assert_eq!(owner("shared/.2-ab.state.1f"), Some(Owner::Shared(Epoch(2))));
+        assert_eq!(owner("chk-3/._metadata.1f"), Some(Owner::Checkpoint(CheckpointId(3))));
         for foreign in ["shared/chk-x-a", "chk-x/_metadata", "chk-3", "other/file", "shared/file", "_metadata"] {
             assert_eq!(owner(foreign), None, "{foreign}");
         }

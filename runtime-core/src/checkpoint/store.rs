@@ -387,17 +387,27 @@ impl CheckpointStore {
     ///
     /// # Errors
     ///
-    /// When the storage fails, or any of the others cannot be read, so that nobody knows what they share; then only the
-    /// record is gone.
+    /// When the storage fails, or any of the others cannot be read, so that nobody knows what they share; then what may be
+    /// shared stays.
     pub async fn remove_claimed(&self, record: &CheckpointRecord) -> Result<(), StoreError> {
-        self.storage.delete(&layout::record(record.checkpoint)).await?;
-        let mut kept = Vec::new();
+        let (mut kept, mut unread) = (Vec::new(), None);
         for other in self.checkpoints().await?.into_iter().filter(|other| *other != record.checkpoint) {
-            kept.push(self.read_record(other).await?);
+            match self.read_record(other).await {
+                Ok(other) => kept.push(other),
+                // Removed since it was listed.
+                Err(StoreError::Storage(StorageError::NotFound { .. })) => {}
+                Err(error) => unread = Some(error),
+            }
         }
-        let shared = |path: &str| kept.iter().any(|other| other.files().any(|file| file.path == path));
-        let files: Vec<String> = record.paths().into_iter().filter(|path| !shared(path)).map(str::to_owned).collect();
-        Ok(self.discard(&files).await?)
+        self.storage.delete(&layout::record(record.checkpoint)).await?;
+        let is_own = |path: &str| matches!(layout::owner(path), Some(Owner::Checkpoint(_)));
+        let is_shared = |path: &str| {
+            kept.iter().any(|other| other.files().any(|file| file.path == path)) || (unread.is_some() && !is_own(path))
+        };
+        let files: Vec<String> =
+            record.paths().into_iter().filter(|path| !is_shared(path)).map(str::to_owned).collect();
+        self.discard(&files).await?;
+        unread.map_or(Ok(()), Err)
     }
 
     /// Copies files of this directory into another one, under the second name each. `copied` counts the bytes that were

@@ -137,8 +137,10 @@ impl InputQueue {
     }
 
     /// Records what is in flight at `checkpoint`, in place of an older one: on every channel what is queued before its
-    /// barrier, and what arrives until it. The reader is woken when all of it is there.
-    pub fn record(&self, checkpoint: CheckpointId) {
+    /// barrier, and what arrives until it. The reader is woken when all of it is there. What it holds of them itself, `taken`,
+    /// counts towards what may be in flight.
+    pub fn record<'a>(&self, checkpoint: CheckpointId, taken: impl IntoIterator<Item = &'a StreamBatch>) {
+        let taken = taken.into_iter().map(StreamBatch::size_bytes).sum();
         let mut guard = self.shared.state.lock();
         let state = &mut *guard;
         let channels = state.channels.iter().map(|channel| Begun {
@@ -146,7 +148,7 @@ impl InputQueue {
             newest_barrier: channel.newest_barrier,
             ended: channel.ended,
         });
-        state.recording = Some(Recording::begin(checkpoint, channels, RECORDED_MAX_BYTES));
+        state.recording = Some(Recording::begin(checkpoint, channels, taken, RECORDED_MAX_BYTES));
     }
 
     /// What was in flight, by channel; batches and watermarks only. Empty when nothing of this checkpoint is recorded.
@@ -490,7 +492,7 @@ mod tests {
         let announced = queue.take_announced();
         assert_eq!(announced.iter().map(|(channel, _)| *channel).collect::<Vec<_>>(), [1]);
         push(1, 20);
-        queue.record(CheckpointId(5));
+        queue.record(CheckpointId(5), []);
         push(2, 30);
         push(3, 40);
         writers[3].push(StreamElement::EndOfInput);

@@ -45,12 +45,13 @@ impl Recording {
     pub(super) fn begin<'a>(
         checkpoint: CheckpointId,
         channels: impl Iterator<Item = Begun<'a>>,
+        taken_bytes: usize,
         bytes_max: usize,
     ) -> Self {
         let channels: Vec<Recorded> = channels.map(|channel| Recorded::begin(checkpoint, &channel)).collect();
         let open = channels.iter().filter(|channel| channel.open).count();
         let batches = channels.iter().flat_map(|channel| &channel.batches);
-        let bytes = batches.map(StreamBatch::size_bytes).sum();
+        let bytes = taken_bytes + batches.map(StreamBatch::size_bytes).sum::<usize>();
         Self { checkpoint, channels, open, bytes, bytes_max }
     }
 
@@ -130,14 +131,17 @@ mod tests {
         let batch = StreamBatch::new(RecordBatch::try_from_iter([("n", column)]).unwrap());
         let queued = VecDeque::from([(StreamElement::Batch(batch.clone()), 800)]);
         let channel = || [Begun { queued: &queued, newest_barrier: None, ended: false }].into_iter();
-        let mut recording = Recording::begin(CheckpointId(1), channel(), 2_000);
+        let mut recording = Recording::begin(CheckpointId(1), channel(), 0, 2_000);
         assert!(!recording.arrived(0, &StreamElement::Batch(batch.clone())) && !recording.is_complete());
         assert!(recording.arrived(0, &StreamElement::Batch(batch.clone())), "the reader is told at once");
         assert!(!recording.arrived(0, &StreamElement::EndOfInput), "and once");
         assert!(recording.is_complete());
         assert_eq!(recording.into_batches().unwrap_err(), TooMuchInFlight(2_000));
-        let mut recording = Recording::begin(CheckpointId(1), channel(), 2_000);
+        let mut recording = Recording::begin(CheckpointId(1), channel(), 0, 2_000);
         assert!(recording.arrived(0, &StreamElement::EndOfInput));
         assert_eq!(recording.into_batches().map(|channels| channels[0].len()), Ok(1));
+        let recording = Recording::begin(CheckpointId(1), channel(), 1_500, 2_000);
+        assert!(recording.is_complete(), "what the reader has taken counts");
+        assert_eq!(recording.into_batches().unwrap_err(), TooMuchInFlight(2_000));
     }
 }

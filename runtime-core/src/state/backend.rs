@@ -400,7 +400,7 @@ impl NamespaceTable {
 
     /// Whether what any column holds expires.
     pub fn expires(&self) -> bool {
-        self.columns.iter().any(|column| column.expires())
+        self.columns.iter().any(|column| column.time_to_live().is_some())
     }
 
     /// Drops what has expired at `now` in `count` slots from `first` on, and forgets the keys that are left without

@@ -18,7 +18,7 @@ use hashbrown::HashMap;
 use super::Slot;
 use super::adapt::adapt;
 use super::codec::{ColumnError, LIST_ITEM, ValueCodec, list_items, offsets};
-use super::expiring::{lists_without_times, maps_without_times, without_times};
+use super::expiring::{Ttl, lists_without_times, maps_without_times, without_times};
 use super::row_expiry::NEVER;
 use crate::time::EpochMillis;
 
@@ -66,9 +66,9 @@ pub trait StateColumn: Any + Send {
     /// Adds to `bytes` what each of `slots` holds beside [`slot_bytes`](Self::slot_bytes).
     fn add_heap_bytes(&self, _slots: &[Slot], _bytes: &mut [usize]) {}
 
-    /// Whether what the column holds expires.
-    fn expires(&self) -> bool {
-        false
+    /// How long what the column holds lives, if it does not live for ever.
+    fn time_to_live(&self) -> Option<Ttl> {
+        None
     }
 
     /// Raises the times of `slots` to those from which on everything in them has expired, where it is later: never, for

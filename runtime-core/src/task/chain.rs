@@ -162,7 +162,7 @@ impl Chain {
         Ok(())
     }
 
-    /// The snapshots that follow are those of a savepoint after which the job goes on.
+    /// The snapshots that follow are those of a savepoint.
     pub(super) fn saving(&mut self, checkpoint: CheckpointId) {
         let operators = self.nodes.iter_mut().filter_map(|node| node.operator.as_mut());
         operators.for_each(|operator| operator.saving(checkpoint));

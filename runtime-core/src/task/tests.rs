@@ -2,7 +2,7 @@
 
 mod stopping;
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch};
 use arrow::datatypes::Int64Type;
@@ -143,6 +143,8 @@ struct Knobs {
     unsettled: AtomicBool,
     /// It wants no more input.
     ahead: AtomicBool,
+    /// The last checkpoint that it was told to be a savepoint.
+    saved: AtomicU64,
 }
 
 /// Adds up; its state is the sum. Passes everything on, what came since the last barrier at the barrier only.
@@ -169,6 +171,10 @@ impl Operator for Adder {
     fn prepare_checkpoint(&mut self, cx: &mut OperatorContext<'_>) -> OperatorResult {
         self.held.drain(..).for_each(|batch| cx.emit(batch));
         Ok(())
+    }
+
+    fn saving(&mut self, checkpoint: CheckpointId) {
+        self.knobs.saved.store(checkpoint.0, Ordering::Relaxed);
     }
 
     fn snapshot(&mut self, _: CheckpointId) -> OperatorResult<OperatorSnapshot> {

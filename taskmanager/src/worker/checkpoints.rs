@@ -179,6 +179,11 @@ impl Checkpoints {
         self.with_copies(move |local| local.aborted(checkpoint, attempt));
     }
 
+    /// The attempt is cancelled: nothing that it is storing is needed.
+    pub fn give_up_all(&self, attempt: ExecutionAttemptId) {
+        self.uploads.give_up_all(attempt);
+    }
+
     /// A checkpoint is complete.
     pub fn completed(&self, checkpoint: CheckpointId) {
         self.with_copies(move |local| local.completed(checkpoint));

@@ -185,6 +185,11 @@ impl Deployment {
         self.launcher.give_up(checkpoint, attempt);
     }
 
+    /// The attempt is cancelled: nothing that it is storing is needed.
+    pub fn give_up_all(&self, attempt: ExecutionAttemptId) {
+        self.launcher.checkpoints().give_up_all(attempt);
+    }
+
     /// The readers that wait for others in event time.
     pub fn watermark_groups(&self) -> &WatermarkGroups {
         self.launcher.watermark_groups()

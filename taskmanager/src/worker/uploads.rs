@@ -71,6 +71,12 @@ impl Uploads {
         drop(stopped);
     }
 
+    /// The attempt is cancelled: what it is storing, for whatever checkpoint, is given up.
+    pub(super) fn give_up_all(&self, attempt: ExecutionAttemptId) {
+        let keys: Vec<_> = self.0.lock().running.keys().filter(|(_, of)| *of == attempt).copied().collect();
+        keys.into_iter().for_each(|(checkpoint, _)| self.give_up(checkpoint, attempt));
+    }
+
     /// Whether nothing is on its way.
     #[cfg(test)]
     fn is_empty(&self) -> bool {
@@ -128,5 +134,13 @@ mod tests {
         uploads.give_up(CheckpointId(3), attempt);
         uploads.start(&env, CheckpointId(3), attempt, upload(false));
         assert_eq!((begun.load(Ordering::SeqCst), ended.load(Ordering::SeqCst)), (2, 3), "dropped before it began");
+        let other = ExecutionAttemptId::from_bytes([2; 16]);
+        for (checkpoint, of) in [(4, attempt), (5, attempt), (5, other)] {
+            uploads.start(&env, CheckpointId(checkpoint), of, upload(true));
+        }
+        until(&|| begun.load(Ordering::SeqCst) == 5).await;
+        uploads.give_up_all(attempt);
+        until(&|| ended.load(Ordering::SeqCst) == 5).await;
+        assert!(!uploads.is_empty(), "the other one's goes on");
     }
 }

@@ -188,6 +188,7 @@ impl CheckpointCoordinator {
     pub(super) fn sweep(&mut self, shared: bool) {
         let mut in_use = self.named();
         in_use.extend(self.paths_of_bases());
+        in_use.extend(self.uncertain.iter().map(String::as_str));
         let in_use = in_use.into_iter().map(str::to_owned).collect();
         let before = self.pending.keys().next().copied().unwrap_or(self.next);
         self.push(Action::Sweep { before, in_use, shared });

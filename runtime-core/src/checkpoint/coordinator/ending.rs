@@ -31,7 +31,7 @@ impl CheckpointCoordinator {
 
     /// The checkpoint stays where it is, for people to look at, and is not restored from any more.
     pub(super) fn restore_failed(&mut self, checkpoint: CheckpointId, reason: &str) {
-        if matches!(self.phase, Phase::Ended(_) | Phase::Closed) || !self.retained.forget(checkpoint) {
+        if matches!(self.phase, Phase::Ended(_) | Phase::Closed) || !self.retained.set_aside(checkpoint) {
             return;
         }
         if self.retained.newest().is_none() && !self.pending.values().any(|pending| pending.is_storing()) {

@@ -61,6 +61,8 @@ struct Sweep {
     newest: Option<CheckpointId>,
     before: CheckpointId,
     in_use: BTreeSet<String>,
+    /// No task is left.
+    shared: bool,
 }
 
 impl World {
@@ -195,9 +197,9 @@ impl World {
                 self.discard(files);
             }
             Action::DiscardFiles(files) => self.discard(files),
-            Action::Sweep { before, in_use, .. } => {
+            Action::Sweep { before, in_use, shared } => {
                 let newest = self.records.keys().next_back().copied();
-                self.sweeps.push(Sweep { listed: self.files.clone(), newest, before, in_use });
+                self.sweeps.push(Sweep { listed: self.files.clone(), newest, before, in_use, shared });
             }
             Action::Restorable { from } => {
                 assert!(self.down && !self.restorable && self.storing.is_empty(), "not before it is known what exists");
@@ -277,12 +279,14 @@ impl World {
 
     /// A sweep that has listed files before goes on now.
     fn sweep(&mut self) {
-        let Some(Sweep { listed, newest, before, in_use }) = self.sweeps.pop() else { return };
+        let Some(Sweep { listed, newest, before, in_use, shared }) = self.sweeps.pop() else { return };
         let named: BTreeSet<String> =
             self.records.values().flat_map(|record| record.files()).map(|file| file.path.clone()).collect();
         for file in listed {
             let abandoned = match layout::owner(&file) {
-                Some(layout::Owner::Checkpoint(of) | layout::Owner::Increment(of)) => of < before && Some(of) < newest,
+                Some(layout::Owner::Checkpoint(of) | layout::Owner::Increment(of)) => {
+                    of < before && (Some(of) < newest || shared)
+                }
                 _ => false,
             };
             if abandoned && !named.contains(&file) && !in_use.contains(&file) {

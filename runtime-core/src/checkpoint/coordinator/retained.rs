@@ -19,11 +19,13 @@ pub enum Ownership {
 pub(super) struct Retained {
     max: usize,
     records: BTreeMap<CheckpointId, (Arc<CheckpointRecord>, Ownership)>,
+    /// The job's own that could not be restored: they stay as they are, with the files that they name.
+    set_aside: Vec<Arc<CheckpointRecord>>,
 }
 
 impl Retained {
     pub(super) fn new(max: u32) -> Self {
-        Self { max: max.max(1) as usize, records: BTreeMap::new() }
+        Self { max: max.max(1) as usize, records: BTreeMap::new(), set_aside: Vec::new() }
     }
 
     pub(super) fn keep(&mut self, record: Arc<CheckpointRecord>, ownership: Ownership) {
@@ -39,9 +41,13 @@ impl Retained {
         (self.records.len() > self.max).then(|| self.records.pop_first()).flatten().map(|(_, kept)| kept)
     }
 
-    /// Whether it was one of them.
-    pub(super) fn forget(&mut self, checkpoint: CheckpointId) -> bool {
-        self.records.remove(&checkpoint).is_some()
+    /// This one cannot be restored. Answers whether it was one of them.
+    pub(super) fn set_aside(&mut self, checkpoint: CheckpointId) -> bool {
+        let Some((record, ownership)) = self.records.remove(&checkpoint) else { return false };
+        if ownership == Ownership::Own {
+            self.set_aside.push(record);
+        }
+        true
     }
 
     /// Those that are the job's.
@@ -60,7 +66,8 @@ impl Retained {
         self.records().any(|record| record.files().any(|file| file.path == path))
     }
 
+    /// Those whose files stay.
     pub(super) fn records(&self) -> impl Iterator<Item = &Arc<CheckpointRecord>> {
-        self.records.values().map(|(record, _)| record)
+        self.records.values().map(|(record, _)| record).chain(&self.set_aside)
     }
 }

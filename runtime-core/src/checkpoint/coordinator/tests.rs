@@ -1015,6 +1015,29 @@ fn what_the_base_of_a_checkpoint_names_stays_until_it_has_ended() {
 }
 
 #[test]
+fn what_a_checkpoint_names_that_could_not_be_restored_stays() {
+    check(
+        CheckpointSettings { retained: 2, incremental: true, ..settings() },
+        "run
+         request 1          => trigger 1 A0 A1
+         share 1 1 A0 A1 B0 => store 1
+         stored 1           => completed 1 A0 A1 B0; answer 1 1
+         request 2          => trigger 2 A0 A1
+         share 2 1 A0 A1 B0 => store 2
+         stored 2           => completed 2 A0 A1 B0; answer 2 2
+         restart            => restore 2
+         unreadable 2       => restore 1
+         run
+         request 3          => trigger 3 A0 A1
+         share 3 3 A0 A1 B0 => store 3
+         stored 3           => completed 3 A0 A1 B0; answer 3 3; sweep
+         request 4          => trigger 4 A0 A1
+         share 4 4 A0 A1 B0 => store 4
+         stored 4           => completed 4 A0 A1 B0; answer 4 4; remove 1 chk-1/A0 chk-1/A1 chk-1/B0",
+    );
+}
+
+#[test]
 fn a_job_that_stops_with_a_savepoint_begins_nothing_else_and_answers_at_its_end() {
     let coordinator = check(
         settings(),

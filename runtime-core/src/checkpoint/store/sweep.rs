@@ -11,8 +11,9 @@ use crate::id::Epoch;
 impl CheckpointStore {
     /// Removes the files that no checkpoint of this job names and nobody will name any more: those of checkpoints older
     /// than the newest that exists and than `before`, and, with `shared_up_to`, last states of finished subtasks that were
-    /// written under an epoch up to that one. Those only while no task of the job runs: a task that has just finished may
-    /// have a file that the next checkpoint names. Answers with what was removed.
+    /// written under an epoch up to that one, and whatever was written for checkpoints before `before`. Those only while no task
+    /// of the job runs: a task that has just finished may have a file that the next checkpoint names. Answers with what was
+    /// removed.
     ///
     /// `in_use` stays in any case. It has whatever checkpoints name that are kept, on their way, or the base of one on its
     /// way, and none of those before `before` is on its way: then whatever a later checkpoint names of what was written
@@ -45,7 +46,8 @@ impl CheckpointStore {
         for file in files {
             let abandoned = match layout::owner(&file.path) {
                 Some(Owner::Checkpoint(checkpoint) | Owner::Increment(checkpoint)) => {
-                    checkpoint < before && newest.is_some_and(|newest| checkpoint < *newest)
+                    let is_older = newest.is_some_and(|newest| checkpoint < *newest);
+                    checkpoint < before && (is_older || shared_up_to.is_some())
                 }
                 Some(Owner::Shared(writer)) => shared_up_to.is_some_and(|epoch| writer <= epoch),
                 Some(Owner::Record(_)) | None => false,

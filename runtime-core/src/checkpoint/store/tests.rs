@@ -130,7 +130,7 @@ fn a_sweep_removes_exactly_what_nobody_names() {
     block_on(store.write_record(&record(4, vec![last]))).unwrap();
     let pending = layout::final_state(Epoch(4), attempt(8));
     let leftovers = ["chk-1/x.state", "chk-2/x.state", "chk-2/.leftover", "chk-3/x.state"];
-    for path in leftovers.into_iter().chain(["chk-5/x.state", "mine", &pending]) {
+    for path in leftovers.into_iter().chain(["chk-5/x.state", "chk-6/x.state", "mine", &pending]) {
         block_on(storage.put(path, Bytes::new())).unwrap();
     }
     let by_epoch = |epoch| layout::final_state(Epoch(epoch), attempt(7));
@@ -147,12 +147,14 @@ fn a_sweep_removes_exactly_what_nobody_names() {
     for path in leftovers {
         block_on(storage.put(path, Bytes::new())).unwrap();
     }
-    let removed = block_on(store.sweep(Some(Epoch(5)), CheckpointId(u64::MAX), &BTreeSet::from([pending]))).unwrap();
+    let removed = block_on(store.sweep(Some(Epoch(5)), CheckpointId(6), &BTreeSet::from([pending]))).unwrap();
     let mut expected: Vec<_> = leftovers.map(str::to_owned).into_iter().chain([by_epoch(4), by_epoch(5)]).collect();
+    // Nobody is at it any more.
+    expected.push("chk-5/x.state".to_owned());
     expected.sort();
     assert_eq!(removed, expected);
     let left = paths(&storage);
-    for kept in ["chk-5/x.state", "mine", &by_epoch(7)] {
+    for kept in ["chk-6/x.state", "mine", &by_epoch(7)] {
         assert!(left.iter().any(|path| path == kept), "{kept}");
     }
     assert_eq!(latest(&store).0, Some(4));
@@ -372,4 +374,35 @@ fn a_file_is_read_without_its_keys_and_refused_by_its_name_when_it_is_cut_or_gon
     }
     block_on(storage.delete(&file.path)).unwrap();
     assert!(read().is_err_and(|error| error.to_string().contains("chk-1/a.state")));
+}
+
+#[test]
+fn what_the_last_checkpoint_of_a_job_that_ends_had_begun_is_swept() {
+    let (store, storage) = store();
+    let kept = complete(&store, 9, &[1]);
+    let increment = |checkpoint| layout::increment(CheckpointId(checkpoint), attempt(1), 0, "000012.sst");
+    for path in [increment(10), increment(11), layout::state(CheckpointId(10), attempt(2))] {
+        block_on(store.put_state(path, Some(vec![1; 40]), 20)).unwrap();
+    }
+    let in_use = BTreeSet::from([increment(11)]);
+    assert!(block_on(store.sweep(None, CheckpointId(12), &in_use)).unwrap().is_empty(), "tasks may be at it");
+    block_on(store.sweep(Some(Epoch(1)), CheckpointId(12), &in_use)).unwrap();
+    let mut left: Vec<String> = kept.paths().into_iter().map(str::to_owned).collect();
+    left.extend([layout::record(CheckpointId(9)), increment(11)]);
+    left.sort();
+    assert_eq!(paths(&storage), left);
+}
+
+#[test]
+fn of_a_claimed_checkpoint_only_what_may_be_shared_stays_beside_one_that_cannot_be_read() {
+    let (store, storage) = store();
+    let shared = layout::increment(CheckpointId(4), attempt(1), 0, "000012.sst");
+    let own = layout::state(CheckpointId(5), attempt(1));
+    let handles = [own, shared.clone()].map(|path| block_on(store.put_state(path, Some(vec![1; 40]), 20)).unwrap());
+    let claimed = record(5, handles.to_vec());
+    block_on(store.write_record(&claimed)).unwrap();
+    block_on(storage.put(&layout::record(CheckpointId(4)), Bytes::from_static(b"damaged"))).unwrap();
+    let error = block_on(store.remove_claimed(&claimed)).expect_err("nobody knows what the other one names");
+    assert!(error.to_string().contains("chk-4"), "{error}");
+    assert_eq!(paths(&storage), [layout::record(CheckpointId(4)), shared]);
 }

@@ -183,7 +183,7 @@ async fn a_barrier_that_hurries_takes_all_before_it_to_the_reader_and_the_channe
     until(|| consumer.queue.has_announced()).await;
     let announced = consumer.queue.take_announced();
     assert_eq!((announced[0].1.checkpoint, announced[0].1.mode), (CheckpointId(1), BarrierMode::Unaligned));
-    consumer.queue.record(CheckpointId(1));
+    consumer.queue.record(CheckpointId(1), []);
     let std::task::Poll::Ready(Ok(recorded)) = consumer.queue.recorded(CheckpointId(1)) else {
         panic!("the barrier is there")
     };

@@ -14,7 +14,7 @@ use crate::state::cold::{
 use crate::state::files::{Increments, StoredPart};
 use crate::state::row_format::RowFormat;
 use crate::state::row_key::SlotRows;
-use crate::state::{ColumnError, KeyIndex, Slot, StateColumn, StateError, row_expiry, row_key};
+use crate::state::{ColumnError, KeyIndex, Slot, StateColumn, StateError, Ttl, row_expiry, row_key};
 use crate::time::EpochMillis;
 
 /// How many slots are written at once: enough for the columns' sake,
@@ -51,6 +51,8 @@ pub(super) struct StoredForm {
     format: RowFormat,
     /// The positions of the states that are stored, which are those that are part of a snapshot.
     pub(super) states: Vec<usize>,
+    /// How long each of them lives: rows begin with the time at which this is over.
+    pub(super) lives: Vec<Option<Ttl>>,
 }
 
 impl ColdPart {
@@ -136,7 +138,7 @@ impl ColdPart {
         names: &[String],
         slots: &[Slot],
     ) -> Result<(), StateError> {
-        let expires = columns.iter().any(|column| column.expires());
+        let expires = columns.iter().any(|column| column.time_to_live().is_some());
         let mut times = Vec::new();
         let mut left = slots;
         while !left.is_empty() {
@@ -154,6 +156,7 @@ impl ColdPart {
                 None => Arc::new(StoredForm {
                     kind: kind_of(expires),
                     format: RowFormat::of(&values).map_err(unwritable)?,
+                    lives: states.iter().map(|state| columns[*state].time_to_live()).collect(),
                     states,
                 }),
             };
@@ -304,20 +307,21 @@ fn kind_of(expires: bool) -> SlotRows {
 impl StoredForm {
     /// The form of rows of such columns, in which there may be nothing yet.
     pub(super) fn of(columns: &mut [Box<dyn StateColumn>], names: &[String]) -> Result<Self, StateError> {
-        let expires = columns.iter().any(|column| column.expires());
+        let expires = columns.iter().any(|column| column.time_to_live().is_some());
         let (values, states) = stored_columns(columns, names, &[])?;
         let unwritable = |reason| StateError::Snapshot { name: names.join("`, `"), reason: Box::new(reason) };
-        Ok(Self { kind: kind_of(expires), format: RowFormat::of(&values).map_err(unwritable)?, states })
+        let lives = states.iter().map(|state| columns[*state].time_to_live()).collect();
+        Ok(Self { kind: kind_of(expires), format: RowFormat::of(&values).map_err(unwritable)?, states, lives })
     }
 
-    /// The form of rows of values of these types.
-    pub(super) fn of_types(kind: SlotRows, types: &[DataType]) -> Result<Self, ColumnError> {
-        Ok(Self { kind, format: RowFormat::of_types(types)?, states: (0..types.len()).collect() })
+    /// The form of rows of values of these types that live so long.
+    pub(super) fn of_types(kind: SlotRows, types: &[DataType], lives: Vec<Option<Ttl>>) -> Result<Self, ColumnError> {
+        Ok(Self { kind, format: RowFormat::of_types(types)?, states: (0..types.len()).collect(), lives })
     }
 
     /// Whether rows of the one are rows of the other, wherever their states are.
     pub(super) fn is_like(&self, other: &Self) -> bool {
-        self.kind == other.kind && self.format.types() == other.format.types()
+        self.kind == other.kind && self.lives == other.lives && self.format.types() == other.format.types()
     }
 
     /// The values in these rows, a column for each state.

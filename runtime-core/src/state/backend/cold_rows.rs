@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, UInt32Array};
-use arrow::datatypes::{DataType, SchemaRef};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
 use super::Namespace;
 use super::cold_part::StoredForm;
@@ -16,7 +16,7 @@ use crate::state::files::{StoredRows, StoredTable};
 use crate::state::key_index::key_columns;
 use crate::state::row_key::{self, RowKey, SlotRows};
 use crate::state::table_columns::{WINDOW_END, WINDOW_START, key_name, key_types, state_name, state_of, table};
-use crate::state::{ColumnError, StateError, row_expiry};
+use crate::state::{ColumnError, StateError, Ttl, row_expiry};
 use crate::time::EpochMillis;
 
 /// How much of the rows is in memory at once.
@@ -87,6 +87,17 @@ impl ColdRows {
     }
 }
 
+/// Where a field says for how many milliseconds its state lives.
+const TTL: &str = "ttl.ms";
+
+/// How long the state of a field lives; `None` when what is said of that is no number.
+fn time_to_live(field: &Field) -> Option<Option<Ttl>> {
+    match field.metadata().get(TTL) {
+        Some(millis) => Some(Some(Ttl { millis: millis.parse().ok()? })),
+        None => Some(None),
+    }
+}
+
 impl RowShape {
     /// What the rows of a stored table look like; none when it is one of timers.
     pub(super) fn of(table: &StoredTable) -> Result<Option<Self>, StateError> {
@@ -100,7 +111,10 @@ impl RowShape {
         let (names, types): (Vec<String>, Vec<DataType>) =
             states.map(|(name, data_type)| (name, data_type.clone())).unzip();
         let unreadable = |reason| StateError::Restore { name: names.join("`, `"), reason: Box::new(reason) };
-        let form = StoredForm::of_types(kind, &types).map_err(unreadable)?;
+        let of_states = fields.iter().filter(|field| state_of(field.name()).is_some());
+        let lives = of_states.map(|field| time_to_live(field)).collect::<Option<Vec<_>>>();
+        let lives = lives.ok_or_else(|| StateError::StoredTable { table: table.name.clone() })?;
+        let form = StoredForm::of_types(kind, &types, lives).map_err(unreadable)?;
         Ok(Some(Self {
             form: Arc::new(form),
             names: names.into(),
@@ -112,7 +126,13 @@ impl RowShape {
 
     /// The columns of a batch.
     pub(super) fn schema(&self) -> Result<SchemaRef, StateError> {
-        Ok(self.batch(&KeyedRows::default())?.1.schema())
+        let schema = self.batch(&KeyedRows::default())?.1.schema();
+        let mut lives = self.form.lives.iter();
+        let fields = schema.fields().iter().map(|field| match state_of(field.name()).and_then(|_| *lives.next()?) {
+            Some(ttl) => field.as_ref().clone().with_metadata([(TTL.to_owned(), ttl.millis.to_string())].into()),
+            None => field.as_ref().clone(),
+        });
+        Ok(Arc::new(Schema::new(fields.collect::<Vec<_>>())))
     }
 
     fn batch(&self, rows: &KeyedRows) -> Result<(UInt32Array, RecordBatch), StateError> {

@@ -151,8 +151,8 @@ impl<V: Send + 'static> StateColumn for ExpiringLists<V> {
         }
     }
 
-    fn expires(&self) -> bool {
-        true
+    fn time_to_live(&self) -> Option<Ttl> {
+        Some(self.ttl)
     }
 
     fn raise_expiry(&self, slots: &[Slot], now: EpochMillis, times: &mut [EpochMillis]) {

@@ -133,8 +133,8 @@ impl<K: Eq + Hash + Send + 'static, V: Send + 'static> StateColumn for ExpiringM
         }
     }
 
-    fn expires(&self) -> bool {
-        true
+    fn time_to_live(&self) -> Option<Ttl> {
+        Some(self.ttl)
     }
 
     fn raise_expiry(&self, slots: &[Slot], now: EpochMillis, times: &mut [EpochMillis]) {

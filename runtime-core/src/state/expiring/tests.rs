@@ -55,7 +55,7 @@ fn sweeping_frees_what_has_expired_and_nothing_else() {
     lists.push(0, 2, 107);
     for column in [&mut values as &mut dyn StateColumn, &mut lists, &mut maps] {
         column.expire(0..4, 110, &mut emptied);
-        assert!(column.expires());
+        assert_eq!(column.time_to_live(), Some(TTL));
         assert!(!column.is_empty(2));
     }
     assert!(values.is_empty(0) && maps.is_empty(0));

@@ -206,3 +206,17 @@ fn the_savepoint_of_a_drain_waits_for_what_is_under_way_elsewhere() {
     source.until_idle();
     assert_eq!(source.told.take(), ["1: [2, 3]"]);
 }
+
+#[test]
+fn operators_are_told_of_savepoints_whatever_follows_and_of_nothing_else() {
+    for then in [AfterSavepoint::GoOn, AfterSavepoint::Cancel, AfterSavepoint::Stop, AfterSavepoint::Drain] {
+        let gate = queue(1);
+        let mut source = driven(Ok(100), 1, Some(gate.writer(0))).open();
+        source.trigger(1);
+        source.until_flushed();
+        assert_eq!(source.knobs.saved.load(Ordering::Relaxed), 0, "{then:?}");
+        source.save(2, then);
+        source.until_flushed();
+        assert_eq!(source.knobs.saved.load(Ordering::Relaxed), 2, "{then:?}");
+    }
+}
