@@ -445,10 +445,8 @@ mod tests {
             };
             simulator.spawn(process, "task".to_owned(), Box::pin(task));
         }
-        let done = Arc::clone(&order);
-        simulator.run_until(Moment::NEVER, || done.lock().len() == 8).expect("an end");
-        let order = order.lock().clone();
-        order
+        simulator.run_until(Moment::NEVER, || order.lock().len() == 8).expect("an end");
+        order.lock().clone()
     }
 
     #[test]

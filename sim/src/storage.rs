@@ -239,7 +239,6 @@ impl Storage for Directory {
             .iter()
             .filter(|(path, (file, at))| *at > seen && file.written <= seen && !state.files.contains_key(*path));
         let mut files: Vec<StoredFile> = written
-            .map(|(path, file)| (path, file))
             .chain(removed.map(|(path, (file, _))| (path, file)))
             .filter_map(|(path, file)| {
                 let path = path.strip_prefix(&self.prefix)?.to_owned();

@@ -55,7 +55,7 @@ fn numbers() -> ValueCodec<i64> {
 fn batch(keys: &[i64]) -> KeyBatch {
     let column: ArrayRef = Arc::new(Int64Array::from(keys.to_vec()));
     let mut batch = KeyBatch::default();
-    batch.read(&[column], keys.len()).unwrap();
+    batch.read(&[column], keys.len()).expect("it works");
     batch
 }
 
@@ -64,14 +64,14 @@ fn keys_of(range: KeyGroupRange) -> Vec<i64> {
     let all: Vec<i64> = (0..KEYS).collect();
     let batch = batch(&all);
     let (mut index, mut slots) = (KeyIndex::new(batch.types()), Vec::new());
-    index.slots(&batch, Rows::All(all.len()), &mut slots).unwrap();
+    index.slots(&batch, Rows::All(all.len()), &mut slots).expect("it works");
     let own = |key: &i64| range.contains(index.key_group(slots[*key as usize], MAX_PARALLELISM));
     all.into_iter().filter(own).collect()
 }
 
 /// The place of an operator instance, whose store, if it has one, is in a folder.
 fn runtime(subtask: u32, parallelism: u32, folder: Option<&Path>) -> OperatorRuntime {
-    let configuration = Configuration::from_map(BTreeMap::new()).unwrap();
+    let configuration = Configuration::from_map(BTreeMap::new()).expect("it works");
     let stores = |directory| -> Arc<dyn ColdStores> {
         RocksDb.stores(StoreMeans { configuration: &configuration, directory, managed_bytes: 200_000, slots: 1 })
     };
@@ -87,11 +87,11 @@ fn runtime(subtask: u32, parallelism: u32, folder: Option<&Path>) -> OperatorRun
 
 impl Instance {
     fn open(subtask: u32, parallelism: u32, in_store: bool) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = tempfile::tempdir().expect("it works");
         let runtime = runtime(subtask, parallelism, in_store.then_some(folder.path()));
         let mut backend = KeyedStateBackend::new();
-        backend.open(&runtime).unwrap();
-        let sum = backend.register("sum", || ValueColumn::new(numbers())).unwrap();
+        backend.open(&runtime).expect("it works");
+        let sum = backend.register("sum", || ValueColumn::new(numbers())).expect("it works");
         let timers = backend.timers(TimeDomain::EventTime);
         Self {
             backend,
@@ -108,23 +108,23 @@ impl Instance {
         for keys in keys.chunks(100) {
             let batch = batch(keys);
             let table = self.backend.table(namespace, batch.types());
-            table.slots(&batch, Rows::All(keys.len()), &mut slots).unwrap();
+            table.slots(&batch, Rows::All(keys.len()), &mut slots).expect("it works");
             for (key, slot) in keys.iter().zip(&slots) {
                 *table.column_mut(self.sum).entry(*slot) = Some(value(*key));
                 if timer {
                     self.timers.register(key * 37 % 1009, table.index(), *slot);
                 }
             }
-            self.timers.settle().unwrap();
-            self.backend.make_room().unwrap();
+            self.timers.settle().expect("it works");
+            self.backend.make_room().expect("it works");
         }
     }
 
     fn save(&mut self, checkpoint: u64) -> OperatorSnapshot {
         self.increments.begin(Some(Increment { checkpoint: CheckpointId(checkpoint), base: None }));
         let mut snapshot = OperatorSnapshot::default();
-        self.timers.save("timers", &self.backend, MAX_PARALLELISM, &mut snapshot).unwrap();
-        self.backend.save("sums", MAX_PARALLELISM, &mut snapshot).unwrap();
+        self.timers.save("timers", &self.backend, MAX_PARALLELISM, &mut snapshot).expect("it works");
+        self.backend.save("sums", MAX_PARALLELISM, &mut snapshot).expect("it works");
         self.increments.begin(None);
         snapshot
     }
@@ -133,8 +133,8 @@ impl Instance {
     fn restore(&mut self, snapshots: &[OperatorSnapshot]) -> bool {
         let mut state = RestoredState::assign(snapshots, self.range, 0, 1);
         let adopted: Vec<_> = state.stored.values().flatten().map(|part| part.files().0.clone()).collect();
-        self.backend.restore_from(&mut state, "sums").unwrap();
-        self.timers.restore_from(&mut state, "timers", &mut self.backend).unwrap();
+        self.backend.restore_from(&mut state, "sums").expect("it works");
+        self.timers.restore_from(&mut state, "timers", &mut self.backend).expect("it works");
         assert!(state.is_empty());
         adopted.iter().any(|adopted| adopted.get())
     }
@@ -147,11 +147,11 @@ impl Instance {
             for keys in keys.chunks(100) {
                 let batch = batch(keys);
                 let table = self.backend.table(namespace, batch.types());
-                table.slots(&batch, Rows::All(keys.len()), &mut slots).unwrap();
+                table.slots(&batch, Rows::All(keys.len()), &mut slots).expect("it works");
                 let values = keys.iter().zip(&slots);
                 let values = values.filter_map(|(key, slot)| Some((*key, *table.column(self.sum).get(*slot)?)));
                 found.extend(values.map(|(key, value)| ((namespace, key), value)));
-                self.backend.make_room().unwrap();
+                self.backend.make_room().expect("it works");
             }
         }
         found
@@ -160,13 +160,13 @@ impl Instance {
     fn fire_all(&mut self) -> Timers {
         let mut fired = Timers::new();
         let mut last = i64::MIN;
-        while let Some(due) = self.timers.due(5000, 50, &mut self.backend).unwrap() {
+        while let Some(due) = self.timers.due(5000, 50, &mut self.backend).expect("it works") {
             let keys = due.columns[0].as_primitive::<Int64Type>().clone();
             while let Some((time, row)) = self.timers.pop(5000, &due) {
                 assert!(last <= time && fired.insert((time, keys.value(row))), "in the order of time, and once");
                 last = time;
             }
-            self.backend.make_room().unwrap();
+            self.backend.make_room().expect("it works");
         }
         fired
     }
@@ -179,7 +179,7 @@ fn travelled(mut snapshot: OperatorSnapshot) -> OperatorSnapshot {
     let tables: Vec<String> = stored.tables.iter().map(|table| table.name.clone()).collect();
     let StoredFiles::Held(held) = stored.files.clone() else { panic!("files are held first") };
     let place = |file: &ColdFile| {
-        let bytes = fs::read(&file.path).unwrap();
+        let bytes = fs::read(&file.path).expect("it works");
         assert_eq!(bytes.len() as u64, file.bytes);
         let (name, path) = (file.name.clone(), format!("shared/{}", file.name));
         let place = if file.is_lasting { FilePlace::At(path.clone()) } else { FilePlace::Here(bytes.clone().into()) };
@@ -189,20 +189,20 @@ fn travelled(mut snapshot: OperatorSnapshot) -> OperatorSnapshot {
     stored.files = StoredFiles::Placed(held.files().iter().map(place).collect());
     drop(held);
     let id = OperatorId::from_bytes([1; 16]);
-    let bytes = state_file::encode(&[(id, snapshot)]).unwrap().unwrap();
-    let names = state_file::tables("f", &bytes.clone().into()).unwrap();
+    let bytes = state_file::encode(&[(id, snapshot)]).expect("it works").expect("it works");
+    let names = state_file::tables("f", &bytes.clone().into()).expect("it works");
     assert_eq!(names.into_iter().map(|table| table.name).collect::<Vec<_>>(), tables);
-    let (_, mut snapshot) = state_file::decode("f", &bytes.into()).unwrap().remove(0);
-    let stored = snapshot.stored.as_mut().unwrap();
+    let (_, mut snapshot) = state_file::decode("f", &bytes.into()).expect("it works").remove(0);
+    let stored = snapshot.stored.as_mut().expect("it works");
     let StoredFiles::Placed(placed) = stored.files.clone() else { panic!("they have their places") };
-    let folder = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().expect("it works");
     let mut handles = BTreeMap::new();
     for PlacedFile { name, place } in placed {
         let local = folder.path().join(&name);
         match place {
-            FilePlace::Here(bytes) => fs::write(local, bytes).unwrap(),
+            FilePlace::Here(bytes) => fs::write(local, bytes).expect("it works"),
             FilePlace::At(path) => {
-                fs::write(local, &files[&path]).unwrap();
+                fs::write(local, &files[&path]).expect("it works");
                 handles.insert(name, StateFileHandle { bytes: files[&path].len() as u64, sha256: [0; 32], path });
             }
         }
@@ -284,7 +284,7 @@ fn a_file_keeps_its_name_while_it_is_what_it_was() {
         let snapshot = instance.save(round as u64 + 1);
         let Some(StoredFiles::Held(held)) = snapshot.stored.map(|stored| stored.files) else { panic!("as files") };
         for file in held.files().iter().filter(|file| file.is_lasting) {
-            let bytes = fs::read(&file.path).unwrap();
+            let bytes = fs::read(&file.path).expect("it works");
             match written.insert(file.name.clone(), bytes.clone()) {
                 Some(before) => {
                     assert_eq!(before, bytes, "{}", file.name);
@@ -303,41 +303,41 @@ fn rows_that_now_live_longer_are_not_void_when_their_old_time_is_over() {
     let open = |folder: &TempDir, millis| {
         let runtime = runtime(0, 1, Some(folder.path()));
         let mut backend = KeyedStateBackend::new();
-        backend.open(&runtime).unwrap();
-        let last = backend.register("last", move || ExpiringValues::new(Ttl { millis }, numbers())).unwrap();
+        backend.open(&runtime).expect("it works");
+        let last = backend.register("last", move || ExpiringValues::new(Ttl { millis }, numbers())).expect("it works");
         (backend, last, runtime)
     };
-    let (first, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (first, folder) = (tempfile::tempdir().expect("it works"), tempfile::tempdir().expect("it works"));
     let (mut backend, last, runtime) = open(&first, 1000);
     let mut slots = Vec::new();
     for keys in keys.chunks(100) {
         let batch = batch(keys);
         let table = backend.table(Namespace::Void, batch.types());
-        table.slots(&batch, Rows::All(keys.len()), &mut slots).unwrap();
+        table.slots(&batch, Rows::All(keys.len()), &mut slots).expect("it works");
         let column = table.column_mut(last);
         keys.iter().zip(&slots).for_each(|(key, slot)| *column.entry(*slot, 0) = Some(*key));
-        backend.make_room().unwrap();
+        backend.make_room().expect("it works");
     }
     runtime.increments.begin(Some(Increment { checkpoint: CheckpointId(1), base: None }));
     let mut snapshot = OperatorSnapshot::default();
-    backend.save("last", MAX_PARALLELISM, &mut snapshot).unwrap();
+    backend.save("last", MAX_PARALLELISM, &mut snapshot).expect("it works");
     let snapshot = [travelled(snapshot)];
     for (millis, adopts, found) in [(1000, true, 0), (5000, false, KEYS as usize)] {
         let (mut backend, last, runtime) = open(&folder, millis);
         let mut state = RestoredState::assign(&snapshot, runtime.key_groups(), 0, 1);
         let adopted: Vec<_> = state.stored.values().flatten().map(|part| part.files().0.clone()).collect();
-        backend.restore_from(&mut state, "last").unwrap();
+        backend.restore_from(&mut state, "last").expect("it works");
         assert_eq!(adopted.iter().any(|adopted| adopted.get()), adopts, "{millis}");
         backend.expire_stored(2000);
         let mut living = 0;
         for keys in keys.chunks(100) {
             let batch = batch(keys);
             let table = backend.table(Namespace::Void, batch.types());
-            table.slots(&batch, Rows::All(keys.len()), &mut slots).unwrap();
+            table.slots(&batch, Rows::All(keys.len()), &mut slots).expect("it works");
             let column = table.column(last);
             let lives = |(key, slot): &(&i64, &u32)| column.get(**slot) == Some(*key) && !column.is_over(**slot, 2000);
             living += keys.iter().zip(&slots).filter(lives).count();
-            backend.make_room().unwrap();
+            backend.make_room().expect("it works");
         }
         assert_eq!(living, found, "{millis}");
     }
@@ -345,8 +345,8 @@ fn rows_that_now_live_longer_are_not_void_when_their_old_time_is_over() {
 
 #[test]
 fn files_that_are_none_are_refused_with_their_folder() {
-    let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join("CURRENT"), "MANIFEST-000005\n").unwrap();
+    let folder = tempfile::tempdir().expect("it works");
+    fs::write(folder.path().join("CURRENT"), "MANIFEST-000005\n").expect("it works");
     let error = RocksDb.read_files(folder.path()).err().expect("there is no such list of files");
     let message = pelton_runtime_core::failure::error_chain(&error);
     assert!(

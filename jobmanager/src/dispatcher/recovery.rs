@@ -224,11 +224,11 @@ impl Found {
         let mut contents = Contents::default();
         for handle in self.record.states_of(&[operator]) {
             let name = handle.state.file().map_or(layout::RECORD, |file| file.path.as_str());
-            if let StateHandle::File(file) = handle.state {
-                if let Some(outline) = self.store.outline(file).await? {
-                    contents.tables.extend(outline.tables()?);
-                    continue;
-                }
+            if let StateHandle::File(file) = handle.state
+                && let Some(outline) = self.store.outline(file).await?
+            {
+                contents.tables.extend(outline.tables()?);
+                continue;
             }
             if let Some(bytes) = self.store.get_state(handle.state).await? {
                 contents.tables.extend(state_file::tables(name, &bytes)?);

@@ -239,7 +239,7 @@ fn decode_body(file: &str, body: &Bytes) -> Result<(Vec<(OperatorId, OperatorSna
             }
         }
         if let Some(stored) = operator.stored {
-            let stored = stored::read(&body, stored).map_err(|error| match error {
+            let stored = stored::read(body, stored).map_err(|error| match error {
                 stored::ReadError::Damage(damage) => damaged(damage),
                 stored::ReadError::Arrow(source) => {
                     let (file, table) = (file.to_owned(), "stored".to_owned());
