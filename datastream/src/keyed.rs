@@ -14,6 +14,7 @@
 
 mod aggregate_function;
 mod context;
+mod dynamic_sessions;
 mod evictors;
 mod key_by;
 pub(crate) mod key_selector;
@@ -39,6 +40,7 @@ use self::key_selector::KeyLayout;
 
 pub use aggregate_function::AggregateFunction;
 pub use context::{BroadcastContext, KeyedBroadcastContext, KeyedContext, OpenContext, ProcessContext};
+pub use dynamic_sessions::DynamicSessionWindows;
 pub use evictors::{CountEvictor, DeltaEvictor, Evictor, EvictorContext, TimeEvictor};
 pub use key_selector::{ByClosure, ByColumn, KeySelector};
 pub use pelton_runtime_core::window::{TimeWindow, WindowAssigner};

@@ -126,7 +126,7 @@ fn by_operator(batches: &[StreamBatch]) -> Result<Answer, Box<dyn std::error::Er
     );
     let settings = WindowSettings {
         key: KeyColumns::new(["key"]),
-        assigner: WindowAssigner::tumbling(WINDOW_MS, 0, TimeDomain::EventTime)?,
+        windows: WindowAssigner::tumbling(WINDOW_MS, 0, TimeDomain::EventTime)?.into(),
         allowed_lateness_ms: 0,
         late_output: None,
     };

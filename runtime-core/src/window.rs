@@ -18,6 +18,7 @@
 mod aggregate;
 mod aligned;
 mod assigner;
+mod assignment;
 mod columnar;
 mod group_clocks;
 mod operator;
@@ -29,6 +30,7 @@ mod tests;
 
 pub use aggregate::{GroupAggregate, Windows, result_timestamps};
 pub use assigner::{InvalidWindow, TimeDomain, WindowAssigner, window_start};
+pub use assignment::{RowMillis, SessionGaps, WindowAssignment};
 pub use columnar::{AggregateCall, ColumnAggregates, ColumnFunction, OutputColumn, RollingAggregates};
 pub use operator::{KeyColumns, WINDOW_CONTENTS, WindowOperator, WindowSettings};
 pub use time_window::TimeWindow;

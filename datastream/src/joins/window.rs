@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::keyed::key_selector::KeySelector;
-use crate::keyed::{KeyedStream, WindowAssigner, WindowedStream};
+use crate::keyed::{KeyedStream, WindowedStream, Windows};
 use crate::record::Record;
 use crate::stream::{Collector, DataStream};
 
@@ -103,6 +103,33 @@ impl<A: Record> DataStream<A> {
 
 impl<A: Record, B: Record> JoinedStreams<A, B> {
     /// The key of the first stream.
+    ///
+    /// ```
+    /// # use pelton::testing::Harness;
+    /// # fn main() -> Result<(), pelton::testing::TestError> {
+    /// # let mut harness = Harness::new();
+    /// use std::time::Duration;
+    ///
+    /// use pelton::keyed::TumblingEventTimeWindows;
+    /// use pelton::record::field;
+    ///
+    /// let (orders, ordered) = harness.source::<(i64, String)>();
+    /// let (payments, paid) = harness.source::<(i64, i64)>();
+    /// // Where keys are not columns, closures make them.
+    /// let sold = orders
+    ///     .join(payments)
+    ///     .where_key(|order: &(i64, String)| order.0 % 100)
+    ///     .equal_to(|payment: &(i64, i64)| payment.0)
+    ///     .window(TumblingEventTimeWindows::of(Duration::from_secs(60)))
+    ///     .apply(|order, payment| (order.1.clone(), payment.1));
+    /// let sold = harness.collect(sold);
+    /// harness.push(&ordered, [((301, "book"), 0)])?;
+    /// harness.push(&paid, [((1, 9), 0)])?;
+    /// harness.end()?;
+    /// assert_eq!(sold.take_records(), [("book".to_owned(), 9)]);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[track_caller]
     pub fn where_key<Form, S: KeySelector<A, Form>>(self, key: S) -> WhereJoined<A, B, S::Key> {
         WhereJoined { left: self.left.key_by(key), right: self.right }
@@ -111,6 +138,33 @@ impl<A: Record, B: Record> JoinedStreams<A, B> {
 
 impl<A: Record, B: Record, K: Record> WhereJoined<A, B, K> {
     /// The key of the second stream.
+    ///
+    /// ```
+    /// # use pelton::testing::Harness;
+    /// # fn main() -> Result<(), pelton::testing::TestError> {
+    /// # let mut harness = Harness::new();
+    /// use std::time::Duration;
+    ///
+    /// use pelton::keyed::TumblingEventTimeWindows;
+    /// use pelton::record::field;
+    ///
+    /// let (orders, ordered) = harness.source::<(i64, String)>();
+    /// let (payments, paid) = harness.source::<(i64, i64)>();
+    /// // Where keys are not columns, closures make them.
+    /// let sold = orders
+    ///     .join(payments)
+    ///     .where_key(|order: &(i64, String)| order.0 % 100)
+    ///     .equal_to(|payment: &(i64, i64)| payment.0)
+    ///     .window(TumblingEventTimeWindows::of(Duration::from_secs(60)))
+    ///     .apply(|order, payment| (order.1.clone(), payment.1));
+    /// let sold = harness.collect(sold);
+    /// harness.push(&ordered, [((301, "book"), 0)])?;
+    /// harness.push(&paid, [((1, 9), 0)])?;
+    /// harness.end()?;
+    /// assert_eq!(sold.take_records(), [("book".to_owned(), 9)]);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Panics
     ///
@@ -123,6 +177,32 @@ impl<A: Record, B: Record, K: Record> WhereJoined<A, B, K> {
 
 impl<A: Record, B: Record> CoGroupedStreams<A, B> {
     /// The key of the first stream.
+    ///
+    /// ```
+    /// # use pelton::testing::Harness;
+    /// # fn main() -> Result<(), pelton::testing::TestError> {
+    /// # let mut harness = Harness::new();
+    /// use std::time::Duration;
+    ///
+    /// use pelton::keyed::TumblingEventTimeWindows;
+    /// use pelton::record::field;
+    ///
+    /// let (orders, ordered) = harness.source::<(i64, String)>();
+    /// let (payments, paid) = harness.source::<(i64, i64)>();
+    /// let counts = orders
+    ///     .co_group(payments)
+    ///     .where_key(|order: &(i64, String)| order.0 % 100)
+    ///     .equal_to(|payment: &(i64, i64)| payment.0)
+    ///     .window(TumblingEventTimeWindows::of(Duration::from_secs(60)))
+    ///     .apply(|orders, payments, out| out.collect((orders.len() as i64, payments.len() as i64)));
+    /// let counts = harness.collect::<(i64, i64)>(counts);
+    /// harness.push(&ordered, [((301, "book"), 0)])?;
+    /// harness.push(&paid, [((1, 9), 0)])?;
+    /// harness.end()?;
+    /// assert_eq!(counts.take_records(), [(1, 1)]);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[track_caller]
     pub fn where_key<Form, S: KeySelector<A, Form>>(self, key: S) -> WhereCoGrouped<A, B, S::Key> {
         WhereCoGrouped(self.0.where_key(key))
@@ -131,6 +211,32 @@ impl<A: Record, B: Record> CoGroupedStreams<A, B> {
 
 impl<A: Record, B: Record, K: Record> WhereCoGrouped<A, B, K> {
     /// The key of the second stream.
+    ///
+    /// ```
+    /// # use pelton::testing::Harness;
+    /// # fn main() -> Result<(), pelton::testing::TestError> {
+    /// # let mut harness = Harness::new();
+    /// use std::time::Duration;
+    ///
+    /// use pelton::keyed::TumblingEventTimeWindows;
+    /// use pelton::record::field;
+    ///
+    /// let (orders, ordered) = harness.source::<(i64, String)>();
+    /// let (payments, paid) = harness.source::<(i64, i64)>();
+    /// let counts = orders
+    ///     .co_group(payments)
+    ///     .where_key(|order: &(i64, String)| order.0 % 100)
+    ///     .equal_to(|payment: &(i64, i64)| payment.0)
+    ///     .window(TumblingEventTimeWindows::of(Duration::from_secs(60)))
+    ///     .apply(|orders, payments, out| out.collect((orders.len() as i64, payments.len() as i64)));
+    /// let counts = harness.collect::<(i64, i64)>(counts);
+    /// harness.push(&ordered, [((301, "book"), 0)])?;
+    /// harness.push(&paid, [((1, 9), 0)])?;
+    /// harness.end()?;
+    /// assert_eq!(counts.take_records(), [(1, 1)]);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Panics
     ///
@@ -154,16 +260,82 @@ pub struct JoinedByKey<A: Record, B: Record, K: Record> {
 pub struct CoGroupedByKey<A: Record, B: Record, K: Record>(JoinedByKey<A, B, K>);
 
 impl<A: Record, B: Record, K: Record> JoinedByKey<A, B, K> {
-    /// The windows in which pairs are found.
-    pub fn window(self, assigner: WindowAssigner) -> JoinedWindows<A, B, K> {
-        JoinedWindows { windows: self.both.window(assigner) }
+    /// The windows in which pairs are found. The gap of dynamic sessions is asked of records of either side, of which one
+    /// is there.
+    ///
+    /// ```
+    /// # use pelton::testing::Harness;
+    /// # fn main() -> Result<(), pelton::testing::TestError> {
+    /// # let mut harness = Harness::new();
+    /// use std::time::Duration;
+    ///
+    /// use pelton::keyed::EventTimeSessionWindows;
+    /// use pelton::record::field;
+    ///
+    /// type Order = (i64, String);
+    /// type Payment = (i64, i64);
+    ///
+    /// // A payment is waited for longer than an order.
+    /// let gap = |either: &(Option<Order>, Option<Payment>)| {
+    ///     Duration::from_millis(if either.0.is_some() { 100 } else { 10 })
+    /// };
+    /// let (orders, ordered) = harness.source::<Order>();
+    /// let (payments, paid) = harness.source::<Payment>();
+    /// let sold = orders
+    ///     .join(payments)
+    ///     .where_key(field::<0, _>())
+    ///     .equal_to(field::<0, _>())
+    ///     .window(EventTimeSessionWindows::with_dynamic_gap(gap))
+    ///     .apply(|order, payment| (order.1.clone(), payment.1));
+    /// let sold = harness.collect(sold);
+    /// harness.push(&ordered, [((1, "book"), 0), ((2, "pen"), 0)])?;
+    /// harness.push(&paid, [((1, 9), 90), ((2, 2), 101)])?;
+    /// harness.end()?;
+    /// assert_eq!(sold.take_records(), [("book".to_owned(), 9)]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn window<W>(self, windows: W) -> JoinedWindows<A, B, K>
+    where
+        W: Windows<(Option<A>, Option<B>), Windowed<K> = WindowedStream<(Option<A>, Option<B>), K>>,
+    {
+        JoinedWindows { windows: self.both.window(windows) }
     }
 }
 
 impl<A: Record, B: Record, K: Record> CoGroupedByKey<A, B, K> {
     /// The windows in which records are grouped.
-    pub fn window(self, assigner: WindowAssigner) -> CoGroupedWindows<A, B, K> {
-        CoGroupedWindows(self.0.window(assigner))
+    ///
+    /// ```
+    /// # use pelton::testing::Harness;
+    /// # fn main() -> Result<(), pelton::testing::TestError> {
+    /// # let mut harness = Harness::new();
+    /// use std::time::Duration;
+    ///
+    /// use pelton::keyed::TumblingEventTimeWindows;
+    /// use pelton::record::field;
+    ///
+    /// let (orders, ordered) = harness.source::<(i64, String)>();
+    /// let (payments, paid) = harness.source::<(i64, i64)>();
+    /// let counts = orders
+    ///     .co_group(payments)
+    ///     .where_key(field::<0, _>())
+    ///     .equal_to(field::<0, _>())
+    ///     .window(TumblingEventTimeWindows::of(Duration::from_secs(60)))
+    ///     .apply(|orders, payments, out| out.collect((orders.len() as i64, payments.len() as i64)));
+    /// let counts = harness.collect::<(i64, i64)>(counts);
+    /// harness.push(&ordered, [((1, "book"), 0)])?;
+    /// harness.push(&paid, [((1, 9), 59_999), ((1, 2), 60_000)])?;
+    /// harness.end()?;
+    /// assert_eq!(counts.take_records(), [(1, 1), (0, 1)]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn window<W>(self, windows: W) -> CoGroupedWindows<A, B, K>
+    where
+        W: Windows<(Option<A>, Option<B>), Windowed<K> = WindowedStream<(Option<A>, Option<B>), K>>,
+    {
+        CoGroupedWindows(self.0.window(windows))
     }
 }
 
@@ -181,6 +353,34 @@ pub struct CoGroupedWindows<A: Record, B: Record, K: Record>(JoinedWindows<A, B,
 
 impl<A: Record, B: Record, K: Record> JoinedWindows<A, B, K> {
     /// How long after its end a window of event time takes late records; each makes it fire again, with all pairs.
+    ///
+    /// ```
+    /// # use pelton::testing::Harness;
+    /// # fn main() -> Result<(), pelton::testing::TestError> {
+    /// # let mut harness = Harness::new();
+    /// use std::time::Duration;
+    ///
+    /// use pelton::keyed::TumblingEventTimeWindows;
+    /// use pelton::record::field;
+    ///
+    /// let (orders, ordered) = harness.source::<(i64, String)>();
+    /// let (payments, paid) = harness.source::<(i64, i64)>();
+    /// let sold = orders
+    ///     .join(payments)
+    ///     .where_key(field::<0, _>())
+    ///     .equal_to(field::<0, _>())
+    ///     .window(TumblingEventTimeWindows::of(Duration::from_secs(60)))
+    ///     .allowed_lateness(Duration::from_secs(5))
+    ///     .apply(|order, payment| (order.1.clone(), payment.1));
+    /// let sold = harness.collect(sold);
+    /// harness.push(&ordered, [((1, "book"), 0)])?;
+    /// harness.watermark(&ordered, 60_000)?;
+    /// harness.watermark(&paid, 60_000)?;
+    /// harness.push(&paid, [((1, 9), 10)])?;
+    /// assert_eq!(sold.take_records(), [("book".to_owned(), 9)]);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn allowed_lateness(self, lateness: Duration) -> Self {
         Self { windows: self.windows.allowed_lateness(lateness) }
     }
@@ -217,6 +417,36 @@ impl<A: Record, B: Record, K: Record> JoinedWindows<A, B, K> {
     }
 
     /// Any number of results of every pair.
+    ///
+    /// ```
+    /// # use pelton::testing::Harness;
+    /// # fn main() -> Result<(), pelton::testing::TestError> {
+    /// # let mut harness = Harness::new();
+    /// use std::time::Duration;
+    ///
+    /// use pelton::keyed::TumblingEventTimeWindows;
+    /// use pelton::record::field;
+    ///
+    /// let (orders, ordered) = harness.source::<(i64, i64)>();
+    /// let (payments, paid) = harness.source::<(i64, i64)>();
+    /// let paid_in_full = orders
+    ///     .join(payments)
+    ///     .where_key(field::<0, _>())
+    ///     .equal_to(field::<0, _>())
+    ///     .window(TumblingEventTimeWindows::of(Duration::from_secs(60)))
+    ///     .apply_with(|order, payment, out| {
+    ///         if order.1 <= payment.1 {
+    ///             out.collect(order.0);
+    ///         }
+    ///     });
+    /// let paid_in_full = harness.collect::<i64>(paid_in_full);
+    /// harness.push(&ordered, [((1, 9), 0), ((2, 5), 0)])?;
+    /// harness.push(&paid, [((1, 9), 10), ((2, 2), 10)])?;
+    /// harness.end()?;
+    /// assert_eq!(paid_in_full.take_records(), [1]);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn apply_with<U: Record>(
         self,
         function: impl Fn(&A, &B, &mut Collector<'_, U>) + Send + Sync + 'static,
@@ -231,11 +461,69 @@ impl<A: Record, B: Record, K: Record> JoinedWindows<A, B, K> {
 
 impl<A: Record, B: Record, K: Record> CoGroupedWindows<A, B, K> {
     /// How long after its end a window of event time takes late records; each makes it fire again.
+    ///
+    /// ```
+    /// # use pelton::testing::Harness;
+    /// # fn main() -> Result<(), pelton::testing::TestError> {
+    /// # let mut harness = Harness::new();
+    /// use std::time::Duration;
+    ///
+    /// use pelton::keyed::TumblingEventTimeWindows;
+    /// use pelton::record::field;
+    ///
+    /// let (orders, ordered) = harness.source::<(i64, String)>();
+    /// let (payments, paid) = harness.source::<(i64, i64)>();
+    /// let counts = orders
+    ///     .co_group(payments)
+    ///     .where_key(field::<0, _>())
+    ///     .equal_to(field::<0, _>())
+    ///     .window(TumblingEventTimeWindows::of(Duration::from_secs(60)))
+    ///     .allowed_lateness(Duration::from_secs(5))
+    ///     .apply(|orders, payments, out| out.collect((orders.len() as i64, payments.len() as i64)));
+    /// let counts = harness.collect::<(i64, i64)>(counts);
+    /// harness.push(&ordered, [((1, "book"), 0)])?;
+    /// harness.watermark(&ordered, 60_000)?;
+    /// harness.watermark(&paid, 60_000)?;
+    /// harness.push(&paid, [((1, 9), 10)])?;
+    /// assert_eq!(counts.take_records(), [(1, 0), (1, 1)]);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn allowed_lateness(self, lateness: Duration) -> Self {
         Self(self.0.allowed_lateness(lateness))
     }
 
     /// Any number of results of the records of both sides, one of which may have none. They are in the order of arrival.
+    ///
+    /// ```
+    /// # use pelton::testing::Harness;
+    /// # fn main() -> Result<(), pelton::testing::TestError> {
+    /// # let mut harness = Harness::new();
+    /// use std::time::Duration;
+    ///
+    /// use pelton::keyed::TumblingEventTimeWindows;
+    /// use pelton::record::field;
+    ///
+    /// let (orders, ordered) = harness.source::<(i64, String)>();
+    /// let (payments, paid) = harness.source::<(i64, i64)>();
+    /// let unpaid = orders
+    ///     .co_group(payments)
+    ///     .where_key(field::<0, _>())
+    ///     .equal_to(field::<0, _>())
+    ///     .window(TumblingEventTimeWindows::of(Duration::from_secs(60)))
+    ///     .apply(|orders, payments, out| {
+    ///         if payments.is_empty() {
+    ///             orders.iter().for_each(|order| out.collect(order.1.as_str()));
+    ///         }
+    ///     });
+    /// let unpaid = harness.collect::<String>(unpaid);
+    /// harness.push(&ordered, [((1, "book"), 0), ((2, "pen"), 0)])?;
+    /// harness.push(&paid, [((1, 9), 10)])?;
+    /// harness.end()?;
+    /// assert_eq!(unpaid.take_records(), ["pen"]);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn apply<U: Record>(
         self,
         function: impl Fn(&[&A], &[&B], &mut Collector<'_, U>) + Send + Sync + 'static,

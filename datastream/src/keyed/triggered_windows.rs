@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use pelton_runtime_core::operator::{Operator, OperatorResult, OperatorRuntime};
-use pelton_runtime_core::window::{TimeWindow, WindowAssigner};
+use pelton_runtime_core::window::TimeWindow;
 
 use crate::record::{Column, Record};
 use crate::stream::{Collector, DataStream, OutputTag, SideOutputs};
@@ -24,24 +24,44 @@ pub struct GlobalWindows;
 
 impl GlobalWindows {
     /// The assigner of the window without end.
+    ///
+    /// ```
+    /// # use pelton::testing::Harness;
+    /// # fn main() -> Result<(), pelton::testing::TestError> {
+    /// # let mut harness = Harness::new();
+    /// use pelton::keyed::{CountTrigger, GlobalWindows};
+    ///
+    /// let (numbers, input) = harness.source::<i64>();
+    /// let windows = numbers.window_all(GlobalWindows::create()).trigger(CountTrigger::of(3));
+    /// let sums = harness.collect(windows.reduce(|a, b| a + b));
+    /// harness.push_untimed(&input, [1, 2, 4])?;
+    /// assert_eq!(sums.take_records(), [7]);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn create() -> Self {
         Self
     }
 }
 
-/// How a keyed stream is cut: by a [`WindowAssigner`], or not at all ([`GlobalWindows`]).
-pub trait Windows {
+/// How a keyed stream of `T` is cut: by a [`WindowAssigner`](super::WindowAssigner), in sessions of dynamic gaps
+/// ([`DynamicSessionWindows`](super::DynamicSessionWindows)), or not at all ([`GlobalWindows`]).
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not cut a stream of `{T}` into windows",
+    note = "windows are made by `TumblingEventTimeWindows::of` and the like; a dynamic gap is that of the stream's records"
+)]
+pub trait Windows<T: Record> {
     /// What the stream becomes.
-    type Windowed<T: Record, K: Record>;
+    type Windowed<K: Record>;
 
     /// Cuts a stream.
-    fn windowed<T: Record, K: Record>(self, keyed: KeyedStream<T, K>) -> Self::Windowed<T, K>;
+    fn windowed<K: Record>(self, keyed: KeyedStream<T, K>) -> Self::Windowed<K>;
 }
 
-impl Windows for GlobalWindows {
-    type Windowed<T: Record, K: Record> = GlobalWindowedStream<T, K>;
+impl<T: Record> Windows<T> for GlobalWindows {
+    type Windowed<K: Record> = GlobalWindowedStream<T, K>;
 
-    fn windowed<T: Record, K: Record>(self, keyed: KeyedStream<T, K>) -> GlobalWindowedStream<T, K> {
+    fn windowed<K: Record>(self, keyed: KeyedStream<T, K>) -> GlobalWindowedStream<T, K> {
         GlobalWindowedStream { keyed }
     }
 }
@@ -98,7 +118,7 @@ impl<T: Record> DataStream<T> {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn window_all<W: Windows>(self, windows: W) -> W::Windowed<T, i32> {
+    pub fn window_all<W: Windows<T>>(self, windows: W) -> W::Windowed<i32> {
         self.key_by(|_: &T| 0i32).window(windows)
     }
 
@@ -215,7 +235,7 @@ impl<T: Record, K: Record, R: Trigger<T>> TriggeredStream<T, K, R, AllElements> 
         trigger: R,
     ) -> Self {
         assert!(
-            R::CAN_MERGE || !matches!(windowing, Windowing::Time(WindowAssigner::Session { .. })),
+            R::CAN_MERGE || !windowing.merges(),
             "`{}` cannot be the trigger of session windows, which merge: what it remembers of two windows does not make \
              up what it would remember of one",
             std::any::type_name::<R>()
@@ -507,7 +527,8 @@ impl<T: Record, K: Record, R: Trigger<T>, V: Holds<T>> TriggeredStream<T, K, R, 
         let (contents, trigger) = (self.held.contents(accumulate), self.trigger);
         let factory = move |_: &OperatorRuntime| -> OperatorResult<Box<dyn Operator>> {
             let late_output = late.as_ref().and_then(|tag| sides.port_of(tag.id()));
-            let settings = TriggeredSettings { key: key.clone(), windowing, allowed_lateness_ms, late_output };
+            let (key, windowing) = (key.clone(), windowing.clone());
+            let settings = TriggeredSettings { key, windowing, allowed_lateness_ms, late_output };
             Ok(Box::new(TriggeredWindows::<T, K, U, _, E, R>::new(
                 settings,
                 contents.clone(),

@@ -162,7 +162,7 @@ impl TriggerContext<'_> {
         self.register(TimeDomain::EventTime, time);
     }
 
-    /// Calls `on_processing_time` when the wall clock reaches `time`.
+    /// Calls `on_processing_time` when the wall clock is past `time`.
     pub fn register_processing_time_timer(&mut self, time: EpochMillis) {
         self.register(TimeDomain::ProcessingTime, time);
     }

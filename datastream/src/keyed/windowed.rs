@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use pelton_runtime_core::operator::{Operator, OperatorError, OperatorResult, OperatorRuntime};
 use pelton_runtime_core::window::{
-    ColumnFunction, GroupAggregate, TimeWindow, WindowAssigner, WindowOperator, WindowSettings,
+    ColumnFunction, GroupAggregate, TimeWindow, WindowAssigner, WindowAssignment, WindowOperator, WindowSettings,
 };
 
 use crate::record::{Column, Record};
@@ -43,7 +43,7 @@ use super::windows::millis;
 /// ```
 pub struct WindowedStream<T: Record, K: Record> {
     keyed: KeyedStream<T, K>,
-    assigner: WindowAssigner,
+    windows: WindowAssignment,
     allowed_lateness_ms: i64,
     late: Option<OutputTag<T>>,
     key_type: PhantomData<fn() -> K>,
@@ -73,20 +73,24 @@ impl<T: Record, K: Record> KeyedStream<T, K> {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn window<W: Windows>(self, windows: W) -> W::Windowed<T, K> {
+    pub fn window<W: Windows<T>>(self, windows: W) -> W::Windowed<K> {
         windows.windowed(self)
     }
 }
 
-impl Windows for WindowAssigner {
-    type Windowed<T: Record, K: Record> = WindowedStream<T, K>;
+impl<T: Record> Windows<T> for WindowAssigner {
+    type Windowed<K: Record> = WindowedStream<T, K>;
 
-    fn windowed<T: Record, K: Record>(self, keyed: KeyedStream<T, K>) -> WindowedStream<T, K> {
-        WindowedStream { keyed, assigner: self, allowed_lateness_ms: 0, late: None, key_type: PhantomData }
+    fn windowed<K: Record>(self, keyed: KeyedStream<T, K>) -> WindowedStream<T, K> {
+        WindowedStream::new(keyed, self.into())
     }
 }
 
 impl<T: Record, K: Record> WindowedStream<T, K> {
+    pub(super) fn new(keyed: KeyedStream<T, K>, windows: WindowAssignment) -> Self {
+        Self { keyed, windows, allowed_lateness_ms: 0, late: None, key_type: PhantomData }
+    }
+
     /// How long after its end a window of event time takes late records; each makes it fire again.
     ///
     /// ```
@@ -173,7 +177,7 @@ impl<T: Record, K: Record> WindowedStream<T, K> {
     /// When the windows are sessions, and the trigger does not work for windows that merge.
     #[track_caller]
     pub fn trigger<R: Trigger<T>>(self, trigger: R) -> TriggeredStream<T, K, R, AllElements> {
-        let windowing = Windowing::Time(self.assigner);
+        let windowing = Windowing::Time(self.windows);
         TriggeredStream::new(self.keyed, windowing, self.allowed_lateness_ms, self.late, trigger)
     }
 
@@ -200,7 +204,7 @@ impl<T: Record, K: Record> WindowedStream<T, K> {
     /// # }
     /// ```
     pub fn evictor<V: Evictor<T>>(self, evictor: V) -> TriggeredStream<T, K, AssignersTrigger, Evicted<V>> {
-        let domain = self.assigner.domain();
+        let domain = self.windows.domain();
         self.trigger(AssignersTrigger(domain)).evictor(evictor)
     }
 
@@ -587,10 +591,11 @@ impl<T: Record, K: Record> WindowedStream<T, K> {
         let side_outputs = SideOutputs::default();
         let sides = side_outputs.clone();
         let key = self.keyed.key.columns.clone();
-        let (assigner, allowed_lateness_ms, late) = (self.assigner, self.allowed_lateness_ms, self.late);
+        let (windows, allowed_lateness_ms, late) = (self.windows, self.allowed_lateness_ms, self.late);
         let factory = move |_: &OperatorRuntime| -> OperatorResult<Box<dyn Operator>> {
             let late_output = late.as_ref().and_then(|tag| sides.port_of(tag.id()));
-            let settings = WindowSettings { key: key.clone(), assigner, allowed_lateness_ms, late_output };
+            let settings =
+                WindowSettings { key: key.clone(), windows: windows.clone(), allowed_lateness_ms, late_output };
             let operator = WindowOperator::new(settings, make());
             Ok(Box::new(operator.map_err(|error| OperatorError::data(error.to_string()))?))
         };
@@ -600,6 +605,6 @@ impl<T: Record, K: Record> WindowedStream<T, K> {
 
 impl<T: Record, K: Record> std::fmt::Debug for WindowedStream<T, K> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("WindowedStream").field("keyed", &self.keyed).field("assigner", &self.assigner).finish()
+        f.debug_struct("WindowedStream").field("keyed", &self.keyed).field("windows", &self.windows).finish()
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Harness, TestSink, TestSource};
 use crate::keyed::{
     EventTimeSessionWindows, FunctionResult, KeyedContext, KeyedProcessFunction, OpenContext, SlidingEventTimeWindows,
-    TumblingEventTimeWindows, WindowAssigner,
+    TumblingEventTimeWindows, WindowedStream, Windows as Cut,
 };
 use crate::record::field;
 use crate::stream::{Collector, DataStream, OutputTag};
@@ -32,11 +32,14 @@ struct Windows {
 }
 
 impl Windows {
-    fn new(assigner: WindowAssigner, lateness: Duration) -> Self {
+    fn new<W>(windows: W, lateness: Duration) -> Self
+    where
+        W: Cut<Event, Windowed<String> = WindowedStream<Event, String>>,
+    {
         let mut harness = Harness::new();
         let (events, input) = harness.source::<Event>();
         let tag = OutputTag::new("late");
-        let windows = events.key_by(field::<0, _>()).window(assigner).allowed_lateness(lateness);
+        let windows = events.key_by(field::<0, _>()).window(windows).allowed_lateness(lateness);
         let windows = windows.side_output_late_data(&tag).process(
             |_: &String, window, events: &[Event], out: &mut Collector<'_, Window>| {
                 let mut numbers: Vec<i64> = events.iter().map(|event| event.1).collect();
@@ -109,6 +112,16 @@ fn sessions_end_where_more_than_the_gap_is_silent_and_one_element_joins_two() {
     assert_eq!(windows.fired(15), [(0, 10, vec![0, 5]), (11, 16, vec![11])]);
     windows.give(&[20, 30, 25]);
     assert_eq!(windows.fired(i64::MAX), [(20, 35, vec![20, 25, 30])]);
+}
+
+#[test]
+fn a_session_with_a_dynamic_gap_ends_where_the_gap_of_each_of_its_elements_is_over() {
+    // Even numbers are waited for longer.
+    let gap = |event: &Event| millis(if event.1 % 2 == 0 { 10 } else { 2 });
+    let mut windows = Windows::new(EventTimeSessionWindows::with_dynamic_gap(gap), Duration::ZERO);
+    windows.give(&[0, 3, 11, 13, 20]);
+    assert_eq!(windows.fired(9), [(0, 10, vec![0, 3])], "3 does not shorten what 0 said");
+    assert_eq!(windows.fired(i64::MAX), [(11, 15, vec![11, 13]), (20, 30, vec![20])]);
 }
 
 #[test]

@@ -19,8 +19,9 @@ use arrow::datatypes::DataType;
 use super::TimeWindow;
 use super::aggregate::{GroupAggregate, Windows};
 use super::assigner::window_start;
+use super::assignment::RowMillis;
 use super::group_clocks::GroupClocks;
-use super::operator::{Arrivals, RowTimes};
+use super::operator::Arrivals;
 use crate::operator::{OperatorContext, OperatorError, OperatorResult, TARGET_BATCH_ROWS};
 use crate::state::{KeyedStateBackend, NO_SLOT, Namespace, NamespaceTable, Rows, Slot, StateId};
 use crate::time::EpochMillis;
@@ -481,7 +482,7 @@ fn emit_all<A: GroupAggregate>(
     Ok(())
 }
 
-impl RowTimes<'_> {
+impl RowMillis<'_> {
     /// The least and the greatest time of at least one row.
     fn range(&self) -> (EpochMillis, EpochMillis) {
         match self {

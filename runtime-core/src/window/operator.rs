@@ -7,6 +7,7 @@ use arrow::array::{ArrayRef, UInt32Array};
 use super::aggregate::GroupAggregate;
 use super::aligned::AlignedWindows;
 use super::assigner::{InvalidWindow, TimeDomain, WindowAssigner};
+use super::assignment::{RowMillis, WindowAssignment};
 use super::group_clocks::GroupClocks;
 use super::session::{SessionColumn, SessionWindows};
 use crate::checkpoint::snapshot::{OperatorSnapshot, RestoredState};
@@ -56,7 +57,7 @@ pub struct WindowSettings {
     /// The key.
     pub key: KeyColumns,
     /// The windows.
-    pub assigner: WindowAssigner,
+    pub windows: WindowAssignment,
     /// How long after its end a window takes more rows.
     pub allowed_lateness_ms: i64,
     /// Where rows go that come too late even for that; absent: they are counted and dropped.
@@ -66,24 +67,10 @@ pub struct WindowSettings {
 /// The rows of one batch on their way into windows.
 pub(super) struct Arrivals<'a> {
     pub(super) keys: &'a KeyBatch,
-    pub(super) times: RowTimes<'a>,
-}
-
-/// When rows happened.
-#[derive(Clone, Copy)]
-pub(super) enum RowTimes<'a> {
-    Same(EpochMillis),
-    Each(&'a [EpochMillis]),
-}
-
-impl RowTimes<'_> {
-    #[inline(always)]
-    pub(super) fn get(&self, row: usize) -> EpochMillis {
-        match self {
-            Self::Same(time) => *time,
-            Self::Each(times) => times[row],
-        }
-    }
+    /// When they happened.
+    pub(super) times: RowMillis<'a>,
+    /// How long their sessions wait for others.
+    pub(super) gaps: RowMillis<'a>,
 }
 
 enum Engine<A: GroupAggregate> {
@@ -104,6 +91,7 @@ pub struct WindowOperator<A: GroupAggregate> {
     clock: EpochMillis,
     clocks: GroupClocks,
     keys: KeyBatch,
+    gaps_ms: Vec<i64>,
     late: Vec<u32>,
     late_dropped: Option<Counter>,
 }
@@ -122,7 +110,7 @@ impl<A: GroupAggregate> WindowOperator<A> {
         if lateness_ms < 0 {
             return Err(InvalidWindow::NegativeLateness { millis: lateness_ms });
         }
-        let domain = settings.assigner.domain();
+        let domain = settings.windows.domain();
         let lateness_ms = match domain {
             TimeDomain::EventTime => lateness_ms,
             // Nothing is late by the clock that says when it arrived.
@@ -130,15 +118,15 @@ impl<A: GroupAggregate> WindowOperator<A> {
         };
         let mut backend = KeyedStateBackend::new();
         let maker = aggregate.clone();
-        let engine = match settings.assigner {
-            WindowAssigner::Aligned { size_ms, slide_ms, offset_ms, .. } => {
+        let engine = match settings.windows {
+            WindowAssignment::Assigner(WindowAssigner::Aligned { size_ms, slide_ms, offset_ms, .. }) => {
                 let windows = AlignedWindows::new(size_ms, slide_ms, offset_ms, lateness_ms, A::SHARES_PANES);
                 let state = backend.register(WINDOW_CONTENTS, move || maker.groups());
                 Engine::Aligned(windows, state.expect("the first state's name is free"))
             }
-            WindowAssigner::Session { gap_ms, .. } => {
+            WindowAssignment::Assigner(WindowAssigner::Session { .. }) | WindowAssignment::DynamicSessions { .. } => {
                 let state = backend.register(WINDOW_CONTENTS, move || SessionColumn::new(maker.groups()));
-                let windows = SessionWindows::new(gap_ms, lateness_ms);
+                let windows = SessionWindows::new(lateness_ms);
                 Engine::Session(windows, state.expect("the first state's name is free"))
             }
         };
@@ -150,6 +138,7 @@ impl<A: GroupAggregate> WindowOperator<A> {
             clock: MIN_WATERMARK,
             clocks: GroupClocks::new(domain, 1, KeyGroupRange::of_subtask(1, 1, 0)),
             keys: KeyBatch::default(),
+            gaps_ms: Vec::new(),
             late: Vec::new(),
             late_dropped: None,
         })
@@ -175,13 +164,14 @@ impl<A: GroupAggregate> WindowOperator<A> {
 
     /// Adds rows to their windows, which are where `clock` is.
     fn add(&mut self, batch: &StreamBatch, clock: EpochMillis, cx: &mut OperatorContext<'_>) -> OperatorResult {
-        let times = match self.settings.assigner.domain() {
-            TimeDomain::EventTime => RowTimes::Each(event_times(batch)?),
+        let times = match self.settings.windows.domain() {
+            TimeDomain::EventTime => RowMillis::Each(event_times(batch)?),
             // A wall clock that was set back makes nothing late.
-            TimeDomain::ProcessingTime => RowTimes::Same(cx.processing_time().max(clock.saturating_add(1))),
+            TimeDomain::ProcessingTime => RowMillis::Same(cx.processing_time().max(clock.saturating_add(1))),
         };
+        let gaps = self.settings.windows.gaps(batch, &mut self.gaps_ms)?;
         self.aggregate.begin(batch)?;
-        let arrivals = Arrivals { keys: &self.keys, times };
+        let arrivals = Arrivals { keys: &self.keys, times, gaps };
         let (backend, late) = (&mut self.backend, &mut self.late);
         match &mut self.engine {
             Engine::Aligned(windows, state) => {
@@ -218,7 +208,7 @@ impl<A: GroupAggregate> WindowOperator<A> {
     }
 
     fn arm(&self, cx: &mut OperatorContext<'_>) {
-        if self.settings.assigner.domain() == TimeDomain::ProcessingTime {
+        if self.settings.windows.domain() == TimeDomain::ProcessingTime {
             let due = match &self.engine {
                 Engine::Aligned(windows, _) => windows.next_due(),
                 Engine::Session(windows, _) => windows.next_due(),
@@ -252,7 +242,7 @@ impl<A: GroupAggregate> Operator for WindowOperator<A> {
         // From the start on, so that the metric is there and says 0.
         self.late_dropped = Some(cx.runtime().metrics.counter(NUM_LATE_RECORDS_DROPPED));
         self.backend.open(cx.runtime())?;
-        let (domain, runtime) = (self.settings.assigner.domain(), cx.runtime());
+        let (domain, runtime) = (self.settings.windows.domain(), cx.runtime());
         self.clocks = GroupClocks::new(domain, runtime.max_parallelism, runtime.key_groups());
         Ok(())
     }
@@ -264,7 +254,7 @@ impl<A: GroupAggregate> Operator for WindowOperator<A> {
         refuse_changes(&batch)?;
         let columns = self.settings.key.of(&batch)?;
         self.keys.read(&columns, batch.num_rows())?;
-        if self.settings.assigner.domain() == TimeDomain::ProcessingTime {
+        if self.settings.windows.domain() == TimeDomain::ProcessingTime {
             self.advance_to_now(cx)?;
         }
         if self.clocks.are_even() {
@@ -277,7 +267,7 @@ impl<A: GroupAggregate> Operator for WindowOperator<A> {
     }
 
     fn watermark(&mut self, watermark: EpochMillis, cx: &mut OperatorContext<'_>) -> OperatorResult {
-        if self.settings.assigner.domain() == TimeDomain::EventTime {
+        if self.settings.windows.domain() == TimeDomain::EventTime {
             self.advance(watermark, cx)?;
         }
         cx.emit_watermark(watermark);

@@ -111,7 +111,6 @@ impl<G: StateColumn> StateColumn for SessionColumn<G> {
 /// The windows of one operator instance.
 #[derive(Debug)]
 pub(super) struct SessionWindows {
-    gap_ms: i64,
     lateness_ms: i64,
     /// Every session by its end, its key and its start.
     by_end: BTreeSet<(EpochMillis, Slot, EpochMillis)>,
@@ -121,9 +120,8 @@ pub(super) struct SessionWindows {
 }
 
 impl SessionWindows {
-    pub(super) fn new(gap_ms: i64, lateness_ms: i64) -> Self {
+    pub(super) fn new(lateness_ms: i64) -> Self {
         Self {
-            gap_ms,
             lateness_ms,
             by_end: BTreeSet::new(),
             slots: Vec::new(),
@@ -175,7 +173,7 @@ impl SessionWindows {
         let mut without_session = Vec::new();
         for (row, slot) in slots.iter().enumerate() {
             let time = arrivals.times.get(row);
-            let own = TimeWindow::new(time, time.saturating_add(self.gap_ms));
+            let own = TimeWindow::new(time, time.saturating_add(arrivals.gaps.get(row)));
             let column = table.column_mut(state);
             let touched: SmallVec<[usize; 2]> = column.of_keys[*slot as usize]
                 .iter()

@@ -106,8 +106,56 @@ impl GroupAggregate for WithoutPanes {
     }
 }
 
-fn settings(assigner: WindowAssigner, allowed_lateness_ms: i64, late_output: Option<u32>) -> WindowSettings {
-    WindowSettings { key: KeyColumns::new(["key"]), assigner, allowed_lateness_ms, late_output }
+/// How rows are cut.
+#[derive(Debug, Clone, Copy)]
+enum Cut {
+    By(WindowAssigner),
+    /// In sessions whose gap is a row's value modulo this, and one.
+    Dynamic(i64),
+}
+
+impl Cut {
+    fn merges(self) -> bool {
+        WindowAssignment::from(self).merges()
+    }
+}
+
+impl From<WindowAssigner> for Cut {
+    fn from(assigner: WindowAssigner) -> Self {
+        Self::By(assigner)
+    }
+}
+
+impl From<Cut> for WindowAssignment {
+    fn from(cut: Cut) -> Self {
+        match cut {
+            Cut::By(assigner) => assigner.into(),
+            Cut::Dynamic(modulus) => dynamic_sessions(modulus, TimeDomain::EventTime),
+        }
+    }
+}
+
+/// Sessions whose gap is a row's value modulo `modulus`, and one.
+fn dynamic_sessions(modulus: i64, domain: TimeDomain) -> WindowAssignment {
+    WindowAssignment::DynamicSessions { gaps: Arc::new(GapByValue(modulus)), domain }
+}
+
+struct GapByValue(i64);
+
+impl SessionGaps for GapByValue {
+    fn append_gaps(&self, batch: &StreamBatch, gaps_ms: &mut Vec<i64>) -> crate::operator::OperatorResult {
+        let values = batch.records().column_by_name("value").unwrap().as_primitive::<Int64Type>();
+        gaps_ms.extend(values.iter().map(|value| 1 + value.unwrap_or(0) % self.0));
+        Ok(())
+    }
+}
+
+fn settings(
+    windows: impl Into<WindowAssignment>,
+    allowed_lateness_ms: i64,
+    late_output: Option<u32>,
+) -> WindowSettings {
+    WindowSettings { key: KeyColumns::new(["key"]), windows: windows.into(), allowed_lateness_ms, late_output }
 }
 
 fn open<A: GroupAggregate + Clone + Sync>(settings: WindowSettings, aggregate: A) -> OperatorHarness {
@@ -140,13 +188,8 @@ enum Step {
 /// What the operator answered: results in the order of time, rows that were late.
 type Answer = (Vec<Vec<Result4>>, Vec<Vec<i64>>);
 
-fn drive<A: GroupAggregate + Clone + Sync>(
-    assigner: WindowAssigner,
-    lateness: i64,
-    aggregate: A,
-    steps: &[Step],
-) -> Answer {
-    let mut harness = open(settings(assigner, lateness, Some(LATE)), aggregate);
+fn drive<A: GroupAggregate + Clone + Sync>(cut: Cut, lateness: i64, aggregate: A, steps: &[Step]) -> Answer {
+    let mut harness = open(settings(cut, lateness, Some(LATE)), aggregate);
     let (mut fired, mut late) = (Vec::new(), Vec::new());
     for step in steps {
         let single = matches!(step, Step::Rows(_));
@@ -179,7 +222,7 @@ fn drive<A: GroupAggregate + Clone + Sync>(
 
 /// The rules, said once more as plainly as possible: row by row, window by window.
 struct Reference {
-    assigner: WindowAssigner,
+    cut: Cut,
     lateness: i64,
     watermark: EpochMillis,
     /// Sum and count by key and window.
@@ -187,9 +230,9 @@ struct Reference {
 }
 
 impl Reference {
-    fn windows(&self, time: EpochMillis) -> Vec<TimeWindow> {
-        match self.assigner {
-            WindowAssigner::Aligned { size_ms, slide_ms, offset_ms, .. } => {
+    fn windows(&self, time: EpochMillis, value: i64) -> Vec<TimeWindow> {
+        match self.cut {
+            Cut::By(WindowAssigner::Aligned { size_ms, slide_ms, offset_ms, .. }) => {
                 let mut start = window_start(time, offset_ms, slide_ms);
                 let mut windows = Vec::new();
                 while start > time - size_ms {
@@ -198,7 +241,8 @@ impl Reference {
                 }
                 windows
             }
-            WindowAssigner::Session { gap_ms, .. } => vec![TimeWindow::new(time, time + gap_ms)],
+            Cut::By(WindowAssigner::Session { gap_ms, .. }) => vec![TimeWindow::new(time, time + gap_ms)],
+            Cut::Dynamic(modulus) => vec![TimeWindow::new(time, time + 1 + value % modulus)],
         }
     }
 
@@ -208,9 +252,9 @@ impl Reference {
 
     fn row(&mut self, (key, value, time): Row, fired: &mut Vec<Result4>, late: &mut Vec<i64>) {
         let mut skipped = true;
-        for mut window in self.windows(time) {
+        for mut window in self.windows(time, value) {
             let mut content = (0, 0);
-            if matches!(self.assigner, WindowAssigner::Session { .. }) {
+            if self.cut.merges() {
                 let touched: Vec<_> = self
                     .contents
                     .keys()
@@ -255,8 +299,8 @@ impl Reference {
     }
 }
 
-fn expected(assigner: WindowAssigner, lateness: i64, steps: &[Step]) -> Answer {
-    let mut reference = Reference { assigner, lateness, watermark: -1_000_000, contents: BTreeMap::new() };
+fn expected(cut: Cut, lateness: i64, steps: &[Step]) -> Answer {
+    let mut reference = Reference { cut, lateness, watermark: -1_000_000, contents: BTreeMap::new() };
     let (mut fired, mut late) = (Vec::new(), Vec::new());
     for step in steps {
         let (mut main, mut side) = (Vec::new(), Vec::new());
@@ -290,18 +334,19 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     })
 }
 
-fn assigners() -> impl Strategy<Value = WindowAssigner> {
+fn cuts() -> impl Strategy<Value = Cut> {
     let event = TimeDomain::EventTime;
     prop_oneof![
         (1i64..40, -20i64..20)
-            .prop_map(move |(size, offset)| WindowAssigner::tumbling(size, offset % size, event).unwrap()),
+            .prop_map(move |(size, offset)| WindowAssigner::tumbling(size, offset % size, event).unwrap().into()),
         (1i64..60, 1i64..30, -20i64..20).prop_map(move |(size, slide, offset)| {
-            WindowAssigner::sliding(size, slide, offset % slide, event).unwrap()
+            WindowAssigner::sliding(size, slide, offset % slide, event).unwrap().into()
         }),
         (1i64..6, 1i64..15, -20i64..20).prop_map(move |(panes, slide, offset)| {
-            WindowAssigner::sliding(panes * slide, slide, offset % slide, event).unwrap()
+            WindowAssigner::sliding(panes * slide, slide, offset % slide, event).unwrap().into()
         }),
-        (1i64..40).prop_map(move |gap| WindowAssigner::session(gap, event).unwrap()),
+        (1i64..40).prop_map(move |gap| WindowAssigner::session(gap, event).unwrap().into()),
+        (1i64..60).prop_map(Cut::Dynamic),
     ]
 }
 
@@ -310,11 +355,11 @@ proptest! {
 
     #[test]
     fn windows_agree_with_a_naive_reference(
-        assigner in assigners(), lateness in prop_oneof![Just(0i64), 0i64..60], steps in steps(),
+        cut in cuts(), lateness in prop_oneof![Just(0i64), 0i64..60], steps in steps(),
     ) {
-        let expected = expected(assigner, lateness, &steps);
-        prop_assert_eq!(&drive(assigner, lateness, sum_and_count(), &steps), &expected);
-        prop_assert_eq!(&drive(assigner, lateness, WithoutPanes(sum_and_count()), &steps), &expected);
+        let expected = expected(cut, lateness, &steps);
+        prop_assert_eq!(&drive(cut, lateness, sum_and_count(), &steps), &expected);
+        prop_assert_eq!(&drive(cut, lateness, WithoutPanes(sum_and_count()), &steps), &expected);
     }
 
     #[test]
@@ -413,6 +458,24 @@ fn a_session_that_fired_is_merged_with_a_late_row_and_fires_anew() {
 }
 
 #[test]
+fn a_session_waits_as_long_as_its_rows_say() {
+    // Gaps of 6, 3 and 1 ms.
+    let mut harness = open(settings(Cut::Dynamic(10), 0, None), sum_and_count());
+    harness.process(batch(&[(1, 15, 0), (1, 12, 6), (1, 20, 8), (1, 30, 10)])).unwrap();
+    harness.watermark(8).unwrap();
+    assert_eq!(fired(&mut harness), [(1, 47, 3, 8)], "a row with a smaller gap leaves the session as long as it is");
+    harness.watermark(MAX_WATERMARK).unwrap();
+    assert_eq!(fired(&mut harness), [(1, 30, 1, 10)]);
+}
+
+#[test]
+fn a_row_whose_session_waits_for_no_time_is_an_error() {
+    let mut harness = open(settings(Cut::Dynamic(10), 0, None), sum_and_count());
+    let error = harness.process(batch(&[(1, 1, 0), (1, -1, 0)])).unwrap_err().to_string();
+    assert_eq!(error, "gap of a window must be positive, not 0 ms");
+}
+
+#[test]
 fn a_row_without_a_timestamp_is_an_error_that_says_what_to_do() {
     let mut harness = open(settings(tumbling(10), 0, None), sum_and_count());
     for unstamped in [batch(&[(1, 1, 0)]).with_timestamps(None), batch(&[(1, 1, 0), (1, 1, MIN_WATERMARK)])] {
@@ -431,15 +494,16 @@ fn rows_that_take_earlier_ones_back_are_refused() {
 
 #[test]
 fn windows_of_processing_time_follow_the_wall_clock_alone() {
-    for aligned in [true, false] {
-        let domain = TimeDomain::ProcessingTime;
-        let assigner = match aligned {
-            true => WindowAssigner::tumbling(10, 0, domain).unwrap(),
-            false => WindowAssigner::session(10, domain).unwrap(),
-        };
-        let mut harness = open(settings(assigner, 0, None), sum_and_count());
+    let domain = TimeDomain::ProcessingTime;
+    for windows in [
+        WindowAssigner::tumbling(10, 0, domain).unwrap().into(),
+        WindowAssigner::session(10, domain).unwrap().into(),
+        // Of 10 ms for the value 9.
+        dynamic_sessions(1_000, domain),
+    ] {
+        let mut harness = open(settings(windows, 0, None), sum_and_count());
         harness.advance_processing_time(100).unwrap();
-        harness.process(batch(&[(1, 1, 0)]).with_timestamps(None)).unwrap();
+        harness.process(batch(&[(1, 9, 0)]).with_timestamps(None)).unwrap();
         harness.watermark(MAX_WATERMARK).unwrap();
         assert_eq!(fired(&mut harness), []);
         assert_eq!(harness.next_wake_up(), Some(110));
@@ -448,7 +512,7 @@ fn windows_of_processing_time_follow_the_wall_clock_alone() {
         // The task was busy: the next batch comes before the wake-up.
         harness.set_processing_time(115);
         harness.process(batch(&[(1, 2, 0)]).with_timestamps(None)).unwrap();
-        assert_eq!(fired(&mut harness), [(1, 1, 1, 109)]);
+        assert_eq!(fired(&mut harness), [(1, 9, 1, 109)]);
         harness.advance_processing_time(200).unwrap();
         assert_eq!(fired(&mut harness).len(), 1);
         assert_eq!(harness.next_wake_up(), None);

@@ -9,8 +9,9 @@ use proptest::prelude::*;
 use super::*;
 use crate::keyed::{
     ContinuousEventTimeTrigger, ContinuousProcessingTimeTrigger, CountEvictor, CountTrigger, DeltaEvictor,
-    DeltaTrigger, EventTimeSessionWindows, EventTimeTrigger, GlobalWindows, KeyedStream, PurgingTrigger,
-    SlidingEventTimeWindows, TimeEvictor, TumblingEventTimeWindows, TumblingProcessingTimeWindows, WindowAssigner,
+    DeltaTrigger, DynamicSessionWindows, EventTimeSessionWindows, EventTimeTrigger, GlobalWindows, KeyedStream,
+    PurgingTrigger, SlidingEventTimeWindows, TimeEvictor, TumblingEventTimeWindows, TumblingProcessingTimeWindows,
+    WindowAssigner, WindowedStream,
 };
 use crate::stream::{Collector, DataStream, OutputTag};
 
@@ -128,12 +129,28 @@ fn a_continuous_trigger_of_the_wall_clock_fires_while_a_window_is_open() {
     });
     harness.advance_processing_time(5).unwrap();
     give(&mut harness, &[("a", 1, 0)]);
-    assert_eq!(harness.next_wake_up(), Some(40));
+    harness.advance_processing_time(40).unwrap();
+    assert_eq!(fares(&mut harness), Vec::<Vec<i64>>::new(), "the millisecond is not over");
+    assert_eq!(harness.next_wake_up(), Some(41));
     harness.advance_processing_time(85).unwrap();
     assert_eq!(fares(&mut harness), [[1], [1]]);
     harness.advance_processing_time(200).unwrap();
     assert_eq!(fares(&mut harness), [[1]]);
     assert!(harness.checkpoint(CheckpointId(1)).unwrap().is_empty());
+}
+
+#[test]
+fn a_window_of_the_wall_clock_fires_once_when_its_last_millisecond_is_over() {
+    let mut harness = harness(|trips| {
+        let windows = trips.window(TumblingProcessingTimeWindows::of(millis(10)));
+        say!(windows.evictor(CountEvictor::of(9)))
+    });
+    harness.advance_processing_time(9).unwrap();
+    give(&mut harness, &[("a", 1, 0)]);
+    harness.advance_processing_time(9).unwrap();
+    give(&mut harness, &[("a", 2, 0)]);
+    harness.advance_processing_time(10).unwrap();
+    assert_eq!(fares(&mut harness), [[1, 2]]);
 }
 
 #[test]
@@ -226,6 +243,23 @@ fn assigners() -> impl Strategy<Value = WindowAssigner> {
     ]
 }
 
+/// Sessions that every trip keeps open for its fare modulo `modulus`, and one.
+fn dynamic_sessions(modulus: i64) -> DynamicSessionWindows<Trip> {
+    EventTimeSessionWindows::with_dynamic_gap(move |trip: &Trip| millis(1 + (trip.fare % modulus).unsigned_abs()))
+}
+
+fn with_and_without_trigger(
+    windowed: impl Fn(DataStream<Trip>) -> WindowedStream<Trip, String>,
+    events: &[Event],
+) -> Result<(), TestCaseError> {
+    let plain = factory_of(|trips| drop(say!(windowed(trips))), "Window");
+    let triggered = factory_of(|trips| drop(say!(windowed(trips).trigger(EventTimeTrigger))), "Window");
+    prop_assert_eq!(said(&triggered, events, false), said(&plain, events, false));
+    let evicting = factory_of(|trips| drop(say!(windowed(trips).evictor(CountEvictor::of(usize::MAX)))), "Window");
+    prop_assert_eq!(said(&evicting, events, true), said(&plain, events, false));
+    Ok(())
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(500))]
 
@@ -237,12 +271,17 @@ proptest! {
         let windowed = |trips: DataStream<Trip>| {
             trips.key_by(Trip::driver).window(assigner).allowed_lateness(millis(lateness))
         };
-        let plain = factory_of(|trips| drop(say!(windowed(trips))), "Window");
-        let triggered = factory_of(|trips| drop(say!(windowed(trips).trigger(EventTimeTrigger))), "Window");
-        prop_assert_eq!(said(&triggered, &events, false), said(&plain, &events, false));
-        let evicting =
-            factory_of(|trips| drop(say!(windowed(trips).evictor(CountEvictor::of(usize::MAX)))), "Window");
-        prop_assert_eq!(said(&evicting, &events, true), said(&plain, &events, false));
+        with_and_without_trigger(windowed, &events)?;
+    }
+
+    #[test]
+    fn sessions_of_dynamic_gaps_with_the_trigger_that_they_have_anyway_are_the_same(
+        modulus in 1i64..40, lateness in prop_oneof![Just(0u64), 0u64..60], events in events(),
+    ) {
+        let windowed = |trips: DataStream<Trip>| {
+            trips.key_by(Trip::driver).window(dynamic_sessions(modulus)).allowed_lateness(millis(lateness))
+        };
+        with_and_without_trigger(windowed, &events)?;
     }
 
     #[test]
@@ -270,104 +309,5 @@ proptest! {
     }
 }
 
-/// Triggers that a reference knows.
-#[derive(Debug, Clone, Copy)]
-enum Kind {
-    Count(i64),
-    PurgingCount(i64),
-    EventTime,
-    PurgingEventTime,
-}
-
-/// What windows with a trigger say, by their definition: every row is put into each of its windows, and the trigger is asked.
-fn expected(size: i64, slide: i64, lateness: i64, kind: Kind, events: &[Event]) -> Vec<(Said, EpochMillis)> {
-    #[derive(Default)]
-    struct Window {
-        fares: Vec<i64>,
-        count: i64,
-        fires_at_the_end: bool,
-    }
-    let mut windows = std::collections::BTreeMap::<(u8, i64), Window>::new();
-    let (mut all, mut watermark) = (Vec::new(), MIN_WATERMARK);
-    let mut fire = |key: u8, start: i64, window: &mut Window, purges: bool| {
-        if window.fares.is_empty() {
-            return;
-        }
-        let mut fares = window.fares.clone();
-        fares.sort_unstable();
-        all.push(((key.to_string(), start, start + size, fares), start + size - 1));
-        if purges {
-            window.fares.clear();
-        }
-    };
-    for event in events.iter().chain([&Event::Watermark(MAX_WATERMARK)]) {
-        match event {
-            Event::Rows(rows) => {
-                for (key, fare, at) in rows {
-                    let starts = (0..).map(|back| at.div_euclid(slide) * slide - back * slide);
-                    for start in starts.take_while(|start| start + size > *at) {
-                        let end = start + size - 1;
-                        if end + lateness <= watermark {
-                            continue;
-                        }
-                        let window = windows.entry((*key, start)).or_default();
-                        window.fares.push(*fare);
-                        match kind {
-                            Kind::Count(count) | Kind::PurgingCount(count) => {
-                                window.count += 1;
-                                if window.count == count {
-                                    window.count = 0;
-                                    fire(*key, start, window, matches!(kind, Kind::PurgingCount(_)));
-                                }
-                            }
-                            Kind::EventTime | Kind::PurgingEventTime if end <= watermark => {
-                                fire(*key, start, window, matches!(kind, Kind::PurgingEventTime));
-                            }
-                            Kind::EventTime | Kind::PurgingEventTime => window.fires_at_the_end = true,
-                        }
-                    }
-                }
-            }
-            Event::Watermark(to) if *to > watermark => {
-                watermark = *to;
-                for ((key, start), window) in &mut windows {
-                    if window.fires_at_the_end && start + size - 1 <= watermark {
-                        window.fires_at_the_end = false;
-                        fire(*key, *start, window, matches!(kind, Kind::PurgingEventTime));
-                    }
-                }
-                windows.retain(|(_, start), _| (start + size - 1).saturating_add(lateness) > watermark);
-            }
-            Event::Watermark(_) | Event::Restart => {}
-        }
-    }
-    all.sort();
-    all
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(10_000))]
-
-    #[test]
-    fn triggers_fire_when_their_definition_says(
-        panes in 1i64..4, slide in 1i64..20, lateness in prop_oneof![Just(0i64), 0i64..60], events in events(),
-        kind in prop_oneof![
-            (1i64..4).prop_map(Kind::Count),
-            (1i64..4).prop_map(Kind::PurgingCount),
-            Just(Kind::EventTime),
-            Just(Kind::PurgingEventTime),
-        ],
-    ) {
-        let (size, late) = (panes * slide, millis(lateness.unsigned_abs()));
-        let slides = SlidingEventTimeWindows::of(millis(size.unsigned_abs()), millis(slide.unsigned_abs()));
-        let windowed = |trips: DataStream<Trip>| trips.key_by(Trip::driver).window(slides).allowed_lateness(late);
-        let build = |trips| match kind {
-            Kind::Count(count) => say!(windowed(trips).trigger(CountTrigger::of(count))),
-            Kind::PurgingCount(count) => say!(windowed(trips).trigger(PurgingTrigger::of(CountTrigger::of(count)))),
-            Kind::EventTime => say!(windowed(trips).trigger(EventTimeTrigger)),
-            Kind::PurgingEventTime => say!(windowed(trips).trigger(PurgingTrigger::of(EventTimeTrigger))),
-        };
-        let factory = factory_of(|trips| drop(build(trips)), "Window");
-        prop_assert_eq!(said(&factory, &events, false), expected(size, slide, lateness, kind, &events));
-    }
-}
+/// Below the macro that it uses.
+mod reference;

@@ -118,11 +118,11 @@ fn run(factory: &Arc<dyn OperatorFactory>, events: &[Event], restarts: Option<us
 }
 
 fn windowed<A: GroupAggregate + Clone + Sync>(
-    assigner: WindowAssigner,
+    windows: impl Into<WindowAssignment>,
     lateness: i64,
     aggregate: A,
 ) -> Arc<dyn OperatorFactory> {
-    let settings = settings(assigner, lateness, Some(LATE));
+    let settings = settings(windows, lateness, Some(LATE));
     Arc::new(move |_: &OperatorRuntime| -> OperatorResult<Box<dyn Operator>> {
         Ok(Box::new(WindowOperator::new(settings.clone(), aggregate.clone()).unwrap()))
     })
@@ -159,12 +159,12 @@ proptest! {
 
     #[test]
     fn windows_survive_restarts_at_any_parallelism(
-        assigner in assigners(), lateness in prop_oneof![Just(0i64), 0i64..60], events in events(TimeDomain::EventTime),
+        cut in cuts(), lateness in prop_oneof![Just(0i64), 0i64..60], events in events(TimeDomain::EventTime),
         cache in caches(),
     ) {
         for factory in [
-            windowed(assigner, lateness, every_function()),
-            windowed(assigner, lateness, WithoutPanes(every_function())),
+            windowed(cut, lateness, every_function()),
+            windowed(cut, lateness, WithoutPanes(every_function())),
         ] {
             prop_assert_eq!(run(&factory, &events, Some(cache)), run(&factory, &events, None));
         }
@@ -173,12 +173,13 @@ proptest! {
     #[test]
     fn windows_of_processing_time_survive_restarts(size in 1i64..60, events in events(TimeDomain::ProcessingTime), cache in caches(),) {
         let domain = TimeDomain::ProcessingTime;
-        for assigner in [
-            WindowAssigner::tumbling(size, 0, domain).unwrap(),
-            WindowAssigner::sliding(size * 2, size, 0, domain).unwrap(),
-            WindowAssigner::session(size, domain).unwrap(),
+        for windows in [
+            WindowAssigner::tumbling(size, 0, domain).unwrap().into(),
+            WindowAssigner::sliding(size * 2, size, 0, domain).unwrap().into(),
+            WindowAssigner::session(size, domain).unwrap().into(),
+            dynamic_sessions(size, domain),
         ] {
-            let factory = windowed(assigner, 0, every_function());
+            let factory = windowed(windows, 0, every_function());
             prop_assert_eq!(run(&factory, &events, Some(cache)), run(&factory, &events, None));
         }
     }
@@ -195,10 +196,10 @@ proptest! {
     /// what it was for each key.
     #[test]
     fn instances_at_different_times_meet_and_keep_their_clocks(
-        assigner in assigners(), lateness in 0i64..60,
+        cut in cuts(), lateness in 0i64..60,
         before in events(TimeDomain::EventTime), after in events(TimeDomain::EventTime), lead in -100i64..100,
     ) {
-        let factory = windowed(assigner, lateness, every_function());
+        let factory = windowed(cut, lateness, every_function());
         let drive = |restarts: bool| {
             let mut harness = ParallelHarness::open(factory.clone(), KeyColumns::new(["key"]), 2).unwrap();
             let mut reached = [i64::MIN; 2];

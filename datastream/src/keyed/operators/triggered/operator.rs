@@ -11,7 +11,7 @@ use pelton_runtime_core::operator::{
 };
 use pelton_runtime_core::state::{KeyBatch, KeyedStateBackend, Namespace, Rows, Slot, StateId, TimerQueue};
 use pelton_runtime_core::time::{EpochMillis, MIN_WATERMARK};
-use pelton_runtime_core::window::{TimeDomain, TimeWindow, WindowAssigner, window_start};
+use pelton_runtime_core::window::{RowMillis, TimeDomain, TimeWindow, WindowAssigner, WindowAssignment, window_start};
 
 use crate::keyed::evictors::EvictorContext;
 use crate::keyed::key_selector::KeyLayout;
@@ -30,12 +30,19 @@ const TABLE: &str = "triggered-windows";
 const STATE: &str = "windows";
 
 /// How elements get their windows.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) enum Windowing {
     /// By time.
-    Time(WindowAssigner),
+    Time(WindowAssignment),
     /// There is one window per key, without end.
     Global,
+}
+
+impl Windowing {
+    /// Whether windows of one key become one when they touch.
+    pub(crate) fn merges(&self) -> bool {
+        matches!(self, Self::Time(windows) if windows.merges())
+    }
 }
 
 /// The window without end.
@@ -68,6 +75,7 @@ pub(crate) struct TriggeredWindows<T: Record, K: Record, U: Record, C: Contents<
     ends: BTreeSet<(EpochMillis, TimeWindow, Slot)>,
     keys: KeyBatch,
     slots: Vec<Slot>,
+    gaps_ms: Vec<i64>,
     assigned: Vec<TimeWindow>,
     changes: Vec<TimerChange>,
     late: Vec<u32>,
@@ -107,6 +115,7 @@ where
             ends: BTreeSet::new(),
             keys: KeyBatch::default(),
             slots: Vec::new(),
+            gaps_ms: Vec::new(),
             assigned: Vec::new(),
             changes: Vec::new(),
             late: Vec::new(),
@@ -119,8 +128,8 @@ where
 
     /// The clock that the windows are of; none for the window without end.
     fn domain(&self) -> Option<TimeDomain> {
-        match self.settings.windowing {
-            Windowing::Time(assigner) => Some(assigner.domain()),
+        match &self.settings.windowing {
+            Windowing::Time(windows) => Some(windows.domain()),
             Windowing::Global => None,
         }
     }
@@ -133,15 +142,17 @@ where
         }
     }
 
-    /// The windows of an element, before sessions merge.
-    fn assign(&mut self, time: EpochMillis) {
+    /// The windows of an element, before sessions merge; one that is alone in its session ends it after `gap_ms`.
+    fn assign(&mut self, time: EpochMillis, gap_ms: i64) {
         self.assigned.clear();
         match self.settings.windowing {
             Windowing::Global => self.assigned.push(GLOBAL),
-            Windowing::Time(WindowAssigner::Session { gap_ms, .. }) => {
-                self.assigned.push(TimeWindow::new(time, time.saturating_add(gap_ms)));
-            }
-            Windowing::Time(WindowAssigner::Aligned { size_ms, slide_ms, offset_ms, .. }) => {
+            Windowing::Time(WindowAssignment::Assigner(WindowAssigner::Aligned {
+                size_ms,
+                slide_ms,
+                offset_ms,
+                ..
+            })) => {
                 let mut start = window_start(time, offset_ms, slide_ms);
                 while start.saturating_add(size_ms) > time {
                     self.assigned.push(TimeWindow::new(start, start.saturating_add(size_ms)));
@@ -151,6 +162,7 @@ where
                     }
                 }
             }
+            Windowing::Time(_) => self.assigned.push(TimeWindow::new(time, time.saturating_add(gap_ms))),
         }
     }
 
@@ -347,7 +359,7 @@ where
         let end =
             self.ends.first().map(|(time, ..)| *time).filter(|_| self.domain() == Some(TimeDomain::ProcessingTime));
         if let Some(time) = self.processing_timers.next().into_iter().chain(end).min() {
-            cx.wake_at(time);
+            cx.wake_at(time.saturating_add(1));
         }
     }
 
@@ -409,14 +421,19 @@ where
         let reader = RecordReader::<T>::open(batch.records())?;
         let mut record = std::mem::replace(&mut self.record, T::scratch());
         let by_event_time = self.domain() == Some(TimeDomain::EventTime);
-        let sessions = matches!(self.settings.windowing, Windowing::Time(WindowAssigner::Session { .. }));
+        let sessions = self.settings.windowing.merges();
+        let mut gaps_ms = std::mem::take(&mut self.gaps_ms);
+        let gaps = match &self.settings.windowing {
+            Windowing::Time(windows) => windows.gaps(&batch, &mut gaps_ms)?,
+            Windowing::Global => RowMillis::Same(0),
+        };
         for (row, slot) in slots.iter().enumerate() {
             let time = self.time_of(&batch, row, cx)?;
             reader.read_into(row, &mut record);
             if let Some(keys) = &keys {
                 keys.read_into(row, &mut self.key);
             }
-            self.assign(time);
+            self.assign(time, gaps.get(row));
             let mut taken = false;
             for index in 0..self.assigned.len() {
                 let window = match self.assigned[index] {
@@ -435,6 +452,7 @@ where
             }
         }
         self.record = record;
+        self.gaps_ms = gaps_ms;
         if let Some(table) = self.backend.existing_mut(Namespace::Void) {
             table.free_empty(&mut slots);
         }
@@ -453,7 +471,8 @@ where
     }
 
     fn processing_time(&mut self, now: EpochMillis, cx: &mut OperatorContext<'_>) -> OperatorResult {
-        self.advance(TimeDomain::ProcessingTime, now, cx)?;
+        // Elements may still come in the millisecond that it is now.
+        self.advance(TimeDomain::ProcessingTime, now.saturating_sub(1), cx)?;
         self.arm(cx);
         Ok(())
     }
