@@ -7,6 +7,7 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use pelton::async_io::AsyncOptions;
 use pelton::cep::Pattern;
 use pelton::connected::{BroadcastProcessFunction, KeyedCoProcessFunction};
 use pelton::keyed::{
@@ -195,6 +196,10 @@ fn stateless() -> Vec<Case> {
         case("`key_by` a closure, and `sum`", |rows| {
             one(rows, |rows| rows.key_by(|row: &Row| row.key / 2).sum(Row::value))
         }),
+        case("`async_map`, answers at once, in order", |rows| one(rows, |rows| ask(rows, AsyncOptions::ordered)))
+            .because(ASKED),
+        case("`async_map`, answers at once, as they come", |rows| one(rows, |rows| ask(rows, AsyncOptions::unordered)))
+            .because(ASKED),
     ]
 }
 
@@ -232,6 +237,11 @@ fn windows() -> Vec<Case> {
             let gap = Duration::from_millis(50);
             keyed(rows, |rows| rows.window(EventTimeSessionWindows::with_gap(gap)).sum(Row::value))
         }),
+        case("session windows of dynamic gaps, `sum`", |rows| {
+            let gap = |row: &Row| Duration::from_millis(40 + row.value.unsigned_abs() % 20);
+            keyed(rows, |rows| rows.window(EventTimeSessionWindows::with_dynamic_gap(gap)).sum(Row::value))
+        })
+        .because("every row is read as a record to ask for its gap, beside what sessions cost"),
         case("tumbling windows, `reduce`", |rows| {
             keyed(rows, |rows| {
                 let windows = rows.window(TumblingEventTimeWindows::of(window()));
@@ -358,6 +368,15 @@ impl ProcessFunction for Pass {
         out.collect((row.key, black_box(ctx.timestamp()).unwrap_or_default()));
         Ok(())
     }
+}
+
+/// Why asynchronous functions are slow.
+const ASKED: &str =
+    "every row is a request: a task of the runtime with a time limit, whose answer comes back through a queue";
+
+/// Requests are counted in: they run on the same thread.
+fn ask(rows: DataStream<Row>, options: fn(Duration) -> AsyncOptions<i64>) -> DataStream<i64> {
+    rows.async_map(options(Duration::from_secs(60)).capacity(1_000), |row: Row| async move { Ok(row.value) })
 }
 
 fn side_output(rows: DataStream<Row>) -> DataStream<i64> {

@@ -48,6 +48,7 @@
 
 mod automaton;
 mod condition;
+mod finding;
 mod found;
 mod function;
 mod malformed;
@@ -59,6 +60,7 @@ mod skip;
 mod state;
 
 pub use condition::ConditionContext;
+pub(crate) use finding::find_in;
 pub use found::Match;
 pub use function::{MatchContext, PatternProcessFunction};
 pub use malformed::MalformedPattern;

@@ -2,7 +2,8 @@
 //! test's process.
 //!
 //! A [`Harness`] runs what the program describes, without threads, checkpoints or network: a test gives records and
-//! watermarks, moves the wall clock, restarts the job, and looks at what comes out.
+//! watermarks, moves the wall clock, restarts the job, and looks at what comes out. Requests of asynchronous functions run on
+//! the test's thread, and the harness goes on when all of them are answered.
 //!
 //! ```
 //! use pelton::keyed::TumblingEventTimeWindows;
@@ -31,7 +32,9 @@
 //!
 //! What depends on threads, parallelism and real checkpoints is tested in a cluster: [`mini_cluster`].
 
+mod background;
 mod harness;
+mod patterns;
 mod sink;
 
 use pelton_runtime_core::config::Configuration;
@@ -39,6 +42,7 @@ use pelton_runtime_core::config::Configuration;
 use crate::environment::StreamExecutionEnvironment;
 
 pub use harness::{Harness, TestError, TestSource};
+pub use patterns::find_matches;
 pub use sink::TestSink;
 
 /// The environment of a job that runs in a cluster of its own in this process, with JobManager, TaskManager and as many

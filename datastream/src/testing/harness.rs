@@ -23,6 +23,7 @@ use crate::environment::StreamExecutionEnvironment;
 use crate::record::{Record, RecordBuilder, RecordError, ToRecord};
 use crate::stream::DataStream;
 
+use super::background::Background;
 use super::{TestSink, mini_cluster};
 
 /// Why a test could not go on.
@@ -214,6 +215,7 @@ struct Running {
     sources: HashMap<String, usize>,
     now: EpochMillis,
     checkpoints: u64,
+    background: Background,
 }
 
 struct Node {
@@ -234,6 +236,10 @@ struct Instance {
 }
 
 impl Node {
+    fn is_under_way(&self) -> bool {
+        self.operator.as_ref().is_some_and(|instance| !instance.harness.is_settled())
+    }
+
     fn failed(&self, source: OperatorError) -> TestError {
         TestError::Operator { operator: self.name.clone(), source }
     }
@@ -242,7 +248,7 @@ impl Node {
 impl Running {
     fn start(program: &Program) -> Result<Self, TestError> {
         let mut nodes: Vec<Node> = Vec::new();
-        let mut sources = HashMap::new();
+        let (mut sources, background) = (HashMap::new(), Background::new());
         // The place of every vertex's first operator.
         let mut places: Vec<usize> = Vec::new();
         for (number, vertex) in program.graph.vertices.iter().enumerate() {
@@ -267,12 +273,12 @@ impl Running {
                     sources.insert(name.clone(), index);
                     None
                 } else {
-                    Some(instance(program, described.id, &name, vertex.max_parallelism)?)
+                    Some(instance(program, described.id, &name, vertex.max_parallelism, &background)?)
                 };
                 nodes.push(Node { name, operator, readers: Vec::new(), valve: Valve::new(&inputs), inputs });
             }
         }
-        Ok(Self { nodes, sources, now: 0, checkpoints: 0 })
+        Ok(Self { nodes, sources, now: 0, checkpoints: 0, background })
     }
 
     /// What a source says, and all that follows from it.
@@ -301,7 +307,23 @@ impl Running {
         }
     }
 
+    /// Gives what is queued to its readers, and takes what asynchronous functions answer, until nothing is under way.
     fn run(&mut self, mut queue: VecDeque<(usize, usize, StreamElement)>) -> Result<(), TestError> {
+        self.deliver(&mut queue)?;
+        while let Some(index) = self.nodes.iter().position(Node::is_under_way) {
+            let Some(instance) = &mut self.nodes[index].operator else { continue };
+            while !instance.harness.has_results() {
+                self.background.wait();
+            }
+            let result = instance.harness.take_results();
+            result.map_err(|source| self.nodes[index].failed(source))?;
+            self.pass_on(index, &mut queue);
+            self.deliver(&mut queue)?;
+        }
+        Ok(())
+    }
+
+    fn deliver(&mut self, queue: &mut VecDeque<(usize, usize, StreamElement)>) -> Result<(), TestError> {
         while let Some((index, channel, element)) = queue.pop_front() {
             let node = &mut self.nodes[index];
             let Some(instance) = &mut node.operator else { continue };
@@ -320,7 +342,7 @@ impl Running {
                 result = result.and_then(|()| instance.harness.process_on(node.inputs[channel], batch));
             }
             result.map_err(|source| self.nodes[index].failed(source))?;
-            self.pass_on(index, &mut queue);
+            self.pass_on(index, queue);
         }
         Ok(())
     }
@@ -380,7 +402,13 @@ impl Running {
     }
 }
 
-fn instance(program: &Program, id: OperatorId, name: &str, max_parallelism: u32) -> Result<Instance, TestError> {
+fn instance(
+    program: &Program,
+    id: OperatorId,
+    name: &str,
+    max_parallelism: u32,
+    background: &Background,
+) -> Result<Instance, TestError> {
     let failed = |source| TestError::Operator { operator: name.to_owned(), source };
     let Some(OperatorCode::Operator(factory)) = program.code.get(&id) else {
         return Err(failed(OperatorError::data("a job of a test has no sources but the test's")));
@@ -391,6 +419,8 @@ fn instance(program: &Program, id: OperatorId, name: &str, max_parallelism: u32)
         task_name: name.into(),
         max_parallelism,
         configuration: Arc::new(program.graph.configuration.clone()),
+        env: background.env(),
+        waker: background.waker(),
         ..OperatorHarness::runtime()
     };
     let harness = OperatorHarness::open_in(factory.as_ref(), runtime.clone()).map_err(failed)?;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::async_io::AsyncOptions;
 use crate::keyed::{
     FunctionResult, KeyedContext, KeyedProcessFunction, OpenContext, TumblingEventTimeWindows, ValueState,
 };
@@ -105,4 +106,38 @@ fn windows_of_a_whole_stream_see_every_record() {
     harness.end().unwrap();
     assert_eq!(sums.take(), [(3, Some(9)), (7, Some(19))]);
     assert_eq!(threes.take_records(), [6]);
+}
+
+#[test]
+fn asynchronous_functions_are_asked_and_answer_before_the_harness_goes_on() {
+    for options in [AsyncOptions::ordered, AsyncOptions::unordered] {
+        let mut harness = Harness::new();
+        let (numbers, input) = harness.source::<i64>();
+        let squares = numbers.async_map(options(Duration::from_secs(60)).capacity(2), |number: i64| async move {
+            for _ in 0..number {
+                tokio::task::yield_now().await;
+            }
+            Ok(number * number)
+        });
+        let squares = harness.collect(squares.map(|square| square + 1));
+        harness.push(&input, [(5, 1), (0, 2), (3, 3)]).unwrap();
+        let mut found = squares.take();
+        found.sort();
+        assert_eq!(found, [(1, Some(2)), (10, Some(3)), (26, Some(1))]);
+        harness.restart().unwrap();
+        harness.push_untimed(&input, [2]).unwrap();
+        harness.end().unwrap();
+        assert_eq!(squares.take(), [(5, None)]);
+    }
+}
+
+#[test]
+fn an_answer_that_never_comes_fails_the_test_with_the_operators_name() {
+    let mut harness = Harness::new();
+    let (numbers, input) = harness.source::<i64>();
+    let options = AsyncOptions::<i64>::ordered(Duration::from_millis(1));
+    drop(harness.collect(numbers.async_map(options, |_: i64| std::future::pending())));
+    let error = harness.push_untimed(&input, [1]).unwrap_err().to_string();
+    assert!(error.contains("`async wait operator` failed"), "{error}");
+    assert!(error.contains("did not come in time"), "{error}");
 }

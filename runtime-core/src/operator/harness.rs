@@ -196,6 +196,11 @@ impl OperatorHarness {
         self.operator.lets_read()
     }
 
+    /// Whether nothing of what has come in is under way elsewhere.
+    pub fn is_settled(&self) -> bool {
+        self.operator.is_settled()
+    }
+
     /// Lets the operator emit what work off the thread has come to.
     ///
     /// # Errors
