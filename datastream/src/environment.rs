@@ -61,6 +61,13 @@ impl StreamExecutionEnvironment {
     /// Run by hand, the configuration comes from the environment (`PELTON_CONF_DIR`, `PELTON_…` variables); started by
     /// a client or a TaskManager it is the job's. A configuration that cannot be read ends the process with its
     /// errors: nothing sensible can follow, and the description of a job cannot fail anywhere else.
+    ///
+    /// ```
+    /// use pelton::StreamExecutionEnvironment;
+    ///
+    /// let env = StreamExecutionEnvironment::get_execution_environment();
+    /// env.from_sequence(1, 3).print();
+    /// ```
     pub fn get_execution_environment() -> Self {
         match role::configuration() {
             Ok(configuration) => Self::with_configuration(configuration),
@@ -82,6 +89,11 @@ impl StreamExecutionEnvironment {
     }
 
     /// Sets the parallelism of operators that have none of their own. It wins over `-p` and `parallelism.default`.
+    ///
+    /// ```
+    /// let env = pelton::testing::mini_cluster(1);
+    /// assert_eq!(env.set_parallelism(4).parallelism(), 4);
+    /// ```
     pub fn set_parallelism(&self, parallelism: u32) -> &Self {
         self.shared.lock().parallelism = Some(parallelism);
         self
@@ -93,18 +105,42 @@ impl StreamExecutionEnvironment {
     }
 
     /// Sets the number of key groups, and so the highest parallelism a keyed operator can ever have.
+    ///
+    /// ```
+    /// let env = pelton::testing::mini_cluster(1);
+    /// env.set_max_parallelism(720);
+    /// env.from_sequence(1, 3).key_by(|n: &i64| n % 2).reduce(|a, b| a + b).print();
+    /// let program = env.program("example").expect("a job");
+    /// assert!(program.graph.vertices.iter().all(|vertex| vertex.max_parallelism == 720));
+    /// ```
     pub fn set_max_parallelism(&self, max_parallelism: u32) -> &Self {
         self.shared.lock().max_parallelism = Some(max_parallelism);
         self
     }
 
     /// Gives every operator a task of its own.
+    ///
+    /// ```
+    /// let env = pelton::testing::mini_cluster(1);
+    /// env.disable_operator_chaining();
+    /// env.from_sequence(1, 3).map(|n| n * n).print();
+    /// assert_eq!(env.program("example").expect("a job").graph.vertices.len(), 3);
+    /// ```
     pub fn disable_operator_chaining(&self) -> &Self {
         self.shared.lock().chaining = Some(false);
         self
     }
 
     /// Sets a configuration key for this job, as `-Dkey=value` would. It wins over the cluster's configuration.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), pelton::ExecuteError> {
+    /// # let env = pelton::testing::mini_cluster(1);
+    /// env.configure("execution.checkpointing.interval", "10 s")?;
+    /// assert!(env.configure("execution.checkpointing.intervall", "10 s").is_err());
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
@@ -121,6 +157,15 @@ impl StreamExecutionEnvironment {
     /// Adds an entry to those that go with the job (`pipeline.global-job-parameters`): all its processes have them, and
     /// REST shows them. What only the process finds out that describes the job, its workers know from here.
     ///
+    /// ```
+    /// # fn main() -> Result<(), pelton::ExecuteError> {
+    /// # let env = pelton::testing::mini_cluster(1);
+    /// env.set_job_parameter("city", "Oslo")?;
+    /// assert_eq!(env.job_parameters()["city"], "Oslo");
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
     /// When the entries cannot be a setting.
@@ -132,6 +177,18 @@ impl StreamExecutionEnvironment {
 
     /// Adds all parameters of the program to the entries that go with the job, as
     /// [`set_job_parameter`](Self::set_job_parameter) does with one.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), pelton::ExecuteError> {
+    /// # let env = pelton::testing::mini_cluster(1);
+    /// use pelton::parameters::Parameters;
+    ///
+    /// let parameters = Parameters::from_args(["--city", "Oslo"]).expect("parameters");
+    /// env.set_job_parameters(&parameters)?;
+    /// assert_eq!(env.job_parameters()["city"], "Oslo");
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
@@ -157,6 +214,16 @@ impl StreamExecutionEnvironment {
     /// Started by a client to plan, the process prints the job's graph and ends here; started as a worker, it runs
     /// subtasks and ends here. What follows this call in a program runs only where the program is run by hand.
     ///
+    /// ```
+    /// # fn main() -> Result<(), pelton::ExecuteError> {
+    /// # let env = pelton::testing::mini_cluster(1);
+    /// env.from_sequence(1, 3).print();
+    /// let result = env.execute("example")?;
+    /// println!("it took {:?}", result.net_runtime);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
     /// When the job cannot be built or started, fails, or is canceled.
@@ -168,6 +235,17 @@ impl StreamExecutionEnvironment {
     ///
     /// Under `client run` too, which then waits for the program's end and passes its output on. A program started that way
     /// has one job.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), pelton::ExecuteError> {
+    /// # let env = pelton::testing::mini_cluster(1);
+    /// env.from_sequence(1, 3).print();
+    /// let job = env.execute_async("example")?;
+    /// println!("job {} runs", job.job_id());
+    /// job.wait()?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///

@@ -178,6 +178,21 @@ impl StreamExecutionEnvironment {
     }
 
     /// Lines from a TCP server, until it closes the connection. Parallelism 1.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), pelton::ExecuteError> {
+    /// # let env = pelton::testing::mini_cluster(1);
+    /// use std::io::Write;
+    ///
+    /// let server = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    /// let port = server.local_addr().expect("an address").port();
+    /// let speaker = std::thread::spawn(move || server.accept()?.0.write_all(b"to be\nor not\n"));
+    /// let lines = env.socket_text_stream("127.0.0.1", port).execute_and_collect("example")?;
+    /// assert_eq!(lines.collect::<Result<Vec<_>, _>>()?, ["to be", "or not"]);
+    /// # speaker.join().expect("no panic").expect("heard");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn socket_text_stream(&self, host: impl Into<String>, port: u16) -> DataStream<String> {
         self.from_source(SocketSource::new(host, port), WatermarkStrategy::no_watermarks(), "Socket Stream")
     }

@@ -72,17 +72,61 @@ pub struct WatermarkStrategy<T: Record> {
 impl<T: Record> WatermarkStrategy<T> {
     /// Records may come up to `bound` later than records with later times; the watermark stays that far, and a
     /// millisecond, behind the latest time.
+    ///
+    /// ```
+    /// # use pelton::testing::Harness;
+    /// # fn main() -> Result<(), pelton::testing::TestError> {
+    /// # let mut harness = Harness::new();
+    /// use std::time::Duration;
+    ///
+    /// use pelton::keyed::TumblingEventTimeWindows;
+    /// use pelton::record::field;
+    /// use pelton::watermarks::WatermarkStrategy;
+    ///
+    /// // A time and a number.
+    /// let (readings, input) = harness.source::<(i64, i64)>();
+    /// let strategy = WatermarkStrategy::<(i64, i64)>::for_bounded_out_of_orderness(Duration::from_millis(5))
+    ///     .with_timestamp_column(field::<0, _>());
+    /// let readings = readings.assign_timestamps_and_watermarks(strategy);
+    /// let sums = readings.window_all(TumblingEventTimeWindows::of(Duration::from_millis(10))).sum(field::<1, _>());
+    /// let sums = harness.collect(sums.map(|sum| sum.1));
+    /// harness.push_untimed(&input, [(1, 1), (12, 2), (9, 4), (15, 8), (3, 16)])?;
+    /// harness.end()?;
+    /// assert_eq!(sums.take_records(), [1 + 4 + 16, 2 + 8]);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn for_bounded_out_of_orderness(bound: Duration) -> Self {
         let bound = millis(bound);
         Self::with(Some(Arc::new(move || Box::new(BoundedOutOfOrderness::new(bound)))))
     }
 
     /// Times never go back within a subtask.
+    ///
+    /// ```
+    /// use pelton::record::field;
+    /// use pelton::watermarks::WatermarkStrategy;
+    ///
+    /// WatermarkStrategy::<(String, i64)>::for_monotonous_timestamps().with_timestamp_column(field::<1, _>());
+    /// ```
     pub fn for_monotonous_timestamps() -> Self {
         Self::for_bounded_out_of_orderness(Duration::ZERO)
     }
 
     /// Event time does not advance. Records may still get times.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), pelton::ExecuteError> {
+    /// # let env = pelton::testing::mini_cluster(1);
+    /// use pelton::sources::DataGeneratorSource;
+    /// use pelton::watermarks::WatermarkStrategy;
+    ///
+    /// let numbers = DataGeneratorSource::<i64>::new(|index| index as i64).count(3);
+    /// let numbers = env.from_source(numbers, WatermarkStrategy::no_watermarks(), "numbers");
+    /// assert_eq!(numbers.execute_and_collect("example")?.collect::<Result<Vec<_>, _>>()?, [0, 1, 2]);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn no_watermarks() -> Self {
         Self::with(None)
     }
@@ -119,6 +163,17 @@ impl<T: Record> WatermarkStrategy<T> {
 
     /// Takes times from a closure, in milliseconds since the epoch. Prefer a
     /// [column](Self::with_timestamp_column) where one holds the time: it is not read row by row.
+    ///
+    /// ```
+    /// use pelton::watermarks::WatermarkStrategy;
+    ///
+    /// /// Text that begins with seconds since the epoch.
+    /// fn time_of(line: &String) -> i64 {
+    ///     line.split(' ').next().and_then(|seconds| seconds.parse::<i64>().ok()).unwrap_or_default() * 1_000
+    /// }
+    ///
+    /// WatermarkStrategy::<String>::for_monotonous_timestamps().with_timestamp_assigner(time_of);
+    /// ```
     pub fn with_timestamp_assigner(mut self, assign: impl Fn(&T) -> EpochMillis + Send + Sync + 'static) -> Self {
         let assign = Arc::new(assign);
         self.assigner = Some(Arc::new(move || Box::new(ByClosure::new(assign.clone()))));
@@ -127,6 +182,19 @@ impl<T: Record> WatermarkStrategy<T> {
 
     /// Takes times from a column. A NULL in it fails the job: a record without a time has no place in event time, so
     /// filter such records before.
+    ///
+    /// ```
+    /// use pelton::record::{Record, Timestamp};
+    /// use pelton::watermarks::WatermarkStrategy;
+    ///
+    /// #[derive(Clone, Record)]
+    /// struct Trip {
+    ///     driver: String,
+    ///     started: Timestamp,
+    /// }
+    ///
+    /// WatermarkStrategy::<Trip>::for_monotonous_timestamps().with_timestamp_column(Trip::started);
+    /// ```
     pub fn with_timestamp_column<F: EventTime>(mut self, column: Column<T, F>) -> Self {
         self.assigner = Some(Arc::new(move || Box::new(ByColumn::new(column.name()))));
         self
@@ -134,6 +202,17 @@ impl<T: Record> WatermarkStrategy<T> {
 
     /// A subtask, or a split of one that reads several side by side, that has had no record for this long, in wall-clock
     /// time, does not hold back the others' watermarks. Time in which the task could not run, because its readers were slow, does not count.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use pelton::record::field;
+    /// use pelton::watermarks::WatermarkStrategy;
+    ///
+    /// WatermarkStrategy::<(String, i64)>::for_bounded_out_of_orderness(Duration::from_secs(5))
+    ///     .with_timestamp_column(field::<1, _>())
+    ///     .with_idleness(Duration::from_secs(60));
+    /// ```
     pub fn with_idleness(mut self, timeout: Duration) -> Self {
         self.idleness = Some(timeout);
         self

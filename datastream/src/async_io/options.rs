@@ -18,16 +18,65 @@ pub struct AsyncOptions<U> {
 
 impl<U> AsyncOptions<U> {
     /// Answers leave in the order of their records. Each must come within `timeout`, with all its retries.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), pelton::ExecuteError> {
+    /// # let env = pelton::testing::mini_cluster(1);
+    /// use std::time::Duration;
+    ///
+    /// use pelton::async_io::AsyncOptions;
+    ///
+    /// let names = env.from_elements(["ann".to_owned(), "bob".to_owned()]);
+    /// let options = AsyncOptions::ordered(Duration::from_secs(5));
+    /// let answers = names.async_map(options, |name: String| async move { Ok(format!("{name} is known")) });
+    /// let answers = answers.execute_and_collect("example")?;
+    /// assert_eq!(answers.collect::<Result<Vec<_>, _>>()?, ["ann is known", "bob is known"]);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn ordered(timeout: Duration) -> Self {
         Self { ordered: true, timeout, capacity: DEFAULT_CAPACITY, retry: None }
     }
 
     /// Answers leave as they come, but do not pass watermarks. Each must come within `timeout`, with all its retries.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), pelton::ExecuteError> {
+    /// # let env = pelton::testing::mini_cluster(1);
+    /// use std::time::Duration;
+    ///
+    /// use pelton::async_io::AsyncOptions;
+    ///
+    /// let names = env.from_elements(["ann".to_owned(), "bob".to_owned()]);
+    /// let options = AsyncOptions::unordered(Duration::from_secs(5));
+    /// let answers = names.async_map(options, |name: String| async move { Ok(format!("{name} is known")) });
+    /// let mut answers = answers.execute_and_collect("example")?.collect::<Result<Vec<_>, _>>()?;
+    /// answers.sort();
+    /// assert_eq!(answers, ["ann is known", "bob is known"]);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn unordered(timeout: Duration) -> Self {
         Self { ordered: false, ..Self::ordered(timeout) }
     }
 
     /// At most so many records wait for their answers, or for those before them, at once.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), pelton::ExecuteError> {
+    /// # let env = pelton::testing::mini_cluster(1);
+    /// use std::time::Duration;
+    ///
+    /// use pelton::async_io::AsyncOptions;
+    ///
+    /// let names = env.from_elements(["ann".to_owned(), "bob".to_owned()]);
+    /// let options = AsyncOptions::ordered(Duration::from_secs(5)).capacity(1_000);
+    /// let answers = names.async_map(options, |name: String| async move { Ok(format!("{name} is known")) });
+    /// let answers = answers.execute_and_collect("example")?;
+    /// assert_eq!(answers.collect::<Result<Vec<_>, _>>()?, ["ann is known", "bob is known"]);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Panics
     ///
@@ -40,6 +89,23 @@ impl<U> AsyncOptions<U> {
     }
 
     /// Asks again when a request fails.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), pelton::ExecuteError> {
+    /// # let env = pelton::testing::mini_cluster(1);
+    /// use std::time::Duration;
+    ///
+    /// use pelton::async_io::{AsyncOptions, AsyncRetry};
+    ///
+    /// let names = env.from_elements(["ann".to_owned(), "bob".to_owned()]);
+    /// let retry = AsyncRetry::fixed_delay(3, Duration::from_millis(100));
+    /// let options = AsyncOptions::ordered(Duration::from_secs(5)).retry(retry);
+    /// let answers = names.async_map(options, |name: String| async move { Ok(format!("{name} is known")) });
+    /// let answers = answers.execute_and_collect("example")?;
+    /// assert_eq!(answers.collect::<Result<Vec<_>, _>>()?, ["ann is known", "bob is known"]);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn retry(self, retry: AsyncRetry<U>) -> Self {
         Self { retry: Some(retry), ..self }
@@ -78,22 +144,93 @@ pub struct AsyncRetry<U> {
 
 impl<U> AsyncRetry<U> {
     /// At most `attempts` requests, `delay` apart.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), pelton::ExecuteError> {
+    /// # let env = pelton::testing::mini_cluster(1);
+    /// use std::time::Duration;
+    ///
+    /// use pelton::async_io::{AsyncOptions, AsyncRetry};
+    ///
+    /// let names = env.from_elements(["ann".to_owned(), "bob".to_owned()]);
+    /// let retry = AsyncRetry::fixed_delay(3, Duration::from_millis(100));
+    /// let options = AsyncOptions::ordered(Duration::from_secs(5)).retry(retry);
+    /// let answers = names.async_map(options, |name: String| async move { Ok(format!("{name} is known")) });
+    /// let answers = answers.execute_and_collect("example")?;
+    /// assert_eq!(answers.collect::<Result<Vec<_>, _>>()?, ["ann is known", "bob is known"]);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn fixed_delay(attempts: u32, delay: Duration) -> Self {
         Self { attempts, delay, max_delay: delay, multiplier: 1.0, if_result: None, if_error: None }
     }
 
     /// At most `attempts` requests; the pauses between them begin with `initial` and grow by `multiplier` up to `max`.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), pelton::ExecuteError> {
+    /// # let env = pelton::testing::mini_cluster(1);
+    /// use std::time::Duration;
+    ///
+    /// use pelton::async_io::{AsyncOptions, AsyncRetry};
+    ///
+    /// let names = env.from_elements(["ann".to_owned(), "bob".to_owned()]);
+    /// let (first, longest) = (Duration::from_millis(10), Duration::from_secs(1));
+    /// let retry = AsyncRetry::exponential_backoff(5, first, longest, 2.0);
+    /// let options = AsyncOptions::ordered(Duration::from_secs(5)).retry(retry);
+    /// let answers = names.async_map(options, |name: String| async move { Ok(format!("{name} is known")) });
+    /// let answers = answers.execute_and_collect("example")?;
+    /// assert_eq!(answers.collect::<Result<Vec<_>, _>>()?, ["ann is known", "bob is known"]);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn exponential_backoff(attempts: u32, initial: Duration, max: Duration, multiplier: f64) -> Self {
         Self { attempts, delay: initial, max_delay: max, multiplier, if_result: None, if_error: None }
     }
 
     /// Only errors of which `retriable` says so are retried; otherwise all are.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), pelton::ExecuteError> {
+    /// # let env = pelton::testing::mini_cluster(1);
+    /// use std::time::Duration;
+    ///
+    /// use pelton::async_io::{AsyncOptions, AsyncRetry};
+    ///
+    /// let names = env.from_elements(["ann".to_owned(), "bob".to_owned()]);
+    /// let retry = AsyncRetry::fixed_delay(3, Duration::from_millis(100))
+    ///     .if_error(|error| error.to_string().contains("try again"));
+    /// let options = AsyncOptions::ordered(Duration::from_secs(5)).retry(retry);
+    /// let answers = names.async_map(options, |name: String| async move { Ok(format!("{name} is known")) });
+    /// let answers = answers.execute_and_collect("example")?;
+    /// assert_eq!(answers.collect::<Result<Vec<_>, _>>()?, ["ann is known", "bob is known"]);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn if_error(self, retriable: impl Fn(&FunctionError) -> bool + Send + Sync + 'static) -> Self {
         Self { if_error: Some(Arc::new(retriable)), ..self }
     }
 
     /// Answers of which `unsatisfying` says so are no answers; otherwise all are.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), pelton::ExecuteError> {
+    /// # let env = pelton::testing::mini_cluster(1);
+    /// use std::time::Duration;
+    ///
+    /// use pelton::async_io::{AsyncOptions, AsyncRetry};
+    ///
+    /// let names = env.from_elements(["ann".to_owned(), "bob".to_owned()]);
+    /// // An answer without results is no answer yet.
+    /// let retry = AsyncRetry::fixed_delay(3, Duration::from_millis(100)).if_result(|answers| answers.is_empty());
+    /// let options = AsyncOptions::ordered(Duration::from_secs(5)).retry(retry);
+    /// let answers = names.async_map(options, |name: String| async move { Ok(format!("{name} is known")) });
+    /// let answers = answers.execute_and_collect("example")?;
+    /// assert_eq!(answers.collect::<Result<Vec<_>, _>>()?, ["ann is known", "bob is known"]);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn if_result(self, unsatisfying: impl Fn(&[U]) -> bool + Send + Sync + 'static) -> Self {
         Self { if_result: Some(Arc::new(unsatisfying)), ..self }

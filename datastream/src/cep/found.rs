@@ -7,6 +7,34 @@ use pelton_runtime_core::time::EpochMillis;
 use super::matching::{EventIndex, Matching, NodeIndex};
 
 /// The events of a match, by the parts of the pattern that took them; of a partial match those that were taken so far.
+///
+/// ```
+/// # use pelton::testing::Harness;
+/// # fn main() -> Result<(), pelton::testing::TestError> {
+/// # let mut harness = Harness::new();
+/// use pelton::cep::Pattern;
+///
+/// let (numbers, input) = harness.source::<i64>();
+/// let rise = Pattern::begin("low")
+///     .where_event(|n: &i64| *n < 5)
+///     .times(2)
+///     .next("middle")
+///     .where_event(|n| (5..=9).contains(n))
+///     .optional()
+///     .next("high")
+///     .where_event(|n| *n > 9);
+/// let told = numbers.pattern(rise).select(|found| {
+///     let lows: Vec<i64> = found.get("low").copied().collect();
+///     let middle = found.get("middle").next();
+///     format!("since {}: {lows:?} {middle:?} {} of {}", found.start(), found.first("high"), found.events().count())
+/// });
+/// let told = harness.collect(told);
+/// harness.push(&input, [(1, 10), (2, 11), (12, 12)])?;
+/// harness.end()?;
+/// assert_eq!(told.take_records(), ["since 10: [1, 2] None 12 of 3"]);
+/// # Ok(())
+/// # }
+/// ```
 pub struct Match<'a, T> {
     matching: &'a Matching<T>,
     stages: &'a [Arc<str>],

@@ -116,30 +116,70 @@ impl<T> Clone for Pattern<T> {
 
 impl<T: 'static> Pattern<T> {
     /// A pattern that begins with an event.
+    ///
+    /// ```
+    /// # use pelton::cep::Pattern;
+    /// # use pelton::testing::find_matches;
+    /// let high = Pattern::begin("high").where_event(|n: &i32| *n > 9);
+    /// assert_eq!(find_matches(&high, [3, 12, 5, 10]), [[12], [10]]);
+    /// ```
     pub fn begin(name: &str) -> Self {
         let pattern = Self { stages: Vec::new(), skip: AfterMatchSkipStrategy::no_skip(), problem: None };
         pattern.then(name, Follows::Strictly)
     }
 
     /// Then comes an event, right after the one before.
+    ///
+    /// ```
+    /// # use pelton::cep::Pattern;
+    /// # use pelton::testing::find_matches;
+    /// let drop = Pattern::begin("high").where_event(|n: &i32| *n > 9).next("low").where_event(|n| *n < 5);
+    /// assert_eq!(find_matches(&drop, [12, 7, 3, 12, 3]), [[12, 3]]);
+    /// ```
     #[must_use]
     pub fn next(self, name: &str) -> Self {
         self.then(name, Follows::Strictly)
     }
 
     /// Then comes an event; those in between that do not fit are passed over.
+    ///
+    /// ```
+    /// # use pelton::cep::Pattern;
+    /// # use pelton::testing::find_matches;
+    /// let drop = Pattern::begin("high").where_event(|n: &i32| *n > 9).followed_by("low").where_event(|n| *n < 5);
+    /// assert_eq!(find_matches(&drop, [12, 7, 3, 1]), [[12, 3]]);
+    /// ```
     #[must_use]
     pub fn followed_by(self, name: &str) -> Self {
         self.then(name, Follows::Relaxed)
     }
 
     /// Then comes an event; any in between are passed over, also such that fit, so that there is a match for each.
+    ///
+    /// ```
+    /// # use pelton::cep::Pattern;
+    /// # use pelton::testing::find_matches;
+    /// let drop = Pattern::begin("high").where_event(|n: &i32| *n > 9).followed_by_any("low").where_event(|n| *n < 5);
+    /// assert_eq!(find_matches(&drop, [12, 7, 3, 1]), [[12, 3], [12, 1]]);
+    /// ```
     #[must_use]
     pub fn followed_by_any(self, name: &str) -> Self {
         self.then(name, Follows::Any)
     }
 
     /// An event must not come right after the one before.
+    ///
+    /// ```
+    /// # use pelton::cep::Pattern;
+    /// # use pelton::testing::find_matches;
+    /// let calms = Pattern::begin("high")
+    ///     .where_event(|n: &i32| *n > 9)
+    ///     .not_next("low")
+    ///     .where_event(|n| *n < 5)
+    ///     .followed_by("middle")
+    ///     .where_event(|n| (5..=9).contains(n));
+    /// assert_eq!(find_matches(&calms, [12, 3, 7, 15, 8]), [[15, 8]]);
+    /// ```
     #[must_use]
     pub fn not_next(self, name: &str) -> Self {
         self.not(name, Follows::NotNext)
@@ -147,12 +187,31 @@ impl<T: 'static> Pattern<T> {
 
     /// An event must not come between those before and after. At the end of a pattern it must not come for as long as
     /// [`within`](Self::within) says.
+    ///
+    /// ```
+    /// # use pelton::cep::Pattern;
+    /// # use pelton::testing::find_matches;
+    /// let calms = Pattern::begin("high")
+    ///     .where_event(|n: &i32| *n > 9)
+    ///     .not_followed_by("low")
+    ///     .where_event(|n| *n < 5)
+    ///     .followed_by("seven")
+    ///     .where_event(|n| *n == 7);
+    /// assert_eq!(find_matches(&calms, [12, 8, 3, 7, 15, 8, 7]), [[15, 7]]);
+    /// ```
     #[must_use]
     pub fn not_followed_by(self, name: &str) -> Self {
         self.not(name, Follows::NotFollowedBy)
     }
 
     /// The event fits when `condition` and those that were said before hold.
+    ///
+    /// ```
+    /// # use pelton::cep::Pattern;
+    /// # use pelton::testing::find_matches;
+    /// let middle = Pattern::begin("middle").where_event(|n: &i32| *n > 4).where_event(|n| *n < 10);
+    /// assert_eq!(find_matches(&middle, [3, 7, 12]), [[7]]);
+    /// ```
     #[must_use]
     pub fn where_event(self, condition: impl Fn(&T) -> bool + Send + Sync + 'static) -> Self {
         self.also(Condition::Simple(Arc::new(condition)))
@@ -160,6 +219,15 @@ impl<T: 'static> Pattern<T> {
 
     /// As [`where_event`](Self::where_event), with a condition that also sees what the partial match has taken. It is asked for each
     /// partial match, so it costs more.
+    ///
+    /// ```
+    /// # use pelton::cep::Pattern;
+    /// # use pelton::testing::find_matches;
+    /// let doubled = Pattern::<i32>::begin("first")
+    ///     .next("double")
+    ///     .where_iterative(|n, ctx| ctx.events_for_pattern("first").iter().any(|first| *n == 2 * **first));
+    /// assert_eq!(find_matches(&doubled, [1, 3, 6, 7]), [[3, 6]]);
+    /// ```
     #[must_use]
     pub fn where_iterative(
         self,
@@ -169,12 +237,30 @@ impl<T: 'static> Pattern<T> {
     }
 
     /// The event fits when `condition` or those that were said before hold.
+    ///
+    /// ```
+    /// # use pelton::cep::Pattern;
+    /// # use pelton::testing::find_matches;
+    /// let extreme = Pattern::begin("extreme").where_event(|n: &i32| *n < 0).or_event(|n| *n > 9);
+    /// assert_eq!(find_matches(&extreme, [-1, 5, 12]), [[-1], [12]]);
+    /// ```
     #[must_use]
     pub fn or_event(self, condition: impl Fn(&T) -> bool + Send + Sync + 'static) -> Self {
         self.alternatively(Condition::Simple(Arc::new(condition)))
     }
 
     /// As [`or_event`](Self::or_event), with a condition that also sees what the partial match has taken.
+    ///
+    /// ```
+    /// # use pelton::cep::Pattern;
+    /// # use pelton::testing::find_matches;
+    /// let zero_or_the_same = Pattern::begin("first")
+    ///     .where_event(|n: &i32| *n > 0)
+    ///     .next("second")
+    ///     .where_event(|n| *n == 0)
+    ///     .or_iterative(|n, ctx| ctx.events_for_pattern("first").contains(&n));
+    /// assert_eq!(find_matches(&zero_or_the_same, [3, 3, 0, 4, 5]), [[3, 3], [3, 0]]);
+    /// ```
     #[must_use]
     pub fn or_iterative(
         self,
@@ -184,12 +270,26 @@ impl<T: 'static> Pattern<T> {
     }
 
     /// It comes `times` times.
+    ///
+    /// ```
+    /// # use pelton::cep::Pattern;
+    /// # use pelton::testing::find_matches;
+    /// let twice = Pattern::begin("low").where_event(|n: &i32| *n < 5).times(2);
+    /// assert_eq!(find_matches(&twice, [1, 2, 9, 3]), [[1, 2], [2, 3]]);
+    /// ```
     #[must_use]
     pub fn times(self, times: u32) -> Self {
         self.quantified("times", times, times, Quantifier::Times { from: times, to: times })
     }
 
     /// It comes `from` to `to` times; from 0, it is [optional](Self::optional).
+    ///
+    /// ```
+    /// # use pelton::cep::Pattern;
+    /// # use pelton::testing::find_matches;
+    /// let once_or_twice = Pattern::begin("low").where_event(|n: &i32| *n < 5).times_between(1, 2);
+    /// assert_eq!(find_matches(&once_or_twice, [1, 2]), [vec![1], vec![1, 2], vec![2]]);
+    /// ```
     #[must_use]
     pub fn times_between(self, from: u32, to: u32) -> Self {
         let quantified = self.quantified("times_between", from.max(1), to, Quantifier::Times { from: from.max(1), to });
@@ -197,18 +297,47 @@ impl<T: 'static> Pattern<T> {
     }
 
     /// It comes once or more often.
+    ///
+    /// ```
+    /// # use pelton::cep::Pattern;
+    /// # use pelton::testing::find_matches;
+    /// let lows = Pattern::begin("low").where_event(|n: &i32| *n < 5).one_or_more();
+    /// let lows_and_high = lows.next("high").where_event(|n| *n > 9);
+    /// assert_eq!(find_matches(&lows_and_high, [1, 2, 12]), [vec![1, 2, 12], vec![2, 12]]);
+    /// ```
     #[must_use]
     pub fn one_or_more(self) -> Self {
         self.quantified("one_or_more", 1, 1, Quantifier::AtLeast(1))
     }
 
     /// It comes `times` times or more often.
+    ///
+    /// ```
+    /// # use pelton::cep::Pattern;
+    /// # use pelton::testing::find_matches;
+    /// let lows = Pattern::begin("low").where_event(|n: &i32| *n < 5).times_or_more(2);
+    /// let lows_and_high = lows.next("high").where_event(|n| *n > 9);
+    /// assert_eq!(find_matches(&lows_and_high, [1, 2, 3, 12]), [vec![1, 2, 3, 12], vec![2, 3, 12]]);
+    /// ```
     #[must_use]
     pub fn times_or_more(self, times: u32) -> Self {
         self.quantified("times_or_more", times, times, Quantifier::AtLeast(times))
     }
 
     /// It may be missing.
+    ///
+    /// ```
+    /// # use pelton::cep::Pattern;
+    /// # use pelton::testing::find_matches;
+    /// let rise = Pattern::begin("low")
+    ///     .where_event(|n: &i32| *n < 5)
+    ///     .next("middle")
+    ///     .where_event(|n| (5..=9).contains(n))
+    ///     .optional()
+    ///     .next("high")
+    ///     .where_event(|n| *n > 9);
+    /// assert_eq!(find_matches(&rise, [1, 7, 12, 2, 15]), [vec![1, 7, 12], vec![2, 15]]);
+    /// ```
     #[must_use]
     pub fn optional(self) -> Self {
         if let [.., before, stage] = self.stages.as_slice()
@@ -222,6 +351,16 @@ impl<T: 'static> Pattern<T> {
 
     /// What comes several times takes as many events as it can before the part that follows takes one. (At the end of
     /// a pattern, where nothing follows, every number of them is a match.)
+    ///
+    /// ```
+    /// # use pelton::cep::Pattern;
+    /// # use pelton::testing::find_matches;
+    /// // 7 is of both parts: the first takes it.
+    /// let loud = Pattern::begin("loud").where_event(|n: &i32| *n > 4).one_or_more();
+    /// let fading = |loud: Pattern<i32>| loud.next("quiet").where_event(|n| *n < 9);
+    /// assert_eq!(find_matches(&fading(loud.clone().greedy()), [12, 7, 3]), [vec![12, 7, 3], vec![7, 3]]);
+    /// assert_eq!(find_matches(&fading(loud), [12, 7, 3]), [vec![12, 7], vec![12, 7, 3], vec![7, 3]]);
+    /// ```
     #[must_use]
     pub fn greedy(mut self) -> Self {
         let stage = self.stage();
@@ -233,24 +372,55 @@ impl<T: 'static> Pattern<T> {
     }
 
     /// Of what comes several times, events follow each other right away.
+    ///
+    /// ```
+    /// # use pelton::cep::Pattern;
+    /// # use pelton::testing::find_matches;
+    /// let twice = Pattern::begin("low").where_event(|n: &i32| *n < 5).times(2).consecutive();
+    /// assert_eq!(find_matches(&twice, [1, 9, 2, 3]), [[2, 3]]);
+    /// ```
     #[must_use]
     pub fn consecutive(self) -> Self {
         self.events_between("consecutive", Between::Nothing)
     }
 
     /// Of what comes several times, any events may lie between two, also such that fit.
+    ///
+    /// ```
+    /// # use pelton::cep::Pattern;
+    /// # use pelton::testing::find_matches;
+    /// let twice = Pattern::begin("low").where_event(|n: &i32| *n < 5).times(2).allow_combinations();
+    /// assert_eq!(find_matches(&twice, [1, 2, 3]), [[1, 2], [1, 3], [2, 3]]);
+    /// ```
     #[must_use]
     pub fn allow_combinations(self) -> Self {
         self.events_between("allow_combinations", Between::Anything)
     }
 
     /// What comes any number of times ends with an event for which `condition` holds, which it does not take.
+    ///
+    /// ```
+    /// # use pelton::cep::Pattern;
+    /// # use pelton::testing::find_matches;
+    /// let until_zero = Pattern::begin("low").where_event(|n: &i32| *n < 5).one_or_more().until(|n| *n == 0);
+    /// assert_eq!(find_matches(&until_zero, [1, 2, 0, 3]), [vec![1], vec![1, 2], vec![2], vec![3]]);
+    /// ```
     #[must_use]
     pub fn until(self, condition: impl Fn(&T) -> bool + Send + Sync + 'static) -> Self {
         self.ended_by(Condition::Simple(Arc::new(condition)))
     }
 
     /// As [`until`](Self::until), with a condition that also sees what the partial match has taken.
+    ///
+    /// ```
+    /// # use pelton::cep::Pattern;
+    /// # use pelton::testing::find_matches;
+    /// let at_most_two = Pattern::begin("low")
+    ///     .where_event(|n: &i32| *n < 5)
+    ///     .one_or_more()
+    ///     .until_iterative(|_, ctx| ctx.events_for_pattern("low").len() == 2);
+    /// assert_eq!(find_matches(&at_most_two, [1, 2, 3]), [vec![1], vec![1, 2], vec![2], vec![2, 3], vec![3]]);
+    /// ```
     #[must_use]
     pub fn until_iterative(
         self,
@@ -261,6 +431,17 @@ impl<T: 'static> Pattern<T> {
 
     /// The last event comes less than `time` after the first. A pattern has one such time; of several the shortest
     /// holds.
+    ///
+    /// ```
+    /// # use pelton::cep::Pattern;
+    /// # use pelton::testing::find_matches;
+    /// use std::time::Duration;
+    ///
+    /// let drop = Pattern::begin("high").where_event(|n: &i32| *n > 9).followed_by("low").where_event(|n| *n < 5);
+    /// let drop = drop.within(Duration::from_millis(2));
+    /// assert_eq!(find_matches(&drop, [12, 3]), [[12, 3]]);
+    /// assert!(find_matches(&drop, [12, 7, 3]).is_empty());
+    /// ```
     #[must_use]
     pub fn within(mut self, time: Duration) -> Self {
         let millis = i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
@@ -273,12 +454,29 @@ impl<T: 'static> Pattern<T> {
     }
 
     /// Which partial matches go on when a match is found; without it all of them.
+    ///
+    /// ```
+    /// # use pelton::cep::Pattern;
+    /// # use pelton::testing::find_matches;
+    /// use pelton::cep::AfterMatchSkipStrategy;
+    ///
+    /// let twice = Pattern::begin("low").where_event(|n: &i32| *n < 5).times(2);
+    /// let twice = twice.after_match(AfterMatchSkipStrategy::skip_past_last_event());
+    /// assert_eq!(find_matches(&twice, [1, 2, 3, 4]), [[1, 2], [3, 4]]);
+    /// ```
     #[must_use]
     pub fn after_match(self, skip: AfterMatchSkipStrategy) -> Self {
         Self { skip, ..self }
     }
 
     /// Says what is wrong with the pattern, if something is.
+    ///
+    /// ```
+    /// use pelton::cep::Pattern;
+    ///
+    /// let endless = Pattern::begin("high").where_event(|n: &i32| *n > 9).not_followed_by("low").where_event(|n| *n < 5);
+    /// assert!(endless.check().unwrap_err().to_string().contains("`within` must say how long nothing may follow"));
+    /// ```
     ///
     /// # Errors
     ///

@@ -31,6 +31,27 @@ pub struct PatternStream<T: Record> {
 impl<T: Record, K: Record> KeyedStream<T, K> {
     /// Looks for a pattern among the events of each key.
     ///
+    /// ```
+    /// # use pelton::testing::Harness;
+    /// # fn main() -> Result<(), pelton::testing::TestError> {
+    /// # let mut harness = Harness::new();
+    /// use pelton::cep::Pattern;
+    /// use pelton::record::field;
+    ///
+    /// let (readings, input) = harness.source::<(String, i64)>();
+    /// let jump = Pattern::begin("low")
+    ///     .where_event(|reading: &(String, i64)| reading.1 < 5)
+    ///     .next("high")
+    ///     .where_event(|reading| reading.1 > 9);
+    /// let jumps = readings.key_by(field::<0, _>()).pattern(jump).select(|found| found.first("high").clone());
+    /// let jumps = harness.collect(jumps);
+    /// harness.push(&input, [(("a", 1), 1), (("b", 12), 2), (("a", 15), 3)])?;
+    /// harness.end()?;
+    /// assert_eq!(jumps.take_records(), [("a".to_owned(), 15)]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Panics
     ///
     /// When the pattern is [malformed](super::MalformedPattern), with what is wrong.
@@ -47,6 +68,22 @@ impl<T: Record, K: Record> KeyedStream<T, K> {
 impl<T: Record> DataStream<T> {
     /// Looks for a pattern among all events of the stream, in one subtask.
     ///
+    /// ```
+    /// # use pelton::testing::Harness;
+    /// # fn main() -> Result<(), pelton::testing::TestError> {
+    /// # let mut harness = Harness::new();
+    /// use pelton::cep::Pattern;
+    ///
+    /// let (numbers, input) = harness.source::<i64>();
+    /// let jump = Pattern::begin("low").where_event(|n: &i64| *n < 5).next("high").where_event(|n| *n > 9);
+    /// let jumps = harness.collect(numbers.pattern(jump).select(|found| (*found.first("low"), *found.first("high"))));
+    /// harness.push(&input, [(15, 3), (1, 2)])?;
+    /// harness.end()?;
+    /// assert_eq!(jumps.take_records(), [(1, 15)]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Panics
     ///
     /// When the pattern is [malformed](super::MalformedPattern), with what is wrong.
@@ -58,26 +95,112 @@ impl<T: Record> DataStream<T> {
 
 impl<T: Record> PatternStream<T> {
     /// Events are matched in the order of their event time when the watermark has come to them. This is the default.
+    ///
+    /// ```
+    /// # use pelton::testing::Harness;
+    /// # fn main() -> Result<(), pelton::testing::TestError> {
+    /// # let mut harness = Harness::new();
+    /// use pelton::cep::Pattern;
+    ///
+    /// let (numbers, input) = harness.source::<i64>();
+    /// let jump = Pattern::begin("low").where_event(|n: &i64| *n < 5).next("high").where_event(|n| *n > 9);
+    /// let jumps = harness.collect(numbers.pattern(jump).in_event_time().select(|found| *found.first("high")));
+    /// harness.push(&input, [(15, 3), (1, 2)])?;
+    /// assert!(jumps.take_records().is_empty());
+    /// harness.watermark(&input, 3)?;
+    /// assert_eq!(jumps.take_records(), [15]);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn in_event_time(self) -> Self {
         Self { domain: TimeDomain::EventTime, ..self }
     }
 
     /// Events are matched as they come, and `within` is by the wall clock.
+    ///
+    /// ```
+    /// # use pelton::testing::Harness;
+    /// # fn main() -> Result<(), pelton::testing::TestError> {
+    /// # let mut harness = Harness::new();
+    /// use pelton::cep::Pattern;
+    ///
+    /// let (numbers, input) = harness.source::<i64>();
+    /// let jump = Pattern::begin("low").where_event(|n: &i64| *n < 5).next("high").where_event(|n| *n > 9);
+    /// let jumps = harness.collect(numbers.pattern(jump).in_processing_time().select(|found| *found.first("high")));
+    /// harness.push_untimed(&input, [15, 1, 12])?;
+    /// assert_eq!(jumps.take_records(), [12]);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn in_processing_time(self) -> Self {
         Self { domain: TimeDomain::ProcessingTime, ..self }
     }
 
     /// Where events go that come after the watermark. Without it they are counted in `numLateRecordsDropped`.
+    ///
+    /// ```
+    /// # use pelton::testing::Harness;
+    /// # fn main() -> Result<(), pelton::testing::TestError> {
+    /// # let mut harness = Harness::new();
+    /// use pelton::cep::Pattern;
+    /// use pelton::stream::OutputTag;
+    ///
+    /// let (numbers, input) = harness.source::<i64>();
+    /// let late = OutputTag::new("late");
+    /// let high = Pattern::begin("high").where_event(|n: &i64| *n > 9);
+    /// let found = numbers.pattern(high).side_output_late_data(&late).select(|found| *found.first("high"));
+    /// let late = harness.collect(found.get_side_output(&late));
+    /// harness.collect(found);
+    /// harness.watermark(&input, 10)?;
+    /// harness.push(&input, [(12, 10), (15, 11)])?;
+    /// assert_eq!(late.take_records(), [12]);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn side_output_late_data(self, tag: &OutputTag<T>) -> Self {
         Self { late: Some(tag.clone()), ..self }
     }
 
     /// A result of every match.
+    ///
+    /// ```
+    /// # use pelton::testing::Harness;
+    /// # fn main() -> Result<(), pelton::testing::TestError> {
+    /// # let mut harness = Harness::new();
+    /// use pelton::cep::Pattern;
+    ///
+    /// let (numbers, input) = harness.source::<i64>();
+    /// let lows = Pattern::begin("lows").where_event(|n: &i64| *n < 5).times(2).next("high").where_event(|n| *n > 9);
+    /// let sums = numbers.pattern(lows).select(|found| found.get("lows").sum::<i64>());
+    /// let sums = harness.collect(sums);
+    /// harness.push(&input, [(1, 1), (2, 2), (12, 3)])?;
+    /// harness.end()?;
+    /// assert_eq!(sums.take_records(), [3]);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn select<U: Record>(self, function: impl Fn(&Match<'_, T>) -> U + Send + Sync + 'static) -> DataStream<U> {
         self.flat_select(move |found, out| out.collect(function(found)))
     }
 
     /// Any number of results of every match.
+    ///
+    /// ```
+    /// # use pelton::testing::Harness;
+    /// # fn main() -> Result<(), pelton::testing::TestError> {
+    /// # let mut harness = Harness::new();
+    /// use pelton::cep::Pattern;
+    ///
+    /// let (numbers, input) = harness.source::<i64>();
+    /// let lows = Pattern::begin("lows").where_event(|n: &i64| *n < 5).times(2).next("high").where_event(|n| *n > 9);
+    /// let all = numbers.pattern(lows).flat_select(|found, out| found.events().for_each(|(_, n)| out.collect(*n)));
+    /// let all = harness.collect::<i64>(all);
+    /// harness.push(&input, [(1, 1), (2, 2), (12, 3)])?;
+    /// harness.end()?;
+    /// assert_eq!(all.take_records(), [1, 2, 12]);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn flat_select<U: Record>(
         self,
         function: impl Fn(&Match<'_, T>, &mut Collector<'_, U>) + Send + Sync + 'static,
@@ -88,6 +211,36 @@ impl<T: Record> PatternStream<T> {
 
     /// A result of every match, and one in the side output `tag` of every partial match that was not completed
     /// [`within`](Pattern::within) its time; the second function also sees when that was over.
+    ///
+    /// ```
+    /// # use pelton::testing::Harness;
+    /// # fn main() -> Result<(), pelton::testing::TestError> {
+    /// # let mut harness = Harness::new();
+    /// use std::time::Duration;
+    ///
+    /// use pelton::cep::Pattern;
+    /// use pelton::stream::OutputTag;
+    ///
+    /// let (numbers, input) = harness.source::<i64>();
+    /// let alone = OutputTag::<(i64, i64)>::new("alone");
+    /// let jump = Pattern::begin("low")
+    ///     .where_event(|n: &i64| *n < 5)
+    ///     .followed_by("high")
+    ///     .where_event(|n| *n > 9)
+    ///     .within(Duration::from_millis(100));
+    /// let jumps = numbers.pattern(jump).select_with_timeout(
+    ///     &alone,
+    ///     |partial, over_at| (*partial.first("low"), over_at),
+    ///     |found| *found.first("high"),
+    /// );
+    /// let alone = harness.collect(jumps.get_side_output(&alone));
+    /// let jumps = harness.collect(jumps);
+    /// harness.push(&input, [(1, 0), (12, 99), (2, 200), (15, 300)])?;
+    /// harness.end()?;
+    /// assert_eq!((jumps.take_records(), alone.take_records()), (vec![12], vec![(2, 300)]));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn select_with_timeout<L: Record, U: Record>(
         self,
         tag: &OutputTag<L>,
@@ -101,6 +254,43 @@ impl<T: Record> PatternStream<T> {
 
     /// Gives every match to a function, and every partial match whose time is over. Side outputs of the function are had
     /// from the result by [`get_side_output`](DataStream::get_side_output).
+    ///
+    /// ```
+    /// # use pelton::testing::Harness;
+    /// # fn main() -> Result<(), pelton::testing::TestError> {
+    /// # let mut harness = Harness::new();
+    /// use pelton::cep::{Match, MatchContext, Pattern, PatternProcessFunction};
+    /// use pelton::keyed::FunctionResult;
+    /// use pelton::stream::Collector;
+    ///
+    /// /// How long each match took.
+    /// #[derive(Clone)]
+    /// struct Took;
+    ///
+    /// impl PatternProcessFunction for Took {
+    ///     type In = i64;
+    ///     type Out = i64;
+    ///
+    ///     fn process_match(
+    ///         &mut self,
+    ///         found: &Match<'_, i64>,
+    ///         ctx: &mut MatchContext<'_>,
+    ///         out: &mut Collector<'_, i64>,
+    ///     ) -> FunctionResult {
+    ///         out.collect(ctx.timestamp().unwrap_or_default() - found.start());
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// let (numbers, input) = harness.source::<i64>();
+    /// let jump = Pattern::begin("low").where_event(|n: &i64| *n < 5).next("high").where_event(|n| *n > 9);
+    /// let took = harness.collect(numbers.pattern(jump).process(Took));
+    /// harness.push(&input, [(1, 10), (15, 17)])?;
+    /// harness.end()?;
+    /// assert_eq!(took.take_records(), [7]);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn process<F: PatternProcessFunction<In = T>>(self, function: F) -> DataStream<F::Out> {
         let side_outputs = SideOutputs::default();
         let (sides, key) = (side_outputs.clone(), self.key.columns.clone());

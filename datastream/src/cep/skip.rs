@@ -24,31 +24,95 @@ pub(super) enum Skip {
 
 impl AfterMatchSkipStrategy {
     /// Every match is shown.
+    ///
+    /// ```
+    /// # use pelton::cep::Pattern;
+    /// # use pelton::testing::find_matches;
+    /// # use pelton::cep::AfterMatchSkipStrategy;
+    /// let twice = Pattern::begin("low").where_event(|n: &i32| *n < 5).times(2);
+    /// let twice = twice.after_match(AfterMatchSkipStrategy::no_skip());
+    /// assert_eq!(find_matches(&twice, [1, 2, 3]), [[1, 2], [2, 3]]);
+    /// ```
     pub fn no_skip() -> Self {
         Self(Skip::No)
     }
 
     /// No other match that begins with the same event is shown.
+    ///
+    /// ```
+    /// # use pelton::cep::Pattern;
+    /// # use pelton::testing::find_matches;
+    /// # use pelton::cep::AfterMatchSkipStrategy;
+    /// let lows = Pattern::begin("low").where_event(|n: &i32| *n < 5).times_between(1, 2);
+    /// let lows = lows.after_match(AfterMatchSkipStrategy::skip_to_next());
+    /// assert_eq!(find_matches(&lows, [1, 2]), [[1], [2]]);
+    /// ```
     pub fn skip_to_next() -> Self {
         Self(Skip::ToNext)
     }
 
     /// No match is shown that began before the last event of this one, or with it.
+    ///
+    /// ```
+    /// # use pelton::cep::Pattern;
+    /// # use pelton::testing::find_matches;
+    /// # use pelton::cep::AfterMatchSkipStrategy;
+    /// let twice = Pattern::begin("low").where_event(|n: &i32| *n < 5).times(2);
+    /// let twice = twice.after_match(AfterMatchSkipStrategy::skip_past_last_event());
+    /// assert_eq!(find_matches(&twice, [1, 2, 3, 4]), [[1, 2], [3, 4]]);
+    /// ```
     pub fn skip_past_last_event() -> Self {
         Self(Skip::PastLast)
     }
 
     /// No match is shown that began before the first event that the part `name` took.
+    ///
+    /// ```
+    /// # use pelton::cep::Pattern;
+    /// # use pelton::testing::find_matches;
+    /// # use pelton::cep::AfterMatchSkipStrategy;
+    /// let three = Pattern::begin("first")
+    ///     .where_event(|n: &i32| *n < 9)
+    ///     .next("second")
+    ///     .where_event(|n| *n < 9)
+    ///     .next("third")
+    ///     .where_event(|n| *n < 9);
+    /// let three = three.after_match(AfterMatchSkipStrategy::skip_to_first("third"));
+    /// assert_eq!(find_matches(&three, [1, 2, 3, 4, 5]), [[1, 2, 3], [3, 4, 5]]);
+    /// ```
     pub fn skip_to_first(name: impl Into<String>) -> Self {
         Self(Skip::To { stage: name.into(), last: false, must_be_there: false })
     }
 
     /// No match is shown that began before the last event that the part `name` took.
+    ///
+    /// ```
+    /// # use pelton::cep::Pattern;
+    /// # use pelton::testing::find_matches;
+    /// # use pelton::cep::AfterMatchSkipStrategy;
+    /// let three = Pattern::begin("low").where_event(|n: &i32| *n < 9).times(3);
+    /// let three = three.after_match(AfterMatchSkipStrategy::skip_to_last("low"));
+    /// assert_eq!(find_matches(&three, [1, 2, 3, 4, 5]), [[1, 2, 3], [3, 4, 5]]);
+    /// ```
     pub fn skip_to_last(name: impl Into<String>) -> Self {
         Self(Skip::To { stage: name.into(), last: true, must_be_there: false })
     }
 
     /// Fails the job when the part to skip to took nothing, or the match began with it, so that nothing would be skipped.
+    ///
+    /// ```
+    /// # use pelton::cep::Pattern;
+    /// # use pelton::testing::find_matches;
+    /// # use pelton::cep::AfterMatchSkipStrategy;
+    /// let three = Pattern::begin("first")
+    ///     .where_event(|n: &i32| *n < 9)
+    ///     .next("second")
+    ///     .where_event(|n| *n < 9)
+    ///     .next("third")
+    ///     .where_event(|n| *n < 9);
+    /// let three = three.after_match(AfterMatchSkipStrategy::skip_to_first("second").throw_exception_on_miss());
+    /// assert_eq!(find_matches(&three, [1, 2, 3, 4]), [[1, 2, 3], [2, 3, 4]]);
+    /// ```
     #[must_use]
     pub fn throw_exception_on_miss(self) -> Self {
         match self.0 {

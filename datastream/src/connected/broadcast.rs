@@ -23,6 +23,62 @@ pub struct BroadcastConnectedStream<A: Record, B: Record> {
 
 impl<A: Record> DataStream<A> {
     /// This stream, and one whose records every subtask of the function sees.
+    ///
+    /// ```
+    /// # use pelton::testing::Harness;
+    /// # fn main() -> Result<(), pelton::testing::TestError> {
+    /// # let mut harness = Harness::new();
+    /// use pelton::connected::BroadcastProcessFunction;
+    /// use pelton::keyed::{BroadcastContext, FunctionResult, OpenContext, ProcessContext};
+    /// use pelton::operator_state::BroadcastState;
+    /// use pelton::stream::Collector;
+    ///
+    /// /// Translates words that a dictionary has.
+    /// #[derive(Clone)]
+    /// struct Translate {
+    ///     dictionary: BroadcastState<String, String>,
+    /// }
+    ///
+    /// impl BroadcastProcessFunction for Translate {
+    ///     type In = String;
+    ///     type Broadcast = (String, String);
+    ///     type Out = String;
+    ///
+    ///     fn open(&mut self, ctx: &mut OpenContext<'_>) -> FunctionResult {
+    ///         ctx.register(&mut self.dictionary)
+    ///     }
+    ///
+    ///     fn process_element(
+    ///         &mut self,
+    ///         word: &String,
+    ///         ctx: &mut ProcessContext<'_>,
+    ///         out: &mut Collector<'_, String>,
+    ///     ) -> FunctionResult {
+    ///         let translated = self.dictionary.get(ctx, word)?;
+    ///         out.collect(translated.unwrap_or(word));
+    ///         Ok(())
+    ///     }
+    ///
+    ///     fn process_broadcast_element(
+    ///         &mut self,
+    ///         entry: &(String, String),
+    ///         ctx: &mut BroadcastContext<'_, '_>,
+    ///         _out: &mut Collector<'_, String>,
+    ///     ) -> FunctionResult {
+    ///         Ok(self.dictionary.put(ctx, entry.0.clone(), entry.1.clone())?)
+    ///     }
+    /// }
+    ///
+    /// let (words, word) = harness.source::<String>();
+    /// let (entries, entry) = harness.source::<(String, String)>();
+    /// let translate = Translate { dictionary: BroadcastState::new("dictionary") };
+    /// let translated = harness.collect(words.connect_broadcast(entries).process(translate));
+    /// harness.push_untimed(&entry, [("Fluss", "stream")])?;
+    /// harness.push_untimed(&word, ["Fluss", "Pelton"])?;
+    /// assert_eq!(translated.take_records(), ["stream", "Pelton"]);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn connect_broadcast<B: Record>(self, rules: DataStream<B>) -> BroadcastConnectedStream<A, B> {
         BroadcastConnectedStream { stream: self, rules: rules.partitioned(Partitioner::Broadcast) }
     }
@@ -115,6 +171,65 @@ pub struct KeyedBroadcastConnectedStream<A: Record, B: Record, K: Record> {
 
 impl<A: Record, K: Record> KeyedStream<A, K> {
     /// This stream, and one whose records every subtask of the function sees.
+    ///
+    /// ```
+    /// # use pelton::testing::Harness;
+    /// # fn main() -> Result<(), pelton::testing::TestError> {
+    /// # let mut harness = Harness::new();
+    /// use pelton::connected::KeyedBroadcastProcessFunction;
+    /// use pelton::keyed::{FunctionResult, KeyedBroadcastContext, KeyedContext, OpenContext};
+    /// use pelton::operator_state::BroadcastState;
+    /// use pelton::record::field;
+    /// use pelton::stream::Collector;
+    ///
+    /// /// Names the region of each shop.
+    /// #[derive(Clone)]
+    /// struct Regions {
+    ///     regions: BroadcastState<String, String>,
+    /// }
+    ///
+    /// impl KeyedBroadcastProcessFunction for Regions {
+    ///     type Key = String;
+    ///     type In = (String, i64);
+    ///     type Broadcast = (String, String);
+    ///     type Out = (String, i64);
+    ///
+    ///     fn open(&mut self, ctx: &mut OpenContext<'_>) -> FunctionResult {
+    ///         ctx.register(&mut self.regions)
+    ///     }
+    ///
+    ///     fn process_element(
+    ///         &mut self,
+    ///         sale: &(String, i64),
+    ///         ctx: &mut KeyedContext<'_, String>,
+    ///         out: &mut Collector<'_, (String, i64)>,
+    ///     ) -> FunctionResult {
+    ///         if let Some(region) = self.regions.get(ctx, &sale.0)? {
+    ///             out.collect((region.as_str(), sale.1));
+    ///         }
+    ///         Ok(())
+    ///     }
+    ///
+    ///     fn process_broadcast_element(
+    ///         &mut self,
+    ///         shop: &(String, String),
+    ///         ctx: &mut KeyedBroadcastContext<'_, String>,
+    ///         _out: &mut Collector<'_, (String, i64)>,
+    ///     ) -> FunctionResult {
+    ///         Ok(self.regions.put(ctx, shop.0.clone(), shop.1.clone())?)
+    ///     }
+    /// }
+    ///
+    /// let (sales, sale) = harness.source::<(String, i64)>();
+    /// let (shops, shop) = harness.source::<(String, String)>();
+    /// let regions = Regions { regions: BroadcastState::new("regions") };
+    /// let sales = harness.collect(sales.key_by(field::<0, _>()).connect_broadcast(shops).process(regions));
+    /// harness.push_untimed(&shop, [("corner", "north")])?;
+    /// harness.push_untimed(&sale, [("corner", 7), ("harbour", 9)])?;
+    /// assert_eq!(sales.take_records(), [("north".to_owned(), 7)]);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn connect_broadcast<B: Record>(self, rules: DataStream<B>) -> KeyedBroadcastConnectedStream<A, B, K> {
         KeyedBroadcastConnectedStream { keyed: self, rules: rules.partitioned(Partitioner::Broadcast) }
     }

@@ -60,6 +60,28 @@ impl<A: Record, B: Record, K: Record> IntervalJoin<A, B, K> {
     /// Pairs whose right record is at least `lower` and at most `upper` milliseconds after the left one; negative numbers
     /// are before it.
     ///
+    /// ```
+    /// # use pelton::testing::Harness;
+    /// # fn main() -> Result<(), pelton::testing::TestError> {
+    /// # let mut harness = Harness::new();
+    /// use pelton::record::field;
+    ///
+    /// let (orders, ordered) = harness.source::<(i64, String)>();
+    /// let (payments, paid) = harness.source::<(i64, i64)>();
+    /// // Payments from a second before their order to a minute after it.
+    /// let sold = orders
+    ///     .key_by(field::<0, _>())
+    ///     .interval_join(payments.key_by(field::<0, _>()))
+    ///     .between(-1_000, 60_000)
+    ///     .process(|order, payment, times, out| out.collect((order.1.as_str(), payment.1, times.right - times.left)));
+    /// let sold = harness.collect::<(String, i64, i64)>(sold);
+    /// harness.push(&ordered, [((1, "book"), 5_000), ((2, "pen"), 5_000), ((3, "ink"), 5_000)])?;
+    /// harness.push(&paid, [((1, 9), 4_000), ((2, 2), 3_999), ((3, 5), 65_000)])?;
+    /// assert_eq!(sold.take_records(), [("book".to_owned(), 9, -1_000), ("ink".to_owned(), 5, 60_000)]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Panics
     ///
     /// When the lower bound is above the upper one.
@@ -99,6 +121,27 @@ impl JoinTimes {
 
 impl<A: Record, B: Record, K: Record> IntervalJoined<A, B, K> {
     /// The bounds themselves are outside.
+    ///
+    /// ```
+    /// # use pelton::testing::Harness;
+    /// # fn main() -> Result<(), pelton::testing::TestError> {
+    /// # let mut harness = Harness::new();
+    /// use pelton::record::field;
+    ///
+    /// let (orders, ordered) = harness.source::<(i64, String)>();
+    /// let (payments, paid) = harness.source::<(i64, i64)>();
+    /// let both = orders.key_by(field::<0, _>()).interval_join(payments.key_by(field::<0, _>()));
+    /// let sold = both
+    ///     .between(0, 60_000)
+    ///     .lower_bound_exclusive()
+    ///     .process(|order, payment, _times, out| out.collect((order.1.as_str(), payment.1)));
+    /// let sold = harness.collect::<(String, i64)>(sold);
+    /// harness.push(&ordered, [((1, "book"), 0), ((2, "pen"), 0)])?;
+    /// harness.push(&paid, [((1, 9), 0), ((2, 2), 1)])?;
+    /// assert_eq!(sold.take_records(), [("pen".to_owned(), 2)]);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[track_caller]
     pub fn lower_bound_exclusive(self) -> Self {
         let bounds = Bounds { lower: self.bounds.lower.saturating_add(1), ..self.bounds };
@@ -107,6 +150,27 @@ impl<A: Record, B: Record, K: Record> IntervalJoined<A, B, K> {
     }
 
     /// The bounds themselves are outside.
+    ///
+    /// ```
+    /// # use pelton::testing::Harness;
+    /// # fn main() -> Result<(), pelton::testing::TestError> {
+    /// # let mut harness = Harness::new();
+    /// use pelton::record::field;
+    ///
+    /// let (orders, ordered) = harness.source::<(i64, String)>();
+    /// let (payments, paid) = harness.source::<(i64, i64)>();
+    /// let both = orders.key_by(field::<0, _>()).interval_join(payments.key_by(field::<0, _>()));
+    /// let sold = both
+    ///     .between(0, 60_000)
+    ///     .upper_bound_exclusive()
+    ///     .process(|order, payment, _times, out| out.collect((order.1.as_str(), payment.1)));
+    /// let sold = harness.collect::<(String, i64)>(sold);
+    /// harness.push(&ordered, [((1, "book"), 0), ((2, "pen"), 0)])?;
+    /// harness.push(&paid, [((1, 9), 59_999), ((2, 2), 60_000)])?;
+    /// assert_eq!(sold.take_records(), [("book".to_owned(), 9)]);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[track_caller]
     pub fn upper_bound_exclusive(self) -> Self {
         let bounds = Bounds { upper: self.bounds.upper.saturating_sub(1), ..self.bounds };
@@ -115,16 +179,89 @@ impl<A: Record, B: Record, K: Record> IntervalJoined<A, B, K> {
     }
 
     /// Where left records go that come after the watermark. Without it they are counted in `numLateRecordsDropped`.
+    ///
+    /// ```
+    /// # use pelton::testing::Harness;
+    /// # fn main() -> Result<(), pelton::testing::TestError> {
+    /// # let mut harness = Harness::new();
+    /// use pelton::record::field;
+    /// use pelton::stream::OutputTag;
+    ///
+    /// let (orders, ordered) = harness.source::<(i64, String)>();
+    /// let (payments, paid) = harness.source::<(i64, i64)>();
+    /// let late = OutputTag::new("late orders");
+    /// let sold = orders
+    ///     .key_by(field::<0, _>())
+    ///     .interval_join(payments.key_by(field::<0, _>()))
+    ///     .between(0, 60_000)
+    ///     .side_output_left_late_data(&late)
+    ///     .process(|order, payment, _times, out| out.collect((order.1.as_str(), payment.1)));
+    /// let late = harness.collect(sold.get_side_output(&late));
+    /// harness.collect::<(String, i64)>(sold);
+    /// harness.watermark(&ordered, 100)?;
+    /// harness.watermark(&paid, 100)?;
+    /// harness.push(&ordered, [((1, "book"), 99), ((2, "pen"), 100)])?;
+    /// assert_eq!(late.take_records(), [(1, "book".to_owned())]);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn side_output_left_late_data(self, tag: &OutputTag<A>) -> Self {
         Self { left_late: Some(tag.clone()), ..self }
     }
 
     /// Where right records go that come after the watermark. Without it they are counted in `numLateRecordsDropped`.
+    ///
+    /// ```
+    /// # use pelton::testing::Harness;
+    /// # fn main() -> Result<(), pelton::testing::TestError> {
+    /// # let mut harness = Harness::new();
+    /// use pelton::record::field;
+    /// use pelton::stream::OutputTag;
+    ///
+    /// let (orders, ordered) = harness.source::<(i64, String)>();
+    /// let (payments, paid) = harness.source::<(i64, i64)>();
+    /// let late = OutputTag::new("late payments");
+    /// let sold = orders
+    ///     .key_by(field::<0, _>())
+    ///     .interval_join(payments.key_by(field::<0, _>()))
+    ///     .between(0, 60_000)
+    ///     .side_output_right_late_data(&late)
+    ///     .process(|order, payment, _times, out| out.collect((order.1.as_str(), payment.1)));
+    /// let late = harness.collect(sold.get_side_output(&late));
+    /// harness.collect::<(String, i64)>(sold);
+    /// harness.watermark(&ordered, 100)?;
+    /// harness.watermark(&paid, 100)?;
+    /// harness.push(&paid, [((1, 9), 99), ((2, 2), 100)])?;
+    /// assert_eq!(late.take_records(), [(1, 9)]);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn side_output_right_late_data(self, tag: &OutputTag<B>) -> Self {
         Self { right_late: Some(tag.clone()), ..self }
     }
 
     /// Any number of results of every pair. They carry the later of both event times.
+    ///
+    /// ```
+    /// # use pelton::testing::Harness;
+    /// # fn main() -> Result<(), pelton::testing::TestError> {
+    /// # let mut harness = Harness::new();
+    /// use pelton::record::field;
+    ///
+    /// let (orders, ordered) = harness.source::<(i64, String)>();
+    /// let (payments, paid) = harness.source::<(i64, i64)>();
+    /// let sold = orders
+    ///     .key_by(field::<0, _>())
+    ///     .interval_join(payments.key_by(field::<0, _>()))
+    ///     .between(0, 60_000)
+    ///     .process(|order, payment, times, out| out.collect((order.1.as_str(), payment.1, times.right - times.left)));
+    /// let sold = harness.collect::<(String, i64, i64)>(sold);
+    /// harness.push(&ordered, [((1, "book"), 0)])?;
+    /// harness.push(&paid, [((1, 9), 7)])?;
+    /// assert_eq!(sold.take(), [(("book".to_owned(), 9, 7), Some(7))]);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn process<U: Record>(
         self,
         function: impl Fn(&A, &B, &JoinTimes, &mut Collector<'_, U>) + Send + Sync + 'static,

@@ -49,11 +49,41 @@ pub struct CountEvictor {
 
 impl CountEvictor {
     /// Keeps the last `count` elements.
+    ///
+    /// ```
+    /// # use pelton::testing::Harness;
+    /// # fn main() -> Result<(), pelton::testing::TestError> {
+    /// # let mut harness = Harness::new();
+    /// use pelton::keyed::{CountEvictor, CountTrigger, GlobalWindows};
+    ///
+    /// let (numbers, input) = harness.source::<i64>();
+    /// let windows = numbers.window_all(GlobalWindows::create()).trigger(CountTrigger::of(2));
+    /// let sums = harness.collect(windows.evictor(CountEvictor::of(1)).reduce(|a, b| a + b));
+    /// harness.push_untimed(&input, [1, 2, 4, 8])?;
+    /// assert_eq!(sums.take_records(), [2, 8]);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn of(count: usize) -> Self {
         Self { count, after: false }
     }
 
     /// Takes the others out after the function has seen them.
+    ///
+    /// ```
+    /// # use pelton::testing::Harness;
+    /// # fn main() -> Result<(), pelton::testing::TestError> {
+    /// # let mut harness = Harness::new();
+    /// use pelton::keyed::{CountEvictor, CountTrigger, GlobalWindows};
+    ///
+    /// let (numbers, input) = harness.source::<i64>();
+    /// let windows = numbers.window_all(GlobalWindows::create()).trigger(CountTrigger::of(2));
+    /// let sums = harness.collect(windows.evictor(CountEvictor::of(1).after()).reduce(|a, b| a + b));
+    /// harness.push_untimed(&input, [1, 2, 4, 8])?;
+    /// assert_eq!(sums.take_records(), [1 + 2, 2 + 4 + 8]);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn after(self) -> Self {
         Self { after: true, ..self }
@@ -73,11 +103,46 @@ pub struct TimeEvictor {
 
 impl TimeEvictor {
     /// Keeps the elements that are less than `size` older than the youngest.
+    ///
+    /// ```
+    /// # use pelton::testing::Harness;
+    /// # fn main() -> Result<(), pelton::testing::TestError> {
+    /// # let mut harness = Harness::new();
+    /// use std::time::Duration;
+    ///
+    /// use pelton::keyed::{CountTrigger, GlobalWindows, TimeEvictor};
+    ///
+    /// let (numbers, input) = harness.source::<i64>();
+    /// let windows = numbers.window_all(GlobalWindows::create()).trigger(CountTrigger::of(2));
+    /// let sums = harness.collect(windows.evictor(TimeEvictor::of(Duration::from_millis(10))).reduce(|a, b| a + b));
+    /// harness.push(&input, [(1, 0), (2, 5), (4, 14), (8, 20)])?;
+    /// assert_eq!(sums.take_records(), [1 + 2, 4 + 8]);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn of(size: Duration) -> Self {
         Self { size: millis(size), after: false }
     }
 
     /// Takes the others out after the function has seen them.
+    ///
+    /// ```
+    /// # use pelton::testing::Harness;
+    /// # fn main() -> Result<(), pelton::testing::TestError> {
+    /// # let mut harness = Harness::new();
+    /// use std::time::Duration;
+    ///
+    /// use pelton::keyed::{CountTrigger, GlobalWindows, TimeEvictor};
+    ///
+    /// let (numbers, input) = harness.source::<i64>();
+    /// let windows = numbers.window_all(GlobalWindows::create()).trigger(CountTrigger::of(2));
+    /// let recent = TimeEvictor::of(Duration::from_millis(10)).after();
+    /// let sums = harness.collect(windows.evictor(recent).reduce(|a, b| a + b));
+    /// harness.push(&input, [(1, 0), (2, 15), (4, 16), (8, 20)])?;
+    /// assert_eq!(sums.take_records(), [1 + 2, 2 + 4 + 8]);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn after(self) -> Self {
         Self { after: true, ..self }
@@ -106,11 +171,43 @@ pub struct DeltaEvictor<T> {
 impl<T: Record> DeltaEvictor<T> {
     /// Keeps the elements of which `delta` says that they differ by less than `threshold` from the last one, its second
     /// argument.
+    ///
+    /// ```
+    /// # use pelton::testing::Harness;
+    /// # fn main() -> Result<(), pelton::testing::TestError> {
+    /// # let mut harness = Harness::new();
+    /// use pelton::keyed::{CountTrigger, DeltaEvictor, GlobalWindows};
+    ///
+    /// let (numbers, input) = harness.source::<i64>();
+    /// let windows = numbers.window_all(GlobalWindows::create()).trigger(CountTrigger::of(2));
+    /// let near = DeltaEvictor::of(3.0, |n: &i64, last: &i64| (last - n).abs() as f64);
+    /// let sums = harness.collect(windows.evictor(near).reduce(|a, b| a + b));
+    /// harness.push_untimed(&input, [1, 2, 100, 102])?;
+    /// assert_eq!(sums.take_records(), [1 + 2, 100 + 102]);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn of(threshold: f64, delta: impl Fn(&T, &T) -> f64 + Send + Sync + 'static) -> Self {
         Self { threshold, delta: Arc::new(delta), after: false }
     }
 
     /// Takes the others out after the function has seen them.
+    ///
+    /// ```
+    /// # use pelton::testing::Harness;
+    /// # fn main() -> Result<(), pelton::testing::TestError> {
+    /// # let mut harness = Harness::new();
+    /// use pelton::keyed::{CountTrigger, DeltaEvictor, GlobalWindows};
+    ///
+    /// let (numbers, input) = harness.source::<i64>();
+    /// let windows = numbers.window_all(GlobalWindows::create()).trigger(CountTrigger::of(2));
+    /// let near = DeltaEvictor::of(3.0, |n: &i64, last: &i64| (last - n).abs() as f64).after();
+    /// let sums = harness.collect(windows.evictor(near).reduce(|a, b| a + b));
+    /// harness.push_untimed(&input, [1, 2, 100, 102])?;
+    /// assert_eq!(sums.take_records(), [1 + 2, 1 + 2 + 100 + 102]);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn after(self) -> Self {
         Self { after: true, ..self }

@@ -58,6 +58,65 @@ pub(super) struct Timers {
 }
 
 /// The clocks, and the timers of the current key.
+///
+/// ```
+/// # use pelton::testing::Harness;
+/// # fn main() -> Result<(), pelton::testing::TestError> {
+/// # let mut harness = Harness::new();
+/// use pelton::keyed::{FunctionResult, KeyedContext, KeyedProcessFunction, OpenContext, ValueState};
+/// use pelton::record::field;
+/// use pelton::stream::Collector;
+///
+/// /// Reports keys that were silent for ten milliseconds.
+/// #[derive(Clone)]
+/// struct Silence {
+///     state: ValueState<i64>,
+/// }
+///
+/// impl KeyedProcessFunction for Silence {
+///     type Key = String;
+///     type In = (String, i64);
+///     type Out = String;
+///
+///     fn open(&mut self, ctx: &mut OpenContext<'_>) -> FunctionResult {
+///         ctx.register(&mut self.state)
+///     }
+///
+///     fn process_element(
+///         &mut self,
+///         _reading: &(String, i64),
+///         ctx: &mut KeyedContext<'_, String>,
+///         _out: &mut Collector<'_, String>,
+///     ) -> FunctionResult {
+///         if let Some(due) = self.state.take(ctx)? {
+///             ctx.timer_service().delete_event_time_timer(due);
+///         }
+///         let due = ctx.timestamp().unwrap_or_default() + 10;
+///         ctx.timer_service().register_event_time_timer(due);
+///         self.state.update(ctx, due)?;
+///         Ok(())
+///     }
+///
+///     fn on_timer(
+///         &mut self,
+///         timestamp: i64,
+///         ctx: &mut KeyedContext<'_, String>,
+///         out: &mut Collector<'_, String>,
+///     ) -> FunctionResult {
+///         out.collect(format!("{} at {timestamp}", ctx.current_key()));
+///         Ok(())
+///     }
+/// }
+///
+/// let (readings, input) = harness.source::<(String, i64)>();
+/// let results = readings.key_by(field::<0, _>()).process(Silence { state: ValueState::new("due") });
+/// let results = harness.collect(results);
+/// harness.push(&input, [(("a", 1), 0), (("b", 2), 1), (("a", 3), 5)])?;
+/// harness.watermark(&input, 20)?;
+/// assert_eq!(results.take_records(), ["b at 11", "a at 15"]);
+/// # Ok(())
+/// # }
+/// ```
 pub struct TimerService<'a> {
     pub(super) timers: &'a mut Timers,
     pub(super) table: &'a mut NamespaceTable,

@@ -31,32 +31,108 @@ pub struct FileSink<T> {
 
 impl<T: Record> FileSink<T> {
     /// One line per record, as [`print`](crate::stream::DataStream::print) shows it.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), pelton::ExecuteError> {
+    /// # let env = pelton::testing::mini_cluster(1);
+    /// use pelton::sinks::FileSink;
+    ///
+    /// # let folder = tempfile::tempdir().expect("a folder");
+    /// # let directory = folder.path().to_str().expect("text").to_owned();
+    /// env.from_elements([("a".to_owned(), 1i64)]).sink_to(FileSink::text(directory));
+    /// env.execute("example")?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn text(directory: impl Into<String>) -> Self {
         Self::new(directory, FileSinkFormat::Text)
     }
 
     /// Comma-separated values without a header; [`FileSinkFormat::Csv`] has more to choose.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), pelton::ExecuteError> {
+    /// # let env = pelton::testing::mini_cluster(1);
+    /// use pelton::sinks::FileSink;
+    ///
+    /// # let folder = tempfile::tempdir().expect("a folder");
+    /// # let directory = folder.path().to_str().expect("text").to_owned();
+    /// env.from_elements([("a".to_owned(), 1i64)]).sink_to(FileSink::csv(&directory));
+    /// env.execute("example")?;
+    /// let part = std::fs::read_dir(&directory).expect("it is there").next().expect("a part").expect("readable");
+    /// assert_eq!(std::fs::read_to_string(part.path()).expect("a file"), "a,1\n");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn csv(directory: impl Into<String>) -> Self {
         Self::new(directory, FileSinkFormat::csv())
     }
 
     /// One JSON object per line.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), pelton::ExecuteError> {
+    /// # let env = pelton::testing::mini_cluster(1);
+    /// use pelton::sinks::FileSink;
+    ///
+    /// # let folder = tempfile::tempdir().expect("a folder");
+    /// # let directory = folder.path().to_str().expect("text").to_owned();
+    /// env.from_elements([("a".to_owned(), 1i64)]).sink_to(FileSink::json(directory));
+    /// env.execute("example")?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn json(directory: impl Into<String>) -> Self {
         Self::new(directory, FileSinkFormat::Json)
     }
 
     /// Apache Parquet.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), pelton::ExecuteError> {
+    /// # let env = pelton::testing::mini_cluster(1);
+    /// use pelton::sinks::FileSink;
+    ///
+    /// # let folder = tempfile::tempdir().expect("a folder");
+    /// # let directory = folder.path().to_str().expect("text").to_owned();
+    /// env.from_elements([("a".to_owned(), 1i64)]).sink_to(FileSink::parquet(directory));
+    /// env.execute("example")?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn parquet(directory: impl Into<String>) -> Self {
         Self::new(directory, FileSinkFormat::Parquet(T::schema()))
     }
 
     /// Files of this format.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), pelton::ExecuteError> {
+    /// # let env = pelton::testing::mini_cluster(1);
+    /// use pelton::sinks::{FileSink, FileSinkFormat};
+    ///
+    /// # let folder = tempfile::tempdir().expect("a folder");
+    /// # let directory = folder.path().to_str().expect("text").to_owned();
+    /// env.from_elements([("a".to_owned(), 1i64)]).sink_to(FileSink::new(directory, FileSinkFormat::Json));
+    /// env.execute("example")?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn new(directory: impl Into<String>, format: FileSinkFormat) -> Self {
         let sink = pelton_connectors::FileSink::new(directory, format);
         Self { sink, columns: Vec::new(), records: PhantomData }
     }
 
     /// When a part is complete and the next one begins.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use pelton::sinks::{FileSink, RollingPolicy};
+    ///
+    /// let policy = RollingPolicy::default().max_part_bytes(16 << 20).rollover_interval(Duration::from_secs(60));
+    /// FileSink::<i64>::text("numbers").rolling(policy);
+    /// ```
     pub fn rolling(self, policy: RollingPolicy) -> Self {
         Self { sink: self.sink.rolling(policy), ..self }
     }
@@ -109,11 +185,19 @@ impl<T: Record> FileSink<T> {
     }
 
     /// What the parts' names start with; `part` unless set.
+    ///
+    /// ```
+    /// pelton::sinks::FileSink::<i64>::text("numbers").prefix("numbers");
+    /// ```
     pub fn prefix(self, prefix: impl Into<String>) -> Self {
         Self { sink: self.sink.prefix(prefix), ..self }
     }
 
     /// What the parts' names end with; that of the format unless set.
+    ///
+    /// ```
+    /// pelton::sinks::FileSink::<(String, i64)>::csv("counts").suffix(".txt");
+    /// ```
     pub fn suffix(self, suffix: impl Into<String>) -> Self {
         Self { sink: self.sink.suffix(suffix), ..self }
     }

@@ -35,6 +35,23 @@ pub struct FileSource<T> {
 
 impl FileSource<String> {
     /// One record per line.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), pelton::ExecuteError> {
+    /// # let env = pelton::testing::mini_cluster(1);
+    /// use pelton::sources::FileSource;
+    /// use pelton::watermarks::WatermarkStrategy;
+    ///
+    /// # let folder = tempfile::tempdir().expect("a folder");
+    /// # let path = folder.path().join("file");
+    /// # let path = path.to_str().expect("text");
+    /// std::fs::write(path, "to be\nor not\n").expect("written");
+    /// let source = FileSource::text(path);
+    /// let records = env.from_source(source, WatermarkStrategy::no_watermarks(), "records");
+    /// assert_eq!(records.execute_and_collect("example")?.collect::<Result<Vec<_>, _>>()?, ["to be", "or not"]);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn text(location: impl Into<String>) -> Self {
         Self { source: pelton_connectors::FileSource::text(location), records: PhantomData }
     }
@@ -43,27 +60,117 @@ impl FileSource<String> {
 impl<T: Record> FileSource<T> {
     /// Comma-separated values; `options` says how they are written. Columns are found by name with
     /// [`with_header`](CsvOptions::with_header), otherwise by their order.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), pelton::ExecuteError> {
+    /// # let env = pelton::testing::mini_cluster(1);
+    /// use pelton::sources::FileSource;
+    /// use pelton::watermarks::WatermarkStrategy;
+    ///
+    /// # let folder = tempfile::tempdir().expect("a folder");
+    /// # let path = folder.path().join("file");
+    /// # let path = path.to_str().expect("text");
+    /// std::fs::write(path, "a,1\nb,2\n").expect("written");
+    /// let source = FileSource::<(String, i64)>::csv(path, |csv| csv);
+    /// let records = env.from_source(source, WatermarkStrategy::no_watermarks(), "records");
+    /// assert_eq!(records.execute_and_collect("example")?.collect::<Result<Vec<_>, _>>()?, [("a".to_owned(), 1), ("b".to_owned(), 2)]);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn csv(location: impl Into<String>, options: impl FnOnce(CsvOptions) -> CsvOptions) -> Self {
         Self::new(location, FileFormat::Csv(options(CsvOptions::new(T::schema()))))
     }
 
     /// One JSON object per line; `options` says what happens to lines that do not fit.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), pelton::ExecuteError> {
+    /// # let env = pelton::testing::mini_cluster(1);
+    /// use pelton::record::Record;
+    /// use pelton::sources::FileSource;
+    /// use pelton::watermarks::WatermarkStrategy;
+    ///
+    /// # let folder = tempfile::tempdir().expect("a folder");
+    /// # let path = folder.path().join("file");
+    /// # let path = path.to_str().expect("text");
+    /// std::fs::write(path, "{\"word\": \"a\", \"count\": 1}\n").expect("written");
+    ///
+    /// #[derive(Clone, Record)]
+    /// struct Count {
+    ///     word: String,
+    ///     count: i64,
+    /// }
+    ///
+    /// let source = FileSource::<Count>::json(path, |json| json);
+    /// let records = env.from_source(source, WatermarkStrategy::no_watermarks(), "records").map(|count| count.word.clone());
+    /// assert_eq!(records.execute_and_collect("example")?.collect::<Result<Vec<_>, _>>()?, ["a"]);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn json(location: impl Into<String>, options: impl FnOnce(JsonOptions) -> JsonOptions) -> Self {
         Self::new(location, FileFormat::Json(options(JsonOptions::new(T::schema()))))
     }
 
     /// Apache Parquet. Only the columns of `T` are read.
+    ///
+    /// ```
+    /// use pelton::record::Record;
+    /// use pelton::sources::FileSource;
+    ///
+    /// #[derive(Clone, Record)]
+    /// struct Flight {
+    ///     carrier: String,
+    ///     delay: Option<i64>,
+    /// }
+    ///
+    /// // Whatever other columns the files have, they are not read.
+    /// FileSource::<Flight>::parquet("s3://airports/flights");
+    /// ```
     pub fn parquet(location: impl Into<String>) -> Self {
         Self::new(location, FileFormat::Parquet(ParquetOptions::new(T::schema())))
     }
 
     /// Cuts files of lines every so many bytes. Without this the size follows from the files and the parallelism.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), pelton::ExecuteError> {
+    /// # let env = pelton::testing::mini_cluster(1);
+    /// use pelton::sources::FileSource;
+    /// use pelton::watermarks::WatermarkStrategy;
+    ///
+    /// # let folder = tempfile::tempdir().expect("a folder");
+    /// # let path = folder.path().join("file");
+    /// # let path = path.to_str().expect("text");
+    /// std::fs::write(path, "to be\nor not\n").expect("written");
+    /// let source = FileSource::text(path).split_bytes(4);
+    /// let records = env.from_source(source, WatermarkStrategy::no_watermarks(), "records");
+    /// assert_eq!(records.execute_and_collect("example")?.collect::<Result<Vec<_>, _>>()?, ["to be", "or not"]);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn split_bytes(self, bytes: u64) -> Self {
         Self { source: self.source.split_bytes(bytes), ..self }
     }
 
     /// Readers ask an enumerator for one part of a file after the other, instead of each having its share from the
     /// beginning: a slow one leaves more to the others. It costs one more task.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), pelton::ExecuteError> {
+    /// # let env = pelton::testing::mini_cluster(1);
+    /// use pelton::sources::FileSource;
+    /// use pelton::watermarks::WatermarkStrategy;
+    ///
+    /// # let folder = tempfile::tempdir().expect("a folder");
+    /// # let path = folder.path().join("file");
+    /// # let path = path.to_str().expect("text");
+    /// std::fs::write(path, "to be\nor not\n").expect("written");
+    /// let source = FileSource::text(path).splits_on_request();
+    /// let records = env.from_source(source, WatermarkStrategy::no_watermarks(), "records");
+    /// assert_eq!(records.execute_and_collect("example")?.collect::<Result<Vec<_>, _>>()?, ["to be", "or not"]);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn splits_on_request(self) -> Self {
         Self { source: self.source.splits_on_request(), ..self }
     }
@@ -85,6 +192,23 @@ impl<T: Record> FileSource<T> {
 
     /// How many bytes a line, or a row of CSV, may have: 64 MiB unless set. A longer one fails the job with its place
     /// instead of costing the worker its memory. Rows of Parquet have no such limit.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), pelton::ExecuteError> {
+    /// # let env = pelton::testing::mini_cluster(1);
+    /// use pelton::sources::FileSource;
+    /// use pelton::watermarks::WatermarkStrategy;
+    ///
+    /// # let folder = tempfile::tempdir().expect("a folder");
+    /// # let path = folder.path().join("file");
+    /// # let path = path.to_str().expect("text");
+    /// std::fs::write(path, "to be\nor not\n").expect("written");
+    /// let source = FileSource::text(path).max_record_bytes(100);
+    /// let records = env.from_source(source, WatermarkStrategy::no_watermarks(), "records");
+    /// assert_eq!(records.execute_and_collect("example")?.collect::<Result<Vec<_>, _>>()?, ["to be", "or not"]);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn max_record_bytes(self, bytes: usize) -> Self {
         Self { source: self.source.max_record_bytes(bytes), ..self }
     }

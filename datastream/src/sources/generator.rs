@@ -30,6 +30,18 @@ pub struct DataGeneratorSource<T> {
 
 impl<T: Record> DataGeneratorSource<T> {
     /// Records without end, as fast as they are taken.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), pelton::ExecuteError> {
+    /// # let env = pelton::testing::mini_cluster(1);
+    /// use pelton::sources::DataGeneratorSource;
+    ///
+    /// let squares = DataGeneratorSource::<i64>::new(|index| (index * index) as i64);
+    /// let squares = env.data_generator(squares).execute_and_collect("example")?;
+    /// assert_eq!(squares.take(3).collect::<Result<Vec<_>, _>>()?, [0, 1, 4]);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn new<R: ToRecord<T>>(make: impl Fn(u64) -> R + Send + Sync + 'static) -> Self {
         let make = Arc::new(make);
         let generator = DataGenerator::new(move |_: &OperatorRuntime| {
@@ -39,11 +51,35 @@ impl<T: Record> DataGeneratorSource<T> {
     }
 
     /// This many records, of all subtasks together.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), pelton::ExecuteError> {
+    /// # let env = pelton::testing::mini_cluster(1);
+    /// use pelton::sources::DataGeneratorSource;
+    ///
+    /// let squares = DataGeneratorSource::<i64>::new(|index| (index * index) as i64).count(3);
+    /// let squares = env.data_generator(squares).execute_and_collect("example")?;
+    /// assert_eq!(squares.take(3).collect::<Result<Vec<_>, _>>()?, [0, 1, 4]);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn count(self, count: u64) -> Self {
         Self { generator: self.generator.count(count), ..self }
     }
 
     /// This many records per second, of all subtasks together, evenly.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), pelton::ExecuteError> {
+    /// # let env = pelton::testing::mini_cluster(1);
+    /// use pelton::sources::DataGeneratorSource;
+    ///
+    /// let squares = DataGeneratorSource::<i64>::new(|index| (index * index) as i64).count(3).rows_per_second(1_000.0);
+    /// let squares = env.data_generator(squares).execute_and_collect("example")?;
+    /// assert_eq!(squares.take(3).collect::<Result<Vec<_>, _>>()?, [0, 1, 4]);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn rows_per_second(self, rows: f64) -> Self {
         Self { generator: self.generator.rows_per_second(rows), ..self }
     }

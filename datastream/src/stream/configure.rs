@@ -10,6 +10,14 @@ use super::DataStream;
 macro_rules! operator_settings {
     () => {
         /// What people call the operator.
+        ///
+        /// ```
+        /// let env = pelton::testing::mini_cluster(1);
+        /// env.from_sequence(1, 3).map(|n| n * n).name("squares").print().name("to the screen");
+        /// let program = env.program("example").expect("a job");
+        /// let names: Vec<_> = program.graph.vertices.iter().flat_map(|vertex| &vertex.operators).map(|node| &node.name).collect();
+        /// assert_eq!(names, ["Source: Sequence Source", "squares", "Sink: to the screen"]);
+        /// ```
         #[track_caller]
         pub fn name(self, name: impl Into<String>) -> Self {
             let name = name.into();
@@ -18,6 +26,15 @@ macro_rules! operator_settings {
 
         /// The operator's own id, which finds its state again after the program was changed. No other operator of the
         /// job may have it.
+        ///
+        /// ```
+        /// # fn main() -> Result<(), pelton::ExecuteError> {
+        /// # let env = pelton::testing::mini_cluster(1);
+        /// let sums = env.from_sequence(1, 4).key_by(|n: &i64| n % 2).reduce(|a, b| a + b).uid("sums");
+        /// assert_eq!(sums.execute_and_collect("example")?.count(), 4);
+        /// # Ok(())
+        /// # }
+        /// ```
         #[track_caller]
         pub fn uid(self, uid: impl Into<String>) -> Self {
             let uid = uid.into();
@@ -25,12 +42,27 @@ macro_rules! operator_settings {
         }
 
         /// The number of subtasks.
+        ///
+        /// ```
+        /// let env = pelton::testing::mini_cluster(4);
+        /// env.from_sequence(1, 3).map(|n| n * n).print().set_parallelism(1);
+        /// let program = env.program("example").expect("a job");
+        /// let parallelism: Vec<u32> = program.graph.vertices.iter().map(|vertex| vertex.parallelism).collect();
+        /// assert_eq!(parallelism, [4, 1]);
+        /// ```
         #[track_caller]
         pub fn set_parallelism(self, parallelism: u32) -> Self {
             self.configure("set_parallelism", |node| node.parallelism = Some(parallelism))
         }
 
         /// The number of key groups, and so the highest parallelism the operator can ever have.
+        ///
+        /// ```
+        /// let env = pelton::testing::mini_cluster(1);
+        /// env.from_sequence(1, 3).key_by(|n: &i64| n % 2).reduce(|a, b| a + b).set_max_parallelism(720).print();
+        /// let program = env.program("example").expect("a job");
+        /// assert!(program.graph.vertices.iter().any(|vertex| vertex.max_parallelism == 720));
+        /// ```
         #[track_caller]
         pub fn set_max_parallelism(self, max_parallelism: u32) -> Self {
             self.configure("set_max_parallelism", |node| node.max_parallelism = Some(max_parallelism))
@@ -38,6 +70,16 @@ macro_rules! operator_settings {
 
         /// Subtasks of operators of one group may share a slot. Operators that follow inherit the group, which is a name or a
         /// [`SlotSharingGroup`](crate::stream::SlotSharingGroup) that says what its slots must have.
+        ///
+        /// ```
+        /// # fn main() -> Result<(), pelton::ExecuteError> {
+        /// # let env = pelton::testing::mini_cluster(1);
+        /// // Reading and computing have slots of their own.
+        /// let squares = env.from_sequence(1, 3).map(|n| n * n).slot_sharing_group("computing");
+        /// assert_eq!(squares.execute_and_collect("example")?.collect::<Result<Vec<_>, _>>()?, [1, 4, 9]);
+        /// # Ok(())
+        /// # }
+        /// ```
         #[track_caller]
         pub fn slot_sharing_group(self, group: impl Into<crate::stream::SlotSharingGroup>) -> Self {
             let (name, resources) = group.into().into_parts();
@@ -47,12 +89,24 @@ macro_rules! operator_settings {
         }
 
         /// Gives the operator a task of its own.
+        ///
+        /// ```
+        /// let env = pelton::testing::mini_cluster(1);
+        /// env.from_sequence(1, 3).map(|n| n * n).disable_chaining().print();
+        /// assert_eq!(env.program("example").expect("a job").graph.vertices.len(), 3);
+        /// ```
         #[track_caller]
         pub fn disable_chaining(self) -> Self {
             self.configure("disable_chaining", |node| node.chaining = ChainingStrategy::Never)
         }
 
         /// Begins a new task with this operator, which those that follow may share.
+        ///
+        /// ```
+        /// let env = pelton::testing::mini_cluster(1);
+        /// env.from_sequence(1, 3).map(|n| n * n).start_new_chain().print();
+        /// assert_eq!(env.program("example").expect("a job").graph.vertices.len(), 2);
+        /// ```
         #[track_caller]
         pub fn start_new_chain(self) -> Self {
             self.configure("start_new_chain", |node| node.chaining = ChainingStrategy::Head)

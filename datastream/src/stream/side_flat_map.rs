@@ -19,6 +19,26 @@ pub struct SideCollector<'a> {
 
 impl SideCollector<'_> {
     /// Emits a record to the side output `tag`. When nobody reads that, the record is dropped.
+    ///
+    /// ```
+    /// # use pelton::testing::Harness;
+    /// # fn main() -> Result<(), pelton::testing::TestError> {
+    /// # let mut harness = Harness::new();
+    /// use pelton::stream::OutputTag;
+    ///
+    /// let (words, input) = harness.source::<String>();
+    /// let long = OutputTag::<String>::new("long");
+    /// let tag = long.clone();
+    /// let short = words.flat_map_with_side::<String>(move |word, out, side| match word.len() {
+    ///     0..5 => out.collect(word),
+    ///     _ => side.output(&tag, word),
+    /// });
+    /// let (long, short) = (harness.collect(short.get_side_output(&long)), harness.collect(short));
+    /// harness.push_untimed(&input, ["to", "question", "be"])?;
+    /// assert_eq!((short.take_records(), long.take_records()), (vec!["to".to_owned(), "be".to_owned()], vec!["question".to_owned()]));
+    /// # Ok(())
+    /// # }
+    /// ```
     #[inline]
     pub fn output<T: Record>(&mut self, tag: &OutputTag<T>, record: impl ToRecord<T>) {
         self.writer.output(tag, record, self.timestamp);

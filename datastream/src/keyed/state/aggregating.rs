@@ -9,6 +9,75 @@ use crate::record::Record;
 use super::{State, StateTtlConfig, States, ValueState};
 
 /// One accumulator per key, to which values are added.
+///
+/// ```
+/// # use pelton::testing::Harness;
+/// # fn main() -> Result<(), pelton::testing::TestError> {
+/// # let mut harness = Harness::new();
+/// use pelton::keyed::{AggregateFunction, AggregatingState, FunctionResult, KeyedContext, KeyedProcessFunction, OpenContext};
+/// use pelton::record::field;
+/// use pelton::stream::Collector;
+///
+/// /// Sum and number of readings, and what they make.
+/// #[derive(Clone)]
+/// struct Mean;
+///
+/// impl AggregateFunction for Mean {
+///     type In = i64;
+///     type Accumulator = (i64, i64);
+///     type Out = f64;
+///
+///     fn create_accumulator(&self) -> (i64, i64) {
+///         (0, 0)
+///     }
+///     fn add(&self, reading: &i64, (sum, count): &mut (i64, i64)) {
+///         *sum += reading;
+///         *count += 1;
+///     }
+///     fn get_result(&self, (sum, count): &(i64, i64)) -> f64 {
+///         *sum as f64 / *count as f64
+///     }
+///     fn merge(&self, into: &mut (i64, i64), other: &(i64, i64)) {
+///         into.0 += other.0;
+///         into.1 += other.1;
+///     }
+/// }
+///
+/// /// The mean of each key so far.
+/// #[derive(Clone)]
+/// struct MeanSoFar {
+///     state: AggregatingState<Mean>,
+/// }
+///
+/// impl KeyedProcessFunction for MeanSoFar {
+///     type Key = String;
+///     type In = (String, i64);
+///     type Out = f64;
+///
+///     fn open(&mut self, ctx: &mut OpenContext<'_>) -> FunctionResult {
+///         ctx.register(&mut self.state)
+///     }
+///
+///     fn process_element(
+///         &mut self,
+///         reading: &(String, i64),
+///         ctx: &mut KeyedContext<'_, String>,
+///         out: &mut Collector<'_, f64>,
+///     ) -> FunctionResult {
+///         self.state.add(ctx, &reading.1)?;
+///         out.collect(self.state.get(ctx)?.unwrap_or_default());
+///         Ok(())
+///     }
+/// }
+///
+/// let (readings, input) = harness.source::<(String, i64)>();
+/// let results = readings.key_by(field::<0, _>()).process(MeanSoFar { state: AggregatingState::new("mean", Mean) });
+/// let results = harness.collect(results);
+/// harness.push_untimed(&input, [("a", 5), ("b", 2), ("a", 9)])?;
+/// assert_eq!(results.take_records(), [5.0, 2.0, 7.0]);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct AggregatingState<A: AggregateFunction> {
     state: ValueState<A::Accumulator>,

@@ -9,6 +9,53 @@ use crate::state_codec::codec;
 use super::{Handle, Place, State, StateTtlConfig, States};
 
 /// A list per key.
+///
+/// ```
+/// # use pelton::testing::Harness;
+/// # fn main() -> Result<(), pelton::testing::TestError> {
+/// # let mut harness = Harness::new();
+/// use pelton::keyed::{FunctionResult, KeyedContext, KeyedProcessFunction, ListState, OpenContext};
+/// use pelton::record::field;
+/// use pelton::stream::Collector;
+///
+/// /// Two readings of a key at a time.
+/// #[derive(Clone)]
+/// struct Pairs {
+///     state: ListState<i64>,
+/// }
+///
+/// impl KeyedProcessFunction for Pairs {
+///     type Key = String;
+///     type In = (String, i64);
+///     type Out = (i64, i64);
+///
+///     fn open(&mut self, ctx: &mut OpenContext<'_>) -> FunctionResult {
+///         ctx.register(&mut self.state)
+///     }
+///
+///     fn process_element(
+///         &mut self,
+///         reading: &(String, i64),
+///         ctx: &mut KeyedContext<'_, String>,
+///         out: &mut Collector<'_, (i64, i64)>,
+///     ) -> FunctionResult {
+///         self.state.add(ctx, reading.1)?;
+///         if let [first, second] = *self.state.get(ctx)? {
+///             out.collect((first, second));
+///             self.state.clear(ctx)?;
+///         }
+///         Ok(())
+///     }
+/// }
+///
+/// let (readings, input) = harness.source::<(String, i64)>();
+/// let results = readings.key_by(field::<0, _>()).process(Pairs { state: ListState::new("waiting") });
+/// let results = harness.collect(results);
+/// harness.push_untimed(&input, [("a", 5), ("b", 2), ("a", 9)])?;
+/// assert_eq!(results.take_records(), [(5, 9)]);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct ListState<V: Record>(Handle<ListColumn<V>, ExpiringLists<V>>);
 

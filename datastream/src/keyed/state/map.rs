@@ -9,6 +9,52 @@ use crate::state_codec::codec;
 use super::{Handle, Place, State, StateTtlConfig, States};
 
 /// A map per key.
+///
+/// ```
+/// # use pelton::testing::Harness;
+/// # fn main() -> Result<(), pelton::testing::TestError> {
+/// # let mut harness = Harness::new();
+/// use pelton::keyed::{FunctionResult, KeyedContext, KeyedProcessFunction, MapState, OpenContext};
+/// use pelton::record::field;
+/// use pelton::stream::Collector;
+///
+/// /// Every reading of a key once.
+/// #[derive(Clone)]
+/// struct First {
+///     state: MapState<i64, bool>,
+/// }
+///
+/// impl KeyedProcessFunction for First {
+///     type Key = String;
+///     type In = (String, i64);
+///     type Out = i64;
+///
+///     fn open(&mut self, ctx: &mut OpenContext<'_>) -> FunctionResult {
+///         ctx.register(&mut self.state)
+///     }
+///
+///     fn process_element(
+///         &mut self,
+///         reading: &(String, i64),
+///         ctx: &mut KeyedContext<'_, String>,
+///         out: &mut Collector<'_, i64>,
+///     ) -> FunctionResult {
+///         if !self.state.contains(ctx, &reading.1)? {
+///             self.state.put(ctx, reading.1, true)?;
+///             out.collect(reading.1);
+///         }
+///         Ok(())
+///     }
+/// }
+///
+/// let (readings, input) = harness.source::<(String, i64)>();
+/// let results = readings.key_by(field::<0, _>()).process(First { state: MapState::new("seen") });
+/// let results = harness.collect(results);
+/// harness.push_untimed(&input, [("a", 5), ("b", 5), ("a", 9), ("a", 5)])?;
+/// assert_eq!(results.take_records(), [5, 5, 9]);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct MapState<M: MapKey, V: Record>(Handle<MapColumn<M, V>, ExpiringMaps<M, V>>);
 

@@ -13,6 +13,50 @@ use super::{State, StateTtlConfig, States, ValueState};
 type ReduceFunction<V> = Arc<dyn Fn(&V, &V) -> V + Send + Sync>;
 
 /// One value per key, into which further ones are reduced.
+///
+/// ```
+/// # use pelton::testing::Harness;
+/// # fn main() -> Result<(), pelton::testing::TestError> {
+/// # let mut harness = Harness::new();
+/// use pelton::keyed::{FunctionResult, KeyedContext, KeyedProcessFunction, OpenContext, ReducingState};
+/// use pelton::record::field;
+/// use pelton::stream::Collector;
+///
+/// /// The greatest reading of each key so far.
+/// #[derive(Clone)]
+/// struct Greatest {
+///     state: ReducingState<i64>,
+/// }
+///
+/// impl KeyedProcessFunction for Greatest {
+///     type Key = String;
+///     type In = (String, i64);
+///     type Out = i64;
+///
+///     fn open(&mut self, ctx: &mut OpenContext<'_>) -> FunctionResult {
+///         ctx.register(&mut self.state)
+///     }
+///
+///     fn process_element(
+///         &mut self,
+///         reading: &(String, i64),
+///         ctx: &mut KeyedContext<'_, String>,
+///         out: &mut Collector<'_, i64>,
+///     ) -> FunctionResult {
+///         self.state.add(ctx, reading.1)?;
+///         out.collect(self.state.get(ctx)?.copied().unwrap_or_default());
+///         Ok(())
+///     }
+/// }
+///
+/// let (readings, input) = harness.source::<(String, i64)>();
+/// let results = readings.key_by(field::<0, _>()).process(Greatest { state: ReducingState::new("greatest", |a: &i64, b: &i64| *a.max(b)) });
+/// let results = harness.collect(results);
+/// harness.push_untimed(&input, [("a", 5), ("b", 2), ("a", 3)])?;
+/// assert_eq!(results.take_records(), [5, 2, 5]);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct ReducingState<V: Record> {
     state: ValueState<V>,

@@ -9,6 +9,51 @@ use crate::state_codec::codec;
 use super::{Handle, Place, State, StateTtlConfig, States};
 
 /// One value per key.
+///
+/// ```
+/// # use pelton::testing::Harness;
+/// # fn main() -> Result<(), pelton::testing::TestError> {
+/// # let mut harness = Harness::new();
+/// use pelton::keyed::{FunctionResult, KeyedContext, KeyedProcessFunction, OpenContext, ValueState};
+/// use pelton::record::field;
+/// use pelton::stream::Collector;
+///
+/// /// By how much readings are above the last one of their key.
+/// #[derive(Clone)]
+/// struct Rise {
+///     state: ValueState<i64>,
+/// }
+///
+/// impl KeyedProcessFunction for Rise {
+///     type Key = String;
+///     type In = (String, i64);
+///     type Out = i64;
+///
+///     fn open(&mut self, ctx: &mut OpenContext<'_>) -> FunctionResult {
+///         ctx.register(&mut self.state)
+///     }
+///
+///     fn process_element(
+///         &mut self,
+///         reading: &(String, i64),
+///         ctx: &mut KeyedContext<'_, String>,
+///         out: &mut Collector<'_, i64>,
+///     ) -> FunctionResult {
+///         let last = self.state.value(ctx)?.copied().unwrap_or(reading.1);
+///         self.state.update(ctx, reading.1)?;
+///         out.collect(reading.1 - last);
+///         Ok(())
+///     }
+/// }
+///
+/// let (readings, input) = harness.source::<(String, i64)>();
+/// let results = readings.key_by(field::<0, _>()).process(Rise { state: ValueState::new("last") });
+/// let results = harness.collect(results);
+/// harness.push_untimed(&input, [("a", 5), ("b", 2), ("a", 9)])?;
+/// assert_eq!(results.take_records(), [0, 0, 4]);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct ValueState<V: Record>(Handle<ValueColumn<V>, ExpiringValues<V>>);
 

@@ -36,6 +36,27 @@ fn next(time: EpochMillis, interval: i64) -> EpochMillis {
 impl ContinuousEventTimeTrigger {
     /// Fires every `every` of event time.
     ///
+    /// ```
+    /// # use pelton::testing::Harness;
+    /// # fn main() -> Result<(), pelton::testing::TestError> {
+    /// # let mut harness = Harness::new();
+    /// use std::time::Duration;
+    ///
+    /// use pelton::keyed::{ContinuousEventTimeTrigger, TumblingEventTimeWindows};
+    ///
+    /// let (numbers, input) = harness.source::<i64>();
+    /// let windows = numbers.window_all(TumblingEventTimeWindows::of(Duration::from_millis(100)));
+    /// let sums = windows.trigger(ContinuousEventTimeTrigger::of(Duration::from_millis(40))).reduce(|a, b| a + b);
+    /// let sums = harness.collect(sums);
+    /// harness.push(&input, [(1, 5), (2, 6)])?;
+    /// harness.watermark(&input, 40)?;
+    /// harness.push(&input, [(4, 41)])?;
+    /// harness.end()?;
+    /// assert_eq!(sums.take_records(), [1 + 2, 1 + 2 + 4, 1 + 2 + 4]); // at 40, at 80 and at the end
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Panics
     ///
     /// When the interval is below a millisecond.
@@ -47,6 +68,27 @@ impl ContinuousEventTimeTrigger {
 
 impl ContinuousProcessingTimeTrigger {
     /// Fires every `every` of the wall clock.
+    ///
+    /// ```
+    /// # use pelton::testing::Harness;
+    /// # fn main() -> Result<(), pelton::testing::TestError> {
+    /// # let mut harness = Harness::new();
+    /// use std::time::Duration;
+    ///
+    /// use pelton::keyed::{ContinuousProcessingTimeTrigger, TumblingProcessingTimeWindows};
+    ///
+    /// let (numbers, input) = harness.source::<i64>();
+    /// let windows = numbers.window_all(TumblingProcessingTimeWindows::of(Duration::from_millis(100)));
+    /// let sums = windows.trigger(ContinuousProcessingTimeTrigger::of(Duration::from_millis(40))).reduce(|a, b| a + b);
+    /// let sums = harness.collect(sums);
+    /// harness.push_untimed(&input, [1, 2])?;
+    /// harness.advance_processing_time(50)?;
+    /// harness.push_untimed(&input, [4])?;
+    /// harness.advance_processing_time(90)?;
+    /// assert_eq!(sums.take_records(), [1 + 2, 1 + 2 + 4]);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Panics
     ///

@@ -16,6 +16,21 @@ pub struct CountTrigger {
 impl CountTrigger {
     /// Fires at every `count`th element.
     ///
+    /// ```
+    /// # use pelton::testing::Harness;
+    /// # fn main() -> Result<(), pelton::testing::TestError> {
+    /// # let mut harness = Harness::new();
+    /// use pelton::keyed::{CountTrigger, GlobalWindows};
+    ///
+    /// let (numbers, input) = harness.source::<i64>();
+    /// let windows = numbers.window_all(GlobalWindows::create()).trigger(CountTrigger::of(2));
+    /// let sums = harness.collect(windows.reduce(|a, b| a + b));
+    /// harness.push_untimed(&input, [1, 2, 4, 8])?;
+    /// assert_eq!(sums.take_records(), [1 + 2, 1 + 2 + 4 + 8]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Panics
     ///
     /// When the count is below 1.

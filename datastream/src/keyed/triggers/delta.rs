@@ -19,6 +19,21 @@ pub struct DeltaTrigger<T> {
 
 impl<T: Record> DeltaTrigger<T> {
     /// `delta` says by how much the new element, its second argument, differs from the old one.
+    ///
+    /// ```
+    /// # use pelton::testing::Harness;
+    /// # fn main() -> Result<(), pelton::testing::TestError> {
+    /// # let mut harness = Harness::new();
+    /// use pelton::keyed::{DeltaTrigger, GlobalWindows};
+    ///
+    /// let (numbers, input) = harness.source::<i64>();
+    /// let far = DeltaTrigger::of(9.0, |last: &i64, n: &i64| (n - last).abs() as f64);
+    /// let sums = harness.collect(numbers.window_all(GlobalWindows::create()).trigger(far).reduce(|a, b| a + b));
+    /// harness.push_untimed(&input, [1, 5, 11, 20, 21])?;
+    /// assert_eq!(sums.take_records(), [1 + 5 + 11, 1 + 5 + 11 + 20 + 21]);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn of(threshold: f64, delta: impl Fn(&T, &T) -> f64 + Send + Sync + 'static) -> Self {
         Self { threshold, delta: Arc::new(delta) }
     }

@@ -15,6 +15,21 @@ pub struct PurgingTrigger<R> {
 
 impl<R> PurgingTrigger<R> {
     /// Fires when `trigger` does.
+    ///
+    /// ```
+    /// # use pelton::testing::Harness;
+    /// # fn main() -> Result<(), pelton::testing::TestError> {
+    /// # let mut harness = Harness::new();
+    /// use pelton::keyed::{CountTrigger, GlobalWindows, PurgingTrigger};
+    ///
+    /// let (numbers, input) = harness.source::<i64>();
+    /// let windows = numbers.window_all(GlobalWindows::create()).trigger(PurgingTrigger::of(CountTrigger::of(2)));
+    /// let sums = harness.collect(windows.reduce(|a, b| a + b));
+    /// harness.push_untimed(&input, [1, 2, 4, 8])?;
+    /// assert_eq!(sums.take_records(), [1 + 2, 4 + 8]);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn of(trigger: R) -> Self {
         Self { inner: trigger }
     }
