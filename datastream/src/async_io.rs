@@ -21,7 +21,7 @@ use pelton_runtime_core::operator::{Operator, OperatorResult, OperatorRuntime};
 
 use crate::keyed::{FunctionError, FunctionResult};
 use crate::record::Record;
-use crate::stream::DataStream;
+use crate::stream::{DataStream, Parallel};
 
 use self::operator::AsyncOperator;
 
@@ -138,7 +138,7 @@ impl<T: Record> DataStream<T> {
     pub fn async_map<U: Record, R>(
         self,
         options: AsyncOptions<U>,
-        function: impl Fn(T) -> R + Send + Sync + 'static,
+        function: impl Fn(T) -> R + Parallel,
     ) -> DataStream<U>
     where
         R: Future<Output = FunctionResult<U>> + Send + 'static,

@@ -28,7 +28,7 @@ use crate::keyed::operators::functions::Two;
 use crate::keyed::operators::keyed::KeyedOperator;
 use crate::keyed::operators::unkeyed::UnkeyedOperator;
 use crate::record::Record;
-use crate::stream::{Collector, DataStream, SideOutputs};
+use crate::stream::{Collector, DataStream, Parallel, SideOutputs};
 
 use self::closures::{FlatMaps, Maps};
 
@@ -83,8 +83,8 @@ impl<A: Record, B: Record> ConnectedStreams<A, B> {
     /// ```
     pub fn map<U: Record>(
         self,
-        first: impl Fn(&A) -> U + Send + Sync + 'static,
-        second: impl Fn(&B) -> U + Send + Sync + 'static,
+        first: impl Fn(&A) -> U + Parallel,
+        second: impl Fn(&B) -> U + Parallel,
     ) -> DataStream<U> {
         self.unkeyed("Co-Map", Maps::new(first, second))
     }
@@ -110,8 +110,8 @@ impl<A: Record, B: Record> ConnectedStreams<A, B> {
     /// ```
     pub fn flat_map<U: Record>(
         self,
-        first: impl Fn(&A, &mut Collector<'_, U>) + Send + Sync + 'static,
-        second: impl Fn(&B, &mut Collector<'_, U>) + Send + Sync + 'static,
+        first: impl Fn(&A, &mut Collector<'_, U>) + Parallel,
+        second: impl Fn(&B, &mut Collector<'_, U>) + Parallel,
     ) -> DataStream<U> {
         self.unkeyed("Co-Flat Map", FlatMaps::new(first, second))
     }
@@ -359,8 +359,8 @@ impl<A: Record, B: Record, K: Record> KeyedConnectedStreams<A, B, K> {
     /// ```
     pub fn map<U: Record>(
         self,
-        first: impl Fn(&A) -> U + Send + Sync + 'static,
-        second: impl Fn(&B) -> U + Send + Sync + 'static,
+        first: impl Fn(&A) -> U + Parallel,
+        second: impl Fn(&B) -> U + Parallel,
     ) -> DataStream<U> {
         self.first.stream.connect(self.second.stream).map(first, second)
     }
@@ -386,8 +386,8 @@ impl<A: Record, B: Record, K: Record> KeyedConnectedStreams<A, B, K> {
     /// ```
     pub fn flat_map<U: Record>(
         self,
-        first: impl Fn(&A, &mut Collector<'_, U>) + Send + Sync + 'static,
-        second: impl Fn(&B, &mut Collector<'_, U>) + Send + Sync + 'static,
+        first: impl Fn(&A, &mut Collector<'_, U>) + Parallel,
+        second: impl Fn(&B, &mut Collector<'_, U>) + Parallel,
     ) -> DataStream<U> {
         self.first.stream.connect(self.second.stream).flat_map(first, second)
     }

@@ -20,6 +20,7 @@ mod closures;
 mod collector;
 mod configure;
 pub(crate) mod fused;
+mod parallel;
 mod partition;
 mod record_error;
 mod side_flat_map;
@@ -42,6 +43,7 @@ use self::fused::Fused;
 
 pub use collector::Collector;
 pub use configure::DataStreamSink;
+pub use parallel::Parallel;
 pub(crate) use record_error::only_inserts;
 pub use side_flat_map::SideCollector;
 pub use side_output::OutputTag;

@@ -31,7 +31,7 @@ use pelton_runtime_core::time::EpochMillis;
 use pelton_runtime_core::watermark_groups::WatermarkAlignment;
 
 use crate::record::{Column, Record};
-use crate::stream::DataStream;
+use crate::stream::{DataStream, Parallel};
 
 use self::assigner::{Assigner, ByClosure, ByColumn};
 use self::by_split::{BySplit, MakeGenerator};
@@ -153,7 +153,7 @@ impl<T: Record> WatermarkStrategy<T> {
     ///
     /// WatermarkStrategy::for_generator(Punctuated::default);
     /// ```
-    pub fn for_generator<G: WatermarkGenerator<T>>(make: impl Fn() -> G + Send + Sync + 'static) -> Self {
+    pub fn for_generator<G: WatermarkGenerator<T>>(make: impl Fn() -> G + Parallel) -> Self {
         Self::with(Some(Arc::new(move || Box::new(Custom::new(make())))))
     }
 
@@ -174,7 +174,7 @@ impl<T: Record> WatermarkStrategy<T> {
     ///
     /// WatermarkStrategy::<String>::for_monotonous_timestamps().with_timestamp_assigner(time_of);
     /// ```
-    pub fn with_timestamp_assigner(mut self, assign: impl Fn(&T) -> EpochMillis + Send + Sync + 'static) -> Self {
+    pub fn with_timestamp_assigner(mut self, assign: impl Fn(&T) -> EpochMillis + Parallel) -> Self {
         let assign = Arc::new(assign);
         self.assigner = Some(Arc::new(move || Box::new(ByClosure::new(assign.clone()))));
         self

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::keyed::FunctionError;
+use crate::stream::Parallel;
 
 /// Requests at once, when nothing else is said; as in Flink.
 const DEFAULT_CAPACITY: usize = 100;
@@ -208,7 +209,7 @@ impl<U> AsyncRetry<U> {
     /// # }
     /// ```
     #[must_use]
-    pub fn if_error(self, retriable: impl Fn(&FunctionError) -> bool + Send + Sync + 'static) -> Self {
+    pub fn if_error(self, retriable: impl Fn(&FunctionError) -> bool + Parallel) -> Self {
         Self { if_error: Some(Arc::new(retriable)), ..self }
     }
 
@@ -232,7 +233,7 @@ impl<U> AsyncRetry<U> {
     /// # }
     /// ```
     #[must_use]
-    pub fn if_result(self, unsatisfying: impl Fn(&[U]) -> bool + Send + Sync + 'static) -> Self {
+    pub fn if_result(self, unsatisfying: impl Fn(&[U]) -> bool + Parallel) -> Self {
         Self { if_result: Some(Arc::new(unsatisfying)), ..self }
     }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::condition::{Condition, ConditionContext};
 use super::malformed::MalformedPattern;
 use super::skip::{AfterMatchSkipStrategy, Skip};
+use crate::stream::Parallel;
 
 /// A sequence of events. See the [module](super).
 ///
@@ -213,7 +214,7 @@ impl<T: 'static> Pattern<T> {
     /// assert_eq!(find_matches(&middle, [3, 7, 12]), [[7]]);
     /// ```
     #[must_use]
-    pub fn where_event(self, condition: impl Fn(&T) -> bool + Send + Sync + 'static) -> Self {
+    pub fn where_event(self, condition: impl Fn(&T) -> bool + Parallel) -> Self {
         self.also(Condition::Simple(Arc::new(condition)))
     }
 
@@ -229,10 +230,7 @@ impl<T: 'static> Pattern<T> {
     /// assert_eq!(find_matches(&doubled, [1, 3, 6, 7]), [[3, 6]]);
     /// ```
     #[must_use]
-    pub fn where_iterative(
-        self,
-        condition: impl Fn(&T, &ConditionContext<'_, T>) -> bool + Send + Sync + 'static,
-    ) -> Self {
+    pub fn where_iterative(self, condition: impl Fn(&T, &ConditionContext<'_, T>) -> bool + Parallel) -> Self {
         self.also(Condition::Iterative(Arc::new(condition)))
     }
 
@@ -245,7 +243,7 @@ impl<T: 'static> Pattern<T> {
     /// assert_eq!(find_matches(&extreme, [-1, 5, 12]), [[-1], [12]]);
     /// ```
     #[must_use]
-    pub fn or_event(self, condition: impl Fn(&T) -> bool + Send + Sync + 'static) -> Self {
+    pub fn or_event(self, condition: impl Fn(&T) -> bool + Parallel) -> Self {
         self.alternatively(Condition::Simple(Arc::new(condition)))
     }
 
@@ -262,10 +260,7 @@ impl<T: 'static> Pattern<T> {
     /// assert_eq!(find_matches(&zero_or_the_same, [3, 3, 0, 4, 5]), [[3, 3], [3, 0]]);
     /// ```
     #[must_use]
-    pub fn or_iterative(
-        self,
-        condition: impl Fn(&T, &ConditionContext<'_, T>) -> bool + Send + Sync + 'static,
-    ) -> Self {
+    pub fn or_iterative(self, condition: impl Fn(&T, &ConditionContext<'_, T>) -> bool + Parallel) -> Self {
         self.alternatively(Condition::Iterative(Arc::new(condition)))
     }
 
@@ -406,7 +401,7 @@ impl<T: 'static> Pattern<T> {
     /// assert_eq!(find_matches(&until_zero, [1, 2, 0, 3]), [vec![1], vec![1, 2], vec![2], vec![3]]);
     /// ```
     #[must_use]
-    pub fn until(self, condition: impl Fn(&T) -> bool + Send + Sync + 'static) -> Self {
+    pub fn until(self, condition: impl Fn(&T) -> bool + Parallel) -> Self {
         self.ended_by(Condition::Simple(Arc::new(condition)))
     }
 
@@ -422,10 +417,7 @@ impl<T: 'static> Pattern<T> {
     /// assert_eq!(find_matches(&at_most_two, [1, 2, 3]), [vec![1], vec![1, 2], vec![2], vec![2, 3], vec![3]]);
     /// ```
     #[must_use]
-    pub fn until_iterative(
-        self,
-        condition: impl Fn(&T, &ConditionContext<'_, T>) -> bool + Send + Sync + 'static,
-    ) -> Self {
+    pub fn until_iterative(self, condition: impl Fn(&T, &ConditionContext<'_, T>) -> bool + Parallel) -> Self {
         self.ended_by(Condition::Iterative(Arc::new(condition)))
     }
 

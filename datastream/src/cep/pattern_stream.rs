@@ -10,7 +10,7 @@ use pelton_runtime_core::window::TimeDomain;
 use crate::keyed::key_selector::KeyLayout;
 use crate::keyed::{FunctionResult, KeyedStream};
 use crate::record::Record;
-use crate::stream::{Collector, DataStream, OutputTag, SideOutputs};
+use crate::stream::{Collector, DataStream, OutputTag, Parallel, SideOutputs};
 
 use super::automaton::Automaton;
 use super::found::Match;
@@ -179,7 +179,7 @@ impl<T: Record> PatternStream<T> {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn select<U: Record>(self, function: impl Fn(&Match<'_, T>) -> U + Send + Sync + 'static) -> DataStream<U> {
+    pub fn select<U: Record>(self, function: impl Fn(&Match<'_, T>) -> U + Parallel) -> DataStream<U> {
         self.flat_select(move |found, out| out.collect(function(found)))
     }
 
@@ -203,7 +203,7 @@ impl<T: Record> PatternStream<T> {
     /// ```
     pub fn flat_select<U: Record>(
         self,
-        function: impl Fn(&Match<'_, T>, &mut Collector<'_, U>) + Send + Sync + 'static,
+        function: impl Fn(&Match<'_, T>, &mut Collector<'_, U>) + Parallel,
     ) -> DataStream<U> {
         let timed_out = None::<TimedOut<fn(&Match<'_, T>, EpochMillis) -> bool, bool>>;
         self.process(Select { function: Arc::new(function), timed_out, types: PhantomData })
@@ -244,8 +244,8 @@ impl<T: Record> PatternStream<T> {
     pub fn select_with_timeout<L: Record, U: Record>(
         self,
         tag: &OutputTag<L>,
-        timed_out: impl Fn(&Match<'_, T>, EpochMillis) -> L + Send + Sync + 'static,
-        function: impl Fn(&Match<'_, T>) -> U + Send + Sync + 'static,
+        timed_out: impl Fn(&Match<'_, T>, EpochMillis) -> L + Parallel,
+        function: impl Fn(&Match<'_, T>) -> U + Parallel,
     ) -> DataStream<U> {
         let function = Arc::new(move |found: &Match<'_, T>, out: &mut Collector<'_, U>| out.collect(function(found)));
         let timed_out = Some(TimedOut { tag: tag.clone(), function: Arc::new(timed_out) });

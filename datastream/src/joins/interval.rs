@@ -8,7 +8,7 @@ use pelton_runtime_core::time::EpochMillis;
 use crate::connected::refuse_other_layout;
 use crate::keyed::KeyedStream;
 use crate::record::Record;
-use crate::stream::{Collector, DataStream, OutputTag, SideOutputs};
+use crate::stream::{Collector, DataStream, OutputTag, Parallel, SideOutputs};
 
 use super::interval_operator::{Bounds, IntervalJoinOperator, Side};
 
@@ -264,7 +264,7 @@ impl<A: Record, B: Record, K: Record> IntervalJoined<A, B, K> {
     /// ```
     pub fn process<U: Record>(
         self,
-        function: impl Fn(&A, &B, &JoinTimes, &mut Collector<'_, U>) + Send + Sync + 'static,
+        function: impl Fn(&A, &B, &JoinTimes, &mut Collector<'_, U>) + Parallel,
     ) -> DataStream<U> {
         let side_outputs = SideOutputs::default();
         let (sides, bounds, function) = (side_outputs.clone(), self.bounds, Arc::new(function));

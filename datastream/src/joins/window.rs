@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::keyed::key_selector::KeySelector;
 use crate::keyed::{KeyedStream, WindowedStream, Windows};
 use crate::record::Record;
-use crate::stream::{Collector, DataStream};
+use crate::stream::{Collector, DataStream, Parallel};
 
 use super::tagged::{Tagged, united};
 
@@ -412,7 +412,7 @@ impl<A: Record, B: Record, K: Record> JoinedWindows<A, B, K> {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn apply<U: Record>(self, function: impl Fn(&A, &B) -> U + Send + Sync + 'static) -> DataStream<U> {
+    pub fn apply<U: Record>(self, function: impl Fn(&A, &B) -> U + Parallel) -> DataStream<U> {
         self.apply_with(move |left, right, out| out.collect(function(left, right)))
     }
 
@@ -447,10 +447,7 @@ impl<A: Record, B: Record, K: Record> JoinedWindows<A, B, K> {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn apply_with<U: Record>(
-        self,
-        function: impl Fn(&A, &B, &mut Collector<'_, U>) + Send + Sync + 'static,
-    ) -> DataStream<U> {
+    pub fn apply_with<U: Record>(self, function: impl Fn(&A, &B, &mut Collector<'_, U>) + Parallel) -> DataStream<U> {
         CoGroupedWindows(self).apply(move |left, right, out| {
             for one in left {
                 right.iter().for_each(|other| function(one, other, out));
@@ -524,10 +521,7 @@ impl<A: Record, B: Record, K: Record> CoGroupedWindows<A, B, K> {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn apply<U: Record>(
-        self,
-        function: impl Fn(&[&A], &[&B], &mut Collector<'_, U>) + Send + Sync + 'static,
-    ) -> DataStream<U> {
+    pub fn apply<U: Record>(self, function: impl Fn(&[&A], &[&B], &mut Collector<'_, U>) + Parallel) -> DataStream<U> {
         self.0.windows.process(move |_key, _window, rows, out| {
             let left: Vec<&A> = rows.iter().filter_map(|(left, _)| left.as_ref()).collect();
             let right: Vec<&B> = rows.iter().filter_map(|(_, right)| right.as_ref()).collect();

@@ -9,6 +9,7 @@ use pelton_runtime_core::time::EpochMillis;
 use pelton_runtime_core::window::TimeWindow;
 
 use crate::record::Record;
+use crate::stream::Parallel;
 
 use super::windows::millis;
 
@@ -187,7 +188,7 @@ impl<T: Record> DeltaEvictor<T> {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn of(threshold: f64, delta: impl Fn(&T, &T) -> f64 + Send + Sync + 'static) -> Self {
+    pub fn of(threshold: f64, delta: impl Fn(&T, &T) -> f64 + Parallel) -> Self {
         Self { threshold, delta: Arc::new(delta), after: false }
     }
 

@@ -83,6 +83,8 @@ columns!(A 0, B 1);
 columns!(A 0, B 1, C 2);
 columns!(A 0, B 1, C 2, D 3);
 
+// Otherwise the compiler would say that what is no selector is no closure.
+#[diagnostic::do_not_recommend]
 impl<T: Record, K: Record, S: Fn(&T) -> K + Send + Sync + 'static> KeySelector<T, ByClosure<K>> for S {
     type Key = K;
 

@@ -6,7 +6,7 @@ use pelton_runtime_core::operator::{Operator, OperatorResult, OperatorRuntime};
 use pelton_runtime_core::window::{AggregateCall, ColumnAggregates, ColumnFunction, OutputColumn, RollingAggregates};
 
 use crate::record::{Column, Record};
-use crate::stream::DataStream;
+use crate::stream::{DataStream, Parallel};
 
 use super::KeyedStream;
 use super::key_selector::{KeyLayout, KeyShape};
@@ -28,7 +28,7 @@ impl<T: Record, K: Record> KeyedStream<T, K> {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn reduce(self, reduce: impl Fn(&T, &T) -> T + Send + Sync + 'static) -> DataStream<T> {
+    pub fn reduce(self, reduce: impl Fn(&T, &T) -> T + Parallel) -> DataStream<T> {
         self.rolling_reduce("Keyed Reduce", reduce)
     }
 

@@ -6,7 +6,7 @@ use pelton_runtime_core::operator::{Operator, OperatorResult, OperatorRuntime};
 use pelton_runtime_core::window::TimeWindow;
 
 use crate::record::{Column, Record};
-use crate::stream::{Collector, DataStream, OutputTag, SideOutputs};
+use crate::stream::{Collector, DataStream, OutputTag, Parallel, SideOutputs};
 
 use super::KeyedStream;
 use super::aggregate_function::AggregateFunction;
@@ -317,7 +317,7 @@ impl<T: Record, K: Record, R: Trigger<T>, V: Holds<T>> TriggeredStream<T, K, R, 
     /// # Ok(())
     /// # }
     /// ```
-    pub fn reduce(self, reduce: impl Fn(&T, &T) -> T + Send + Sync + 'static) -> DataStream<T> {
+    pub fn reduce(self, reduce: impl Fn(&T, &T) -> T + Parallel) -> DataStream<T> {
         self.functions(Reduce(Arc::new(reduce)), EmitReduced)
     }
 
@@ -344,8 +344,8 @@ impl<T: Record, K: Record, R: Trigger<T>, V: Holds<T>> TriggeredStream<T, K, R, 
     /// ```
     pub fn reduce_with<U: Record>(
         self,
-        reduce: impl Fn(&T, &T) -> T + Send + Sync + 'static,
-        function: impl Fn(&K, &TimeWindow, &T, &mut Collector<'_, U>) + Send + Sync + 'static,
+        reduce: impl Fn(&T, &T) -> T + Parallel,
+        function: impl Fn(&K, &TimeWindow, &T, &mut Collector<'_, U>) + Parallel,
     ) -> DataStream<U> {
         self.functions(Reduce(Arc::new(reduce)), EmitWith { view: Reduced, function: Arc::new(function) })
     }
@@ -441,7 +441,7 @@ impl<T: Record, K: Record, R: Trigger<T>, V: Holds<T>> TriggeredStream<T, K, R, 
     pub fn aggregate_with<A: AggregateFunction<In = T>, U: Record>(
         self,
         aggregate: A,
-        function: impl Fn(&K, &TimeWindow, &A::Out, &mut Collector<'_, U>) + Send + Sync + 'static,
+        function: impl Fn(&K, &TimeWindow, &A::Out, &mut Collector<'_, U>) + Parallel,
     ) -> DataStream<U> {
         let emit = EmitWith { view: ResultOf(aggregate.clone()), function: Arc::new(function) };
         self.functions(Aggregate(aggregate), emit)
@@ -467,7 +467,7 @@ impl<T: Record, K: Record, R: Trigger<T>, V: Holds<T>> TriggeredStream<T, K, R, 
     /// ```
     pub fn process<U: Record>(
         self,
-        function: impl Fn(&K, &TimeWindow, &[T], &mut Collector<'_, U>) + Send + Sync + 'static,
+        function: impl Fn(&K, &TimeWindow, &[T], &mut Collector<'_, U>) + Parallel,
     ) -> DataStream<U> {
         self.functions(Collect, EmitWith { view: AllRows, function: Arc::new(function) })
     }

@@ -10,7 +10,7 @@ use pelton_runtime_core::window::{
 };
 
 use crate::record::{Column, Record};
-use crate::stream::{Collector, DataStream, OutputTag, SideOutputs};
+use crate::stream::{Collector, DataStream, OutputTag, Parallel, SideOutputs};
 
 use super::KeyedStream;
 use super::aggregate_function::AggregateFunction;
@@ -229,7 +229,7 @@ impl<T: Record, K: Record> WindowedStream<T, K> {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn reduce(self, reduce: impl Fn(&T, &T) -> T + Send + Sync + 'static) -> DataStream<T> {
+    pub fn reduce(self, reduce: impl Fn(&T, &T) -> T + Parallel) -> DataStream<T> {
         self.functions(Reduce(Arc::new(reduce)), EmitReduced)
     }
 
@@ -259,8 +259,8 @@ impl<T: Record, K: Record> WindowedStream<T, K> {
     /// ```
     pub fn reduce_with<U: Record>(
         self,
-        reduce: impl Fn(&T, &T) -> T + Send + Sync + 'static,
-        function: impl Fn(&K, &TimeWindow, &T, &mut Collector<'_, U>) + Send + Sync + 'static,
+        reduce: impl Fn(&T, &T) -> T + Parallel,
+        function: impl Fn(&K, &TimeWindow, &T, &mut Collector<'_, U>) + Parallel,
     ) -> DataStream<U> {
         self.functions(Reduce(Arc::new(reduce)), EmitWith { view: Reduced, function: Arc::new(function) })
     }
@@ -364,7 +364,7 @@ impl<T: Record, K: Record> WindowedStream<T, K> {
     pub fn aggregate_with<A: AggregateFunction<In = T>, U: Record>(
         self,
         aggregate: A,
-        function: impl Fn(&K, &TimeWindow, &A::Out, &mut Collector<'_, U>) + Send + Sync + 'static,
+        function: impl Fn(&K, &TimeWindow, &A::Out, &mut Collector<'_, U>) + Parallel,
     ) -> DataStream<U> {
         let emit = EmitWith { view: ResultOf(aggregate.clone()), function: Arc::new(function) };
         self.functions(Aggregate(aggregate), emit)
@@ -394,7 +394,7 @@ impl<T: Record, K: Record> WindowedStream<T, K> {
     /// ```
     pub fn process<U: Record>(
         self,
-        function: impl Fn(&K, &TimeWindow, &[T], &mut Collector<'_, U>) + Send + Sync + 'static,
+        function: impl Fn(&K, &TimeWindow, &[T], &mut Collector<'_, U>) + Parallel,
     ) -> DataStream<U> {
         self.functions(Collect, EmitWith { view: AllRows, function: Arc::new(function) })
     }
@@ -422,7 +422,7 @@ impl<T: Record, K: Record> WindowedStream<T, K> {
     /// ```
     pub fn apply<U: Record>(
         self,
-        function: impl Fn(&K, &TimeWindow, &[T], &mut Collector<'_, U>) + Send + Sync + 'static,
+        function: impl Fn(&K, &TimeWindow, &[T], &mut Collector<'_, U>) + Parallel,
     ) -> DataStream<U> {
         self.process(function)
     }

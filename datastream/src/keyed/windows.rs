@@ -5,6 +5,7 @@ use std::time::Duration;
 use pelton_runtime_core::window::{InvalidWindow, TimeDomain, WindowAssigner};
 
 use crate::record::Record;
+use crate::stream::Parallel;
 
 use super::dynamic_sessions::DynamicSessionWindows;
 
@@ -223,7 +224,7 @@ macro_rules! session {
             ///
             $(#[$dynamic])*
             pub fn with_dynamic_gap<T: Record>(
-                gap: impl Fn(&T) -> Duration + Send + Sync + 'static,
+                gap: impl Fn(&T) -> Duration + Parallel,
             ) -> DynamicSessionWindows<T> {
                 DynamicSessionWindows::new(gap, TimeDomain::$domain)
             }

@@ -9,6 +9,7 @@ use pelton_runtime_core::operator::{OperatorFactory, OperatorResult};
 use pelton_runtime_core::time::EpochMillis;
 
 use crate::record::{Column, Record, RecordReader};
+use crate::stream::Parallel;
 
 use super::Sink;
 
@@ -179,7 +180,7 @@ impl<T: Record> FileSink<T> {
     ///
     /// FileSink::<i64>::text("numbers").bucket_by(|number| if number % 2 == 0 { "even" } else { "odd" }.to_owned());
     /// ```
-    pub fn bucket_by(self, bucket: impl Fn(&T) -> String + Send + Sync + 'static) -> Self {
+    pub fn bucket_by(self, bucket: impl Fn(&T) -> String + Parallel) -> Self {
         let buckets = ByClosure { bucket: Box::new(bucket) };
         Self { sink: self.sink.bucket_assigner(buckets), ..self }
     }

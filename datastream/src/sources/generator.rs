@@ -9,6 +9,7 @@ use pelton_runtime_core::operator::{OperatorResult, OperatorRuntime};
 use pelton_runtime_core::source::SourceFactory;
 
 use crate::record::{Record, RecordBuilder, ToRecord};
+use crate::stream::Parallel;
 
 use super::Source;
 
@@ -42,7 +43,7 @@ impl<T: Record> DataGeneratorSource<T> {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn new<R: ToRecord<T>>(make: impl Fn(u64) -> R + Send + Sync + 'static) -> Self {
+    pub fn new<R: ToRecord<T>>(make: impl Fn(u64) -> R + Parallel) -> Self {
         let make = Arc::new(make);
         let generator = DataGenerator::new(move |_: &OperatorRuntime| {
             Ok(Box::new(Rows { make: make.clone(), builder: RecordBuilder::<T>::new() }))

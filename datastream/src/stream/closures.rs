@@ -6,7 +6,7 @@ use pelton_runtime_core::operator::OperatorError;
 
 use crate::record::Record;
 
-use super::{Collector, DataStream};
+use super::{Collector, DataStream, Parallel};
 
 /// What a closure that may fail can fail with. The job fails with this error and the operator's name.
 #[diagnostic::on_unimplemented(
@@ -34,7 +34,7 @@ impl<T: Record> DataStream<T> {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn map<U: Record>(self, f: impl Fn(&T) -> U + Send + Sync + 'static) -> DataStream<U> {
+    pub fn map<U: Record>(self, f: impl Fn(&T) -> U + Parallel) -> DataStream<U> {
         self.fuse(|fused| fused.map(move |record| Ok(f(record))))
     }
 
@@ -49,10 +49,7 @@ impl<T: Record> DataStream<T> {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn try_map<U: Record, E: UserError>(
-        self,
-        f: impl Fn(&T) -> Result<U, E> + Send + Sync + 'static,
-    ) -> DataStream<U> {
+    pub fn try_map<U: Record, E: UserError>(self, f: impl Fn(&T) -> Result<U, E> + Parallel) -> DataStream<U> {
         self.fuse(|fused| fused.map(move |record| f(record).map_err(user)))
     }
 
@@ -66,7 +63,7 @@ impl<T: Record> DataStream<T> {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn filter(self, f: impl Fn(&T) -> bool + Send + Sync + 'static) -> Self {
+    pub fn filter(self, f: impl Fn(&T) -> bool + Parallel) -> Self {
         self.fuse(|fused| fused.filter(move |record| Ok(f(record))))
     }
 
@@ -82,7 +79,7 @@ impl<T: Record> DataStream<T> {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn try_filter<E: UserError>(self, f: impl Fn(&T) -> Result<bool, E> + Send + Sync + 'static) -> Self {
+    pub fn try_filter<E: UserError>(self, f: impl Fn(&T) -> Result<bool, E> + Parallel) -> Self {
         self.fuse(|fused| fused.filter(move |record| f(record).map_err(user)))
     }
 
@@ -98,7 +95,7 @@ impl<T: Record> DataStream<T> {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn flat_map<U: Record>(self, f: impl Fn(&T, &mut Collector<'_, U>) + Send + Sync + 'static) -> DataStream<U> {
+    pub fn flat_map<U: Record>(self, f: impl Fn(&T, &mut Collector<'_, U>) + Parallel) -> DataStream<U> {
         self.fuse(|fused| {
             fused.flat_map(move |record, out: &mut Collector<'_, U>| {
                 f(record, out);
@@ -126,7 +123,7 @@ impl<T: Record> DataStream<T> {
     /// ```
     pub fn try_flat_map<U: Record, E: UserError>(
         self,
-        f: impl Fn(&T, &mut Collector<'_, U>) -> Result<(), E> + Send + Sync + 'static,
+        f: impl Fn(&T, &mut Collector<'_, U>) -> Result<(), E> + Parallel,
     ) -> DataStream<U> {
         self.fuse(|fused| fused.flat_map(move |record, out: &mut Collector<'_, U>| f(record, out).map_err(user)))
     }

@@ -10,7 +10,7 @@ use pelton_runtime_core::operator::OperatorResult;
 
 use crate::record::{Record, RecordReader};
 
-use super::DataStream;
+use super::{DataStream, Parallel};
 
 /// How the next operator's subtasks share the records. Without any of these, records stay on their subtask where both
 /// operators have the same parallelism, and are rebalanced otherwise.
@@ -110,7 +110,7 @@ impl<T: Record> DataStream<T> {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn partition_custom(self, partitioner: impl Fn(&T, u32) -> u32 + Send + Sync + 'static) -> Self {
+    pub fn partition_custom(self, partitioner: impl Fn(&T, u32) -> u32 + Parallel) -> Self {
         let function = PartitionFunction(Arc::new(Custom { partitioner, records: PhantomData }));
         let partitioner = self.env.add_partitioner(function);
         self.partitioned(partitioner)

@@ -9,7 +9,7 @@ use pelton_runtime_core::operator::{
 
 use crate::record::{Record, RecordBuilder, RecordReader, ToRecord};
 
-use super::{Collector, DataStream, OutputTag, SideOutputWriter, SideOutputs, only_inserts};
+use super::{Collector, DataStream, OutputTag, Parallel, SideOutputWriter, SideOutputs, only_inserts};
 
 /// Takes records for side outputs.
 pub struct SideCollector<'a> {
@@ -73,7 +73,7 @@ impl<T: Record> DataStream<T> {
     /// ```
     pub fn flat_map_with_side<U: Record>(
         self,
-        f: impl Fn(&T, &mut Collector<'_, U>, &mut SideCollector<'_>) + Send + Sync + 'static,
+        f: impl Fn(&T, &mut Collector<'_, U>, &mut SideCollector<'_>) + Parallel,
     ) -> DataStream<U> {
         let f = Arc::new(f);
         let side_outputs = SideOutputs::default();

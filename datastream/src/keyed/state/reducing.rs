@@ -6,6 +6,7 @@ use pelton_runtime_core::state::StateError;
 
 use crate::keyed::context::KeyedContext;
 use crate::record::Record;
+use crate::stream::Parallel;
 
 use super::{State, StateTtlConfig, States, ValueState};
 
@@ -65,7 +66,7 @@ pub struct ReducingState<V: Record> {
 
 impl<V: Record> ReducingState<V> {
     /// The state of this name, to be registered in `open`.
-    pub fn new(name: &str, reduce: impl Fn(&V, &V) -> V + Send + Sync + 'static) -> Self {
+    pub fn new(name: &str, reduce: impl Fn(&V, &V) -> V + Parallel) -> Self {
         Self { state: ValueState::new(name), reduce: Arc::new(reduce) }
     }
 

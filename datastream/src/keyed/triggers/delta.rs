@@ -7,6 +7,7 @@ use pelton_runtime_core::window::TimeWindow;
 
 use crate::keyed::evictors::Delta;
 use crate::record::Record;
+use crate::stream::Parallel;
 
 use super::{Trigger, TriggerContext, TriggerResult};
 
@@ -34,7 +35,7 @@ impl<T: Record> DeltaTrigger<T> {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn of(threshold: f64, delta: impl Fn(&T, &T) -> f64 + Send + Sync + 'static) -> Self {
+    pub fn of(threshold: f64, delta: impl Fn(&T, &T) -> f64 + Parallel) -> Self {
         Self { threshold, delta: Arc::new(delta) }
     }
 }
