@@ -1,6 +1,6 @@
 //! Looking for a pattern in events that are all there.
 
-use pelton_runtime_core::time::{EpochMillis, MAX_WATERMARK};
+use pelton_runtime_core::time::MAX_WATERMARK;
 
 use super::automaton::{Automaton, Found, Scratch};
 use super::matching::Matching;
@@ -26,7 +26,6 @@ pub(crate) fn find_in<T: Clone + 'static>(
         Ok(())
     };
     for (time, event) in (0..).zip(events) {
-        let time: EpochMillis = time;
         automaton.advance(&mut matching, time, &mut scratch, &mut see)?;
         automaton.see(&mut matching, &event, time, time, &mut scratch, &mut see)?;
     }
