@@ -105,6 +105,7 @@ pub struct FileSink {
     prefix: String,
     suffix: String,
     buckets: Option<Arc<dyn BucketAssigner>>,
+    left_out: Vec<String>,
 }
 
 impl FileSink {
@@ -112,7 +113,8 @@ impl FileSink {
     pub fn new(directory: impl Into<String>, format: FileSinkFormat) -> Self {
         let suffix = format.suffix().to_owned();
         let rolling = RollingPolicy::default();
-        Self { directory: directory.into(), format, rolling, prefix: "part".into(), suffix, buckets: None }
+        let prefix = "part".into();
+        Self { directory: directory.into(), format, rolling, prefix, suffix, buckets: None, left_out: Vec::new() }
     }
 
     /// Lines of text.
@@ -131,6 +133,13 @@ impl FileSink {
     #[must_use]
     pub fn bucket_assigner(mut self, buckets: impl BucketAssigner) -> Self {
         self.buckets = Some(Arc::new(buckets));
+        self
+    }
+
+    /// Columns that are not written, as the subdirectory has their values in its name.
+    #[must_use]
+    pub fn leave_out(mut self, columns: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.left_out = columns.into_iter().map(Into::into).collect();
         self
     }
 
@@ -216,7 +225,7 @@ impl CommittingSink for Placed {
     type Committable = PendingPart;
 
     fn writer(&self, runtime: &OperatorRuntime) -> OperatorResult<Box<dyn SinkWriter<PendingPart>>> {
-        let FileSink { format, rolling, suffix, buckets, .. } = self.sink.clone();
+        let FileSink { format, rolling, suffix, buckets, left_out, .. } = self.sink.clone();
         Ok(Box::new(FileWriter::new(Settings {
             parts: part::Target {
                 directory: self.directory.clone(),
@@ -227,6 +236,7 @@ impl CommittingSink for Placed {
             format,
             rolling,
             buckets,
+            left_out,
         })))
     }
 

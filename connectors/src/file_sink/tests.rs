@@ -206,6 +206,20 @@ async fn rows_go_to_the_directories_of_their_buckets() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn columns_that_the_directories_name_may_be_left_out() {
+    let (_guard, name, path) = directory();
+    let sink = FileSink::new(&name, FileSinkFormat::csv()).bucket_assigner(ColumnBuckets::new(["word"]));
+    let mut sink = Sink::open(&sink.leave_out(["word"]));
+    sink.write(0, batch(&["to", "be", "to"]));
+    sink.write(0, batch(&["be"]));
+    sink.finish().expect("written");
+    for (word, expected) in [("to", "0\n2\n"), ("be", "1\n0\n")] {
+        let (visible, _) = files(&path.join(format!("word={word}")));
+        assert_eq!(fs::read_to_string(&visible[0]).expect("a part"), expected);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn more_buckets_than_may_be_open_are_written_all_the_same() {
     let (_guard, name, path) = directory();
     let mut sink = Sink::open(&FileSink::text(&name).bucket_assigner(ColumnBuckets::new(["word"])));

@@ -26,6 +26,21 @@ pub(super) struct Settings {
     pub(super) format: FileSinkFormat,
     pub(super) rolling: RollingPolicy,
     pub(super) buckets: Option<Arc<dyn BucketAssigner>>,
+    /// Columns that are not written.
+    pub(super) left_out: Vec<String>,
+}
+
+impl Settings {
+    /// The batch without the columns that are left out.
+    fn written(&self, batch: &StreamBatch) -> OperatorResult<StreamBatch> {
+        if self.left_out.is_empty() {
+            return Ok(batch.clone());
+        }
+        let schema = batch.records().schema();
+        let is_kept = |index: &usize| !self.left_out.contains(schema.field(*index).name());
+        let kept: Vec<usize> = (0..schema.fields().len()).filter(is_kept).collect();
+        Ok(batch.clone().with_records(batch.records().project(&kept)?))
+    }
 }
 
 pub(super) struct FileWriter {
@@ -107,13 +122,14 @@ impl SinkWriter<PendingPart> for FileWriter {
             ));
         }
         self.tick(now)?;
-        let Some(assigner) = self.settings.buckets.clone() else { return self.write_to("", batch, now) };
+        let written = self.settings.written(batch)?;
+        let Some(assigner) = self.settings.buckets.clone() else { return self.write_to("", &written, now) };
         let buckets = assigner.assign(batch, now)?;
         if let [bucket] = buckets.names.as_slice() {
-            return self.write_to(bucket, batch, now);
+            return self.write_to(bucket, &written, now);
         }
         for (bucket, rows) in buckets.split(batch.num_rows())? {
-            self.write_to(bucket, &batch.take(&rows)?, now)?;
+            self.write_to(bucket, &written.take(&rows)?, now)?;
         }
         Ok(())
     }
