@@ -1,7 +1,7 @@
 //! `cargo xtask dist`: a folder that runs wherever it is put.
 //!
 //! ```text
-//! pelton-<version>/  bin/       jobmanager taskmanager client start-cluster stop-cluster
+//! pelton-<version>/  bin/       jobmanager taskmanager client sql-job start-cluster stop-cluster
 //!                    conf/      config.yaml masters workers
 //!                    examples/  flight_delays word_count … and data/
 //!                    log/       LICENSE  NOTICE
@@ -17,9 +17,10 @@ use crate::tool;
 use crate::workspace::{VERSION, Workspace, check};
 
 /// The executables, which are built, and the scripts, which are in `bin/` of the checkout.
-const EXECUTABLES: [&str; 3] = ["jobmanager", "taskmanager", "client"];
+const EXECUTABLES: [&str; 4] = ["jobmanager", "taskmanager", "client", "sql-job"];
 const SCRIPTS: [&str; 2] = ["start-cluster", "stop-cluster"];
-const PACKAGES: [&str; 4] = ["pelton-jobmanager", "pelton-taskmanager", "pelton-client", "pelton-examples"];
+const PACKAGES: [&str; 5] =
+    ["pelton-jobmanager", "pelton-taskmanager", "pelton-client", "pelton-sql", "pelton-examples"];
 
 /// What `cargo xtask dist` is told.
 #[derive(Debug, clap::Args)]
