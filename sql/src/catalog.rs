@@ -46,8 +46,8 @@ pub struct Table {
     pub watermark: Option<Watermark>,
     /// What `WITH` says, with what a table that it is like says.
     pub options: Vec<TableOption>,
-    /// Whether rows are spread by the values of columns.
-    pub is_partitioned: bool,
+    /// The columns by whose values rows are spread.
+    pub partitioned_by: Vec<String>,
 }
 
 impl Table {
@@ -144,7 +144,7 @@ impl Catalog {
             columns: create.columns,
             watermark: create.watermark,
             options: create.options,
-            is_partitioned: !create.partitioned_by.is_empty(),
+            partitioned_by: create.partitioned_by.iter().map(|name| name.value.clone()).collect(),
         };
         if let Some(like) = create.like {
             let base = Arc::clone(self.table(&like)?);
@@ -154,7 +154,9 @@ impl Catalog {
             let is_overwritten = |option: &&TableOption| own.iter().any(|own| own.key == option.key);
             table.options = base.options.iter().filter(|option| !is_overwritten(option)).cloned().collect();
             table.options.extend(own);
-            table.is_partitioned |= base.is_partitioned;
+            if table.partitioned_by.is_empty() {
+                table.partitioned_by = base.partitioned_by.clone();
+            }
         }
         let names = || table.columns.iter().map(|column| column.name.value.as_str());
         if let Some(name) = create

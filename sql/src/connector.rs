@@ -7,12 +7,14 @@ mod filesystem;
 mod nexmark;
 mod options;
 mod print;
+mod side_file;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use arrow::array::RecordBatch;
 use arrow::datatypes::{FieldRef, SchemaRef};
-use pelton_runtime_core::operator::OperatorFactory;
+use pelton_runtime_core::operator::{OperatorFactory, OperatorResult, OperatorRuntime};
 use pelton_runtime_core::source::SourceFactory;
 
 use crate::catalog::Table;
@@ -39,6 +41,25 @@ pub trait Connector: Send + Sync {
     fn sink(&self, table: &Table, _options: &mut Options<'_>) -> Result<TableSink, SqlError> {
         Err(SqlError::table(table.place, &table.name, "its connector can only be read from"))
     }
+
+    /// How rows are looked up in a table, for `FOR SYSTEM_TIME AS OF`.
+    ///
+    /// # Errors
+    ///
+    /// When they cannot be, or when the table's options do not make sense.
+    fn lookup(&self, table: &Table, _options: &mut Options<'_>) -> Result<Arc<dyn LookupTable>, SqlError> {
+        Err(SqlError::table(table.place, &table.name, "its connector cannot be asked with FOR SYSTEM_TIME AS OF"))
+    }
+}
+
+/// A table that rows are looked up in.
+pub trait LookupTable: Send + Sync {
+    /// Its rows, with the columns that the table stores, for an operator that is about to begin.
+    ///
+    /// # Errors
+    ///
+    /// When they cannot be read.
+    fn rows(&self, runtime: &OperatorRuntime) -> OperatorResult<Vec<RecordBatch>>;
 }
 
 /// A table that is read.
@@ -75,6 +96,28 @@ pub struct TableSink {
     pub operator: Arc<dyn OperatorFactory>,
     /// How many there are; none: as many as the job has.
     pub parallelism: Option<u32>,
+    /// Which rows it can write.
+    pub accepts: Accepts,
+    /// How it wants times.
+    pub times: Times,
+}
+
+/// Which rows a table can be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Accepts {
+    /// New ones.
+    Inserts,
+    /// Those too that update and delete earlier ones.
+    Changes,
+}
+
+/// How a table is written times.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Times {
+    /// As they are.
+    Values,
+    /// As text, `2026-01-01 23:59:20.5`.
+    Texts,
 }
 
 /// The connectors that there are, by name.
@@ -100,6 +143,7 @@ impl Default for Connectors {
         connectors.add("filesystem", filesystem::Filesystem);
         connectors.add("nexmark", nexmark::NexmarkTable);
         connectors.add("print", print::Print);
+        connectors.add("side-file", side_file::SideFile);
         connectors
     }
 }
@@ -122,6 +166,13 @@ impl Connectors {
         let sink = self.of(table, &mut options)?.sink(table, &mut options)?;
         options.finish()?;
         Ok(sink)
+    }
+
+    pub(crate) fn lookup(&self, table: &Table) -> Result<Arc<dyn LookupTable>, SqlError> {
+        let mut options = Options::of(table);
+        let lookup = self.of(table, &mut options)?.lookup(table, &mut options)?;
+        options.finish()?;
+        Ok(lookup)
     }
 
     fn of(&self, table: &Table, options: &mut Options<'_>) -> Result<&dyn Connector, SqlError> {

@@ -100,10 +100,11 @@ impl TableEnvironment {
             return Err(SqlError::not_supported(place, "a second INSERT", why));
         }
         let mut tables = Vec::with_capacity(inserts.len());
+        // What several insertions read is read once.
+        let lowering = Lowering::new(&self.environment, &self.connectors);
         for insert in inserts {
             let table = std::sync::Arc::clone(self.catalog.table(&insert.table)?);
             let plan = planner::plan_insert(&self.catalog, &table, insert)?;
-            let lowering = Lowering { environment: &self.environment, connectors: &self.connectors };
             lowering.insert(&plan, &table).map_err(|error| error.or_at(insert.query_place))?;
             tables.push(format!("default_catalog.default_database.{}", table.name));
         }

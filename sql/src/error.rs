@@ -92,9 +92,30 @@ pub enum Cause {
         /// Which columns differ.
         message: String,
     },
+    /// The arguments of a window do not make sense.
+    #[error("{function}: {message}")]
+    Window {
+        /// The window's function.
+        function: String,
+        /// What is wrong.
+        message: String,
+    },
     /// The script as a whole is not a job.
     #[error("{0}")]
     Script(&'static str),
+    /// A table cannot be written what a query gives: rows that change or delete earlier ones.
+    #[error(
+        "Table sink 'default_catalog.default_database.{table}' doesn't support consuming {changes} which is produced by node \
+         {node}"
+    )]
+    Changes {
+        /// The table.
+        table: String,
+        /// Which changes.
+        changes: &'static str,
+        /// The operator that they come from.
+        node: String,
+    },
     /// A query has no meaning, or none that the planner knows.
     #[error("{message}")]
     Plan {
@@ -120,6 +141,10 @@ impl SqlError {
 
     pub(crate) fn table(place: Option<Place>, table: &str, message: impl Into<String>) -> Self {
         Self::at(place, Cause::Table { table: table.to_owned(), message: message.into() })
+    }
+
+    pub(crate) fn window(place: Option<Place>, function: &str, message: String) -> Self {
+        Self::at(place, Cause::Window { function: function.to_owned(), message })
     }
 
     pub(crate) fn unknown<'a>(

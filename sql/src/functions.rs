@@ -3,41 +3,56 @@
 //! Only what is listed here can be called. A function of DataFusion's that Flink does not have, or means otherwise, is
 //! unknown to queries.
 
+pub(crate) mod aggregates;
 mod date_format;
 mod date_pattern;
 mod modulo;
 mod regexp_extract;
+mod row_number;
 mod split_index;
 mod texts;
 mod time_part;
+mod wall_clock;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 
 use arrow::compute::DatePart;
-use datafusion_expr::ScalarUDF;
+use datafusion_expr::{AggregateUDF, ScalarUDF, WindowUDF};
 
+use crate::aggregate::Function;
+
+use self::aggregates::Aggregate;
 use self::date_format::DateFormat;
 use self::modulo::Modulo;
 use self::regexp_extract::RegexpExtract;
 use self::split_index::SplitIndex;
 use self::time_part::TimePart;
+use self::wall_clock::WallClock;
+
+pub(crate) use self::row_number::ROW_NUMBER;
+pub(crate) use self::wall_clock::set_now;
 
 static SCALAR: LazyLock<BTreeMap<&'static str, Arc<ScalarUDF>>> = LazyLock::new(|| {
     use datafusion_functions::{core, string, unicode};
     let part = |name, part| (name, Arc::new(ScalarUDF::from(TimePart::new(name, part))));
+    let clock = |name, of: fn(&'static str) -> WallClock| (name, Arc::new(ScalarUDF::from(of(name))));
     BTreeMap::from([
         ("char_length", unicode::character_length()),
         ("character_length", unicode::character_length()),
         ("coalesce", core::coalesce()),
+        clock("current_timestamp", WallClock::point),
         ("date_format", Arc::new(ScalarUDF::from(DateFormat::new()))),
         part("dayofmonth", DatePart::Day),
         part("hour", DatePart::Hour),
+        clock("localtimestamp", WallClock::local),
         ("lower", string::lower()),
         part("minute", DatePart::Minute),
         ("mod", Arc::new(ScalarUDF::from(Modulo::new()))),
         part("month", DatePart::Month),
+        clock("now", WallClock::point),
         ("nullif", core::nullif()),
+        clock("proctime", WallClock::attribute),
         ("regexp_extract", Arc::new(ScalarUDF::from(RegexpExtract::new()))),
         ("replace", string::replace()),
         part("second", DatePart::Second),
@@ -46,6 +61,13 @@ static SCALAR: LazyLock<BTreeMap<&'static str, Arc<ScalarUDF>>> = LazyLock::new(
         part("year", DatePart::Year),
     ])
 });
+
+static AGGREGATES: LazyLock<BTreeMap<&'static str, Arc<AggregateUDF>>> = LazyLock::new(|| {
+    Function::ALL.into_iter().map(|of| (of.name(), Arc::new(AggregateUDF::from(Aggregate::new(of))))).collect()
+});
+
+static ROW_NUMBERS: LazyLock<Arc<WindowUDF>> =
+    LazyLock::new(|| Arc::new(WindowUDF::from(row_number::RowNumber::new())));
 
 /// Functions that Flink has and that are not built.
 const MISSING: &[&str] = &[
@@ -57,7 +79,6 @@ const MISSING: &[&str] = &[
     "asin",
     "atan",
     "atan2",
-    "avg",
     "bin",
     "cardinality",
     "ceil",
@@ -68,12 +89,10 @@ const MISSING: &[&str] = &[
     "cos",
     "cosh",
     "cot",
-    "count",
     "cume_dist",
     "current_date",
     "current_row_timestamp",
     "current_time",
-    "current_timestamp",
     "current_watermark",
     "date_add",
     "dayofweek",
@@ -115,17 +134,13 @@ const MISSING: &[&str] = &[
     "listagg",
     "ln",
     "localtime",
-    "localtimestamp",
     "locate",
     "log",
     "log10",
     "log2",
     "lpad",
     "ltrim",
-    "max",
     "md5",
-    "min",
-    "now",
     "ntile",
     "overlay",
     "parse_url",
@@ -133,7 +148,6 @@ const MISSING: &[&str] = &[
     "pi",
     "position",
     "power",
-    "proctime",
     "quarter",
     "radians",
     "rand",
@@ -145,7 +159,6 @@ const MISSING: &[&str] = &[
     "reverse",
     "right",
     "round",
-    "row_number",
     "rpad",
     "rtrim",
     "session_end",
@@ -165,7 +178,6 @@ const MISSING: &[&str] = &[
     "str_to_map",
     "substr",
     "substring",
-    "sum",
     "tan",
     "tanh",
     "timestampadd",
@@ -195,9 +207,24 @@ pub(crate) fn scalar(name: &str) -> Option<Arc<ScalarUDF>> {
     SCALAR.get(name.to_ascii_lowercase().as_str()).cloned()
 }
 
-/// The names of all functions.
+/// The aggregate function of this name, in any case.
+pub(crate) fn aggregate(name: &str) -> Option<Arc<AggregateUDF>> {
+    AGGREGATES.get(name.to_ascii_lowercase().as_str()).cloned()
+}
+
+/// The function of rows within others (`OVER`) of this name, in any case.
+pub(crate) fn window(name: &str) -> Option<Arc<WindowUDF>> {
+    name.eq_ignore_ascii_case(ROW_NUMBER).then(|| Arc::clone(&ROW_NUMBERS))
+}
+
+/// The names of all scalar functions.
 pub(crate) fn names() -> impl Iterator<Item = &'static str> {
     SCALAR.keys().copied()
+}
+
+/// The names of all aggregate functions.
+pub(crate) fn aggregate_names() -> impl Iterator<Item = &'static str> {
+    AGGREGATES.keys().copied()
 }
 
 /// Whether Flink has a function of this name that is not built.

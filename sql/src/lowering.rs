@@ -1,15 +1,22 @@
 //! From an optimized logical plan to operators of a job.
 //!
 //! ```text
-//!  TableScan ─► WatermarkAssigner ─► Calc (all filters and projections up to the next other operator) ─► sink
+//!  TableScan ─► WatermarkAssigner ─► Calc ─► GroupAggregate │ WindowAggregate │ Join │ WindowJoin │ Rank │ LookupJoin ─► Calc … ─► sink
 //! ```
 //!
-//! Plans are of rows that are only added. What needs state, or takes rows back, is refused by the name of its operator.
+//! A Calc is all filters and projections up to the next other operator. What is not built is refused by the name of its operator.
 //!
-//! Scans are told which columns are read, and of rows (`ROW<…>`) which fields: [`needs`].
+//! Scans are told which columns are read, and of rows (`ROW<…>`) which fields: [`needs`]. Parts of a plan that occur more than
+//! once are run once: [`shared`].
 
+mod aggregate;
+mod join;
 mod literal_rows;
 mod needs;
+mod rank;
+mod shared;
+mod stream;
+mod window;
 
 use std::sync::Arc;
 
@@ -24,37 +31,40 @@ use pelton::StreamExecutionEnvironment;
 use pelton::graph_builder::{NodeId, NodeInput, StreamNode};
 use pelton_connectors::Collection;
 use pelton_runtime_core::graph::OperatorRole;
+use pelton_runtime_core::graph::Partitioner;
 use pelton_runtime_core::graph::program::OperatorCode;
-use pelton_runtime_core::operator::MAIN_OUTPUT;
+use pelton_runtime_core::operator::{InputIndex, MAIN_OUTPUT, OperatorFactory};
 
 use crate::catalog::Table;
-use crate::connector::{Connectors, ReadColumn, ReadTable};
+use crate::connector::{Accepts, Connectors, ReadColumn, ReadTable, Times};
 use crate::error::{Cause, SqlError};
 use crate::operator::{Calc, Step, WatermarkAssigner};
 use crate::planner::ScanSource;
+use crate::planner::lookup::LookupNode;
 use crate::planner::watermark::WatermarkNode;
+use crate::planner::window_table::WindowTable;
 
 use self::needs::Need;
+use self::shared::Shared;
+use self::stream::{Changes, Lookup, Stream, columns_of};
 
 /// Adds the operators of insertions to an environment.
 pub(crate) struct Lowering<'a> {
-    pub(crate) environment: &'a StreamExecutionEnvironment,
-    pub(crate) connectors: &'a Connectors,
+    environment: &'a StreamExecutionEnvironment,
+    connectors: &'a Connectors,
+    shared: Shared,
 }
 
-/// Rows on their way: where they come from, and what happens to them before anybody gets them.
-struct Stream {
-    inputs: Vec<NodeInput>,
-    /// What the inputs bring.
-    input_schema: SchemaRef,
-    steps: Vec<Step>,
-}
+impl<'a> Lowering<'a> {
+    /// Insertions become operators of `environment`.
+    pub(crate) fn new(environment: &'a StreamExecutionEnvironment, connectors: &'a Connectors) -> Self {
+        Self { environment, connectors, shared: Shared::default() }
+    }
 
-impl Lowering<'_> {
     /// Adds an insertion: the plan, and the table's sink.
     pub(crate) fn insert(&self, plan: &LogicalPlan, table: &Table) -> Result<(), SqlError> {
         let needs = vec![Need::Whole; plan.schema().fields().len()];
-        let mut stream = self.stream(plan, needs)?;
+        let mut stream = self.rows(plan, needs)?;
         // The rows as the table has them, NOT NULL included.
         let stored = table.stored();
         let is_stored =
@@ -63,6 +73,17 @@ impl Lowering<'_> {
             stream.steps.push(as_they_are(&stored));
         }
         let sink = self.connectors.sink(table)?;
+        if let (Accepts::Inserts, Some(changes)) = (sink.accepts, &stream.changes) {
+            let cause = Cause::Changes {
+                table: table.name.clone(),
+                changes: if changes.deletes { "update and delete changes" } else { "update changes" },
+                node: changes.node.clone(),
+            };
+            return Err(SqlError::at(None, cause));
+        }
+        if sink.times == Times::Texts {
+            stream.steps.push(Step::TimesAsTexts);
+        }
         let inputs = self.finish(stream)?;
         let code = OperatorCode::Operator(sink.operator);
         let mut node = StreamNode::new(format!("Sink: {}", table.name), OperatorRole::Sink, inputs, code);
@@ -71,56 +92,113 @@ impl Lowering<'_> {
         Ok(())
     }
 
+    /// The rows of a plan, in their windows if they belong to some.
+    fn rows(&self, plan: &LogicalPlan, needs: Vec<Need>) -> Result<Stream, SqlError> {
+        let stream = self.stream(plan, needs)?;
+        self.in_windows(stream)
+    }
+
+    /// The stream that a plan is. Rows may wait for their windows.
     fn stream(&self, plan: &LogicalPlan, needs: Vec<Need>) -> Result<Stream, SqlError> {
         match plan {
             LogicalPlan::Projection(projection) => {
-                let input = &projection.input;
-                let mut stream = self.stream(input, needs::of_projection(&projection.expr, &needs, input.schema()))?;
-                stream.steps.push(project(&projection.expr, input.schema(), &projection.schema)?);
+                let schema = projection.input.schema();
+                let mut stream =
+                    self.stream(&projection.input, needs::of_projection(&projection.expr, &needs, schema))?;
+                if stream.needs_windows_for(&projection.expr, schema) {
+                    stream = self.in_windows(stream)?;
+                }
+                stream.steps.push(project(&projection.expr, schema, &projection.schema)?);
+                stream.project_windows(&projection.expr, schema);
                 Ok(stream)
             }
             LogicalPlan::Filter(filter) => {
-                let input = &filter.input;
+                let schema = filter.input.schema();
+                if let LogicalPlan::Window(window) = filter.input.as_ref() {
+                    return self.rank(filter, window, needs);
+                }
+                if let Some(plan) = rank::condition_below_projection(filter)? {
+                    return self.stream(&plan, needs);
+                }
                 let mut needs = needs;
-                needs::add(&filter.predicate, input.schema(), &mut needs);
-                let mut stream = self.stream(input, needs)?;
-                stream.steps.push(Step::Filter(physical(&filter.predicate, input.schema())?));
+                needs::add(&filter.predicate, schema, &mut needs);
+                let mut stream = self.stream(&filter.input, needs)?;
+                // A condition reads a column when it is one, too.
+                let reads = |column: &datafusion_common::Column| {
+                    let of_window = |index| stream.windows.iter().flat_map(|of| of.columns()).any(|of| of == index);
+                    schema.maybe_index_of_column(column).is_some_and(of_window)
+                };
+                let is_pending = stream.windows.as_ref().is_some_and(|windows| windows.is_pending());
+                if is_pending && filter.predicate.column_refs().into_iter().any(reads) {
+                    stream = self.in_windows(stream)?;
+                }
+                stream.steps.push(Step::Filter(physical(&filter.predicate, schema)?));
                 Ok(stream)
             }
             LogicalPlan::SubqueryAlias(alias) => self.stream(&alias.input, needs),
-            LogicalPlan::Extension(extension) => match extension.node.as_any().downcast_ref::<WatermarkNode>() {
-                Some(watermark) => self.watermarks(watermark, needs),
-                None => Err(unsupported(extension.node.name())),
-            },
-            LogicalPlan::TableScan(scan) => {
-                let source = scan.source.downcast_ref::<ScanSource>().ok_or_else(|| unsupported("such a scan"))?;
-                self.scan(&source.table, scan.projected_schema.as_arrow(), needs)
-            }
             LogicalPlan::Union(union) => {
                 let schema = unnested(union.schema.as_arrow());
                 let mut inputs = Vec::new();
+                let mut changes = None;
                 for input in &union.inputs {
-                    let mut stream = self.stream(input, needs.clone())?;
+                    let mut stream = self.rows(input, needs.clone())?;
                     stream.steps.push(as_they_are(&schema));
+                    changes = Changes::and(changes, stream.changes.clone());
                     inputs.extend(self.finish(stream)?);
                 }
-                Ok(Stream { inputs, input_schema: schema, steps: Vec::new() })
+                Ok(Stream { changes, ..Stream::of(inputs, schema) })
             }
             LogicalPlan::Values(values) => {
                 let rows = literal_rows::values(values)?;
                 Ok(self.collection(rows))
             }
             LogicalPlan::EmptyRelation(empty) => Ok(self.collection(literal_rows::empty(empty)?)),
-            LogicalPlan::Aggregate(_) | LogicalPlan::Distinct(_) => {
-                Err(unsupported("GROUP BY, DISTINCT and aggregate functions"))
+            LogicalPlan::Extension(_)
+            | LogicalPlan::TableScan(_)
+            | LogicalPlan::Aggregate(_)
+            | LogicalPlan::Join(_) => {
+                if let Some(stream) = self.shared.get(plan, &needs) {
+                    return Ok(stream);
+                }
+                let stream = self.operator(plan, needs.clone())?;
+                self.shared.put(plan, needs, &stream);
+                Ok(stream)
             }
-            LogicalPlan::Join(_) => Err(unsupported("JOIN, and IN or EXISTS with a query")),
-            LogicalPlan::Window(_) => Err(unsupported("OVER")),
+            LogicalPlan::Distinct(_) => Err(unsupported("DISTINCT ON")),
+            LogicalPlan::Window(_) => {
+                Err(unsupported("OVER, but for ROW_NUMBER() of which a condition takes the first rows,"))
+            }
             LogicalPlan::Sort(_) => Err(unsupported("ORDER BY")),
             LogicalPlan::Limit(_) => Err(unsupported("LIMIT, OFFSET and FETCH")),
             LogicalPlan::Unnest(_) => Err(unsupported("UNNEST")),
             LogicalPlan::RecursiveQuery(_) => Err(unsupported("WITH RECURSIVE")),
             LogicalPlan::Subquery(_) => Err(unsupported("a query in an expression")),
+            other => Err(unsupported(&other.display().to_string())),
+        }
+    }
+
+    /// What a plan's topmost operator gives.
+    fn operator(&self, plan: &LogicalPlan, needs: Vec<Need>) -> Result<Stream, SqlError> {
+        match plan {
+            LogicalPlan::Aggregate(aggregate) => self.aggregate(aggregate),
+            LogicalPlan::Join(join) => self.join(join, needs),
+            LogicalPlan::TableScan(scan) => {
+                let source = scan.source.downcast_ref::<ScanSource>().ok_or_else(|| unsupported("such a scan"))?;
+                self.scan(&source.table, scan.projected_schema.as_arrow(), needs)
+            }
+            LogicalPlan::Extension(extension) => {
+                let node = extension.node.as_any();
+                if let Some(watermark) = node.downcast_ref::<WatermarkNode>() {
+                    return self.watermarks(watermark, needs);
+                }
+                if let Some(windows) = node.downcast_ref::<WindowTable>() {
+                    return self.window_table(windows, needs);
+                }
+                match node.downcast_ref::<LookupNode>() {
+                    Some(lookup) => self.lookup(lookup),
+                    None => Err(unsupported(extension.node.name())),
+                }
+            }
             other => Err(unsupported(&other.display().to_string())),
         }
     }
@@ -148,18 +226,44 @@ impl Lowering<'_> {
         Ok(stream)
     }
 
+    /// A table that rows are looked up in: its connector's, with its computed columns and what is selected of it.
+    fn lookup(&self, node: &LookupNode) -> Result<Stream, SqlError> {
+        let mut plan = &node.input;
+        while let LogicalPlan::SubqueryAlias(alias) = plan {
+            plan = &alias.input;
+        }
+        let LogicalPlan::TableScan(scan) = plan else {
+            return Err(unsupported(
+                "FOR SYSTEM_TIME AS OF anything but a table, without watermark and computed columns,",
+            ));
+        };
+        let source = scan.source.downcast_ref::<ScanSource>().ok_or_else(|| unsupported("such a scan"))?;
+        let table = self.connectors.lookup(&source.table)?;
+        let mut stream = Stream::of(Vec::new(), source.table.stored());
+        stream.lookup = Some(Lookup { table, name: source.table.name.clone() });
+        let projected = scan.projected_schema.as_arrow();
+        let expressions = projected.fields().iter().map(|field| {
+            let index = stream.input_schema.index_of(field.name()).map_err(|error| internal(error.to_string()))?;
+            Ok(Arc::new(Column::new(field.name(), index)) as Arc<dyn PhysicalExpr>)
+        });
+        let expressions = expressions.collect::<Result<Vec<_>, SqlError>>()?;
+        stream.steps.push(Step::Project { expressions, schema: Arc::new(projected.clone()) });
+        Ok(stream)
+    }
+
     fn watermarks(&self, node: &WatermarkNode, mut needs: Vec<Need>) -> Result<Stream, SqlError> {
         let schema = node.input.schema();
         for expression in [&node.time, &node.watermark] {
             needs::add(expression, schema, &mut needs);
         }
-        let stream = self.stream(&node.input, needs)?;
+        let stream = self.rows(&node.input, needs)?;
         let (time, watermark) = (physical(&node.time, schema)?, physical(&node.watermark, schema)?);
+        let changes = stream.changes.clone();
         let inputs = self.finish(stream)?;
         let name = node.time.schema_name().to_string();
         let code = OperatorCode::Operator(Arc::new(WatermarkAssigner::new(&name, time, watermark)));
         let node = StreamNode::new("WatermarkAssigner", OperatorRole::Transform, inputs, code);
-        Ok(self.start(node, unnested(schema.as_arrow())))
+        Ok(Stream { changes, ..self.start(node, unnested(schema.as_arrow())) })
     }
 
     fn collection(&self, rows: Collection) -> Stream {
@@ -173,11 +277,27 @@ impl Lowering<'_> {
 
     fn start(&self, node: StreamNode, schema: SchemaRef) -> Stream {
         let node = self.environment.add_node(node);
-        Stream { inputs: vec![input(node)], input_schema: schema, steps: Vec::new() }
+        Stream::of(vec![input(node)], schema)
+    }
+
+    /// An operator that gets rows by their keys.
+    fn keyed(
+        &self,
+        name: impl Into<String>,
+        inputs: Vec<NodeInput>,
+        operator: impl OperatorFactory + 'static,
+        schema: SchemaRef,
+    ) -> Stream {
+        let code = OperatorCode::Operator(Arc::new(operator));
+        self.start(StreamNode::new(name, OperatorRole::Transform, inputs, code), schema)
     }
 
     /// What an operator reads that gets the rows after all steps.
     fn finish(&self, stream: Stream) -> Result<Vec<NodeInput>, SqlError> {
+        if let Some(lookup) = &stream.lookup {
+            let what = format!("FOR SYSTEM_TIME AS OF for `{}` where it is not the right side of a join", lookup.name);
+            return Err(unsupported(&what));
+        }
         if stream.steps.is_empty() {
             return Ok(stream.inputs);
         }
@@ -185,6 +305,21 @@ impl Lowering<'_> {
         let node = self.environment.add_node(StreamNode::new("Calc", OperatorRole::Transform, stream.inputs, code));
         Ok(vec![input(node)])
     }
+
+    /// The same for an operator whose input `number` gets rows by the columns `keys`.
+    fn finish_keyed(&self, stream: Stream, keys: &[String], number: InputIndex) -> Result<Vec<NodeInput>, SqlError> {
+        let hash = Partitioner::Hash { key_columns: keys.to_vec() };
+        let inputs = self.finish(stream)?;
+        Ok(inputs
+            .into_iter()
+            .map(|read| NodeInput { input: number, partitioner: Some(hash.clone()), ..read })
+            .collect())
+    }
+}
+
+/// The name of a column that rows are distributed by.
+fn key_name(index: usize) -> String {
+    format!("$key{index}")
 }
 
 fn input(node: NodeId) -> NodeInput {
@@ -212,10 +347,7 @@ fn project(expressions: &[Expr], input: &DFSchema, output: &DFSchema) -> Result<
 
 /// The same columns under the names, and with the NOT NULL, of `schema`.
 fn as_they_are(schema: &SchemaRef) -> Step {
-    let column =
-        |(index, field): (usize, &Arc<Field>)| Arc::new(Column::new(field.name(), index)) as Arc<dyn PhysicalExpr>;
-    let expressions = schema.fields().iter().enumerate().map(column).collect();
-    Step::Project { expressions, schema: Arc::clone(schema) }
+    Step::Project { expressions: columns_of(schema), schema: Arc::clone(schema) }
 }
 
 /// The schema without what the planner knows beyond it.
@@ -225,7 +357,7 @@ fn unnested(schema: &Schema) -> SchemaRef {
 }
 
 fn unsupported(what: &str) -> SqlError {
-    SqlError::not_supported(None, what, "queries project, filter and unite what tables hold")
+    SqlError::not_supported(None, what, "the documentation says what queries may consist of")
 }
 
 fn planning(error: DataFusionError) -> SqlError {

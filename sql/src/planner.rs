@@ -4,11 +4,16 @@
 //! DataFusion's errors become ours. Of DataFusion's rules it takes those that hold for streams without end as well.
 
 mod context;
+mod count_all;
 mod failure;
 mod fields;
+pub(crate) mod lookup;
+mod rewriting;
 mod sink;
+pub(crate) mod time_attribute;
 mod types;
 pub(crate) mod watermark;
+pub(crate) mod window_table;
 
 use std::sync::Arc;
 
@@ -16,11 +21,16 @@ use datafusion_common::config::ConfigOptions;
 use datafusion_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 use datafusion_optimizer::analyzer::type_coercion::TypeCoercion;
 use datafusion_optimizer::common_subexpr_eliminate::CommonSubexprEliminate;
+use datafusion_optimizer::decorrelate_predicate_subquery::DecorrelatePredicateSubquery;
+use datafusion_optimizer::eliminate_cross_join::EliminateCrossJoin;
 use datafusion_optimizer::eliminate_filter::EliminateFilter;
+use datafusion_optimizer::eliminate_outer_join::EliminateOuterJoin;
+use datafusion_optimizer::extract_equijoin_predicate::ExtractEquijoinPredicate;
 use datafusion_optimizer::extract_leaf_expressions::{ExtractLeafExpressions, PushDownLeafProjections};
 use datafusion_optimizer::optimize_projections::OptimizeProjections;
 use datafusion_optimizer::optimize_unions::OptimizeUnions;
 use datafusion_optimizer::push_down_filter::PushDownFilter;
+use datafusion_optimizer::replace_distinct_aggregate::ReplaceDistinctWithAggregate;
 use datafusion_optimizer::simplify_expressions::SimplifyExpressions;
 use datafusion_optimizer::{Analyzer, Optimizer, OptimizerContext, OptimizerRule};
 use datafusion_sql::planner::{NullOrdering, ParserOptions, SqlToRel};
@@ -43,6 +53,7 @@ pub(crate) use self::context::ScanSource;
 pub(crate) fn plan_query(catalog: &Catalog, query: &ast::Query) -> Result<LogicalPlan, SqlError> {
     let context = Context::new(catalog);
     let plan = context::query_plan(&context, query).and_then(|plan| {
+        lookup::check(&plan)?;
         let analyzer = Analyzer::with_rules(vec![Arc::new(TypeCoercion::new())]);
         analyzer.execute_and_check(plan, context.config(), |_, _| {})
     });
@@ -65,7 +76,12 @@ pub(crate) fn optimized(plan: LogicalPlan) -> Result<LogicalPlan, SqlError> {
     let rules: Vec<Arc<dyn OptimizerRule + Send + Sync>> = vec![
         Arc::new(OptimizeUnions::new()),
         Arc::new(SimplifyExpressions::new()),
+        Arc::new(ReplaceDistinctWithAggregate::new()),
+        Arc::new(DecorrelatePredicateSubquery::new()),
+        Arc::new(ExtractEquijoinPredicate::new()),
         Arc::new(EliminateFilter::new()),
+        Arc::new(EliminateCrossJoin::new()),
+        Arc::new(EliminateOuterJoin::new()),
         Arc::new(PushDownFilter::new()),
         Arc::new(CommonSubexprEliminate::new()),
         Arc::new(ExtractLeafExpressions::new()),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use pelton_connectors::BlackholeSink;
 
-use super::{Connector, Options, TableSink};
+use super::{Accepts, Connector, Options, TableSink, Times};
 use crate::catalog::Table;
 use crate::error::SqlError;
 
@@ -12,6 +12,11 @@ pub(super) struct Blackhole;
 
 impl Connector for Blackhole {
     fn sink(&self, _table: &Table, _options: &mut Options<'_>) -> Result<TableSink, SqlError> {
-        Ok(TableSink { operator: Arc::new(BlackholeSink), parallelism: None })
+        Ok(TableSink {
+            operator: Arc::new(BlackholeSink),
+            parallelism: None,
+            accepts: Accepts::Changes,
+            times: Times::Values,
+        })
     }
 }

@@ -11,7 +11,7 @@ use pelton_runtime_core::operator::{
     InputIndex, Operator, OperatorContext, OperatorFactory, OperatorResult, OperatorRuntime,
 };
 
-use super::{Connector, Options, TableSink};
+use super::{Accepts, Connector, Options, TableSink, Times};
 use crate::catalog::Table;
 use crate::error::SqlError;
 
@@ -27,7 +27,8 @@ impl Connector for Print {
             sink = sink.to(PrintTarget::Stderr);
         }
         let parallelism = options.parallelism("sink.parallelism")?;
-        Ok(TableSink { operator: Arc::new(RowPrinter { sink }), parallelism })
+        let operator = Arc::new(RowPrinter { sink });
+        Ok(TableSink { operator, parallelism, accepts: Accepts::Changes, times: Times::Values })
     }
 }
 

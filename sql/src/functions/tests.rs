@@ -101,7 +101,9 @@ fn functions_have_flinks_results() {
 #[test]
 fn what_functions_cannot_do_is_said() {
     for (expression, expected) in [
-        ("COUNT(n)", "the function COUNT is not supported: see the documentation for those that are"),
+        ("STDDEV_POP(n)", "the function STDDEV_POP is not supported: see the documentation for those that are"),
+        ("AVG(s)", "AVG of values of type STRING has no meaning"),
+        ("CONT(n)", "there is no function `cont`; did you mean `count`?"),
         ("UPER(s)", "there is no function `uper`; did you mean `upper`?"),
         ("arrow_typeof(n)", "there is no function `arrow_typeof`"),
         ("HOUR(s)", "HOUR of a value of type STRING has no meaning"),

@@ -10,7 +10,7 @@ use datafusion_common::{DFSchema, ScalarValue};
 use datafusion_expr::Expr;
 
 /// How much of a column is read.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Need {
     /// These fields of its rows; nothing when there are none.
     Fields(BTreeSet<String>),
@@ -19,6 +19,16 @@ pub(super) enum Need {
 }
 
 impl Need {
+    /// Of each of so many columns nothing.
+    pub(super) fn nothing(columns: usize) -> Vec<Self> {
+        vec![Self::Fields(BTreeSet::new()); columns]
+    }
+
+    /// Whether nothing of the column is read.
+    pub(super) fn is_nothing(&self) -> bool {
+        matches!(self, Self::Fields(fields) if fields.is_empty())
+    }
+
     /// The fields that are read; none when all of the column is.
     pub(super) fn fields(self) -> Option<BTreeSet<String>> {
         match self {
@@ -38,7 +48,7 @@ impl Need {
 
 /// What a projection reads of its input so that `needs` can be read of it.
 pub(super) fn of_projection(expressions: &[Expr], needs: &[Need], input: &DFSchema) -> Vec<Need> {
-    let mut found = vec![Need::Fields(BTreeSet::new()); input.fields().len()];
+    let mut found = Need::nothing(input.fields().len());
     for (expression, need) in expressions.iter().zip(needs) {
         match unaliased(expression) {
             // Passed on, so as much of it is read as of what it becomes.

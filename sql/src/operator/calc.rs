@@ -11,8 +11,11 @@ use pelton_runtime_core::element::StreamBatch;
 use pelton_runtime_core::operator::{
     InputIndex, Operator, OperatorContext, OperatorError, OperatorFactory, OperatorResult, OperatorRuntime,
 };
+use pelton_runtime_core::time::EpochMillis;
 
-use super::evaluate;
+use super::watermark::millis;
+use super::{evaluate, texts};
+use crate::functions::set_now;
 
 /// One thing that happens to every row.
 #[derive(Debug, Clone)]
@@ -21,6 +24,12 @@ pub(crate) enum Step {
     Filter(Arc<dyn PhysicalExpr>),
     /// The columns become these.
     Project { expressions: Vec<Arc<dyn PhysicalExpr>>, schema: SchemaRef },
+    /// Rows get the time that the expression says.
+    Time(Arc<dyn PhysicalExpr>),
+    /// Times become texts, as Flink writes them into files.
+    TimesAsTexts,
+    /// Rows get the last millisecond before what the expression says.
+    TimeBefore(Arc<dyn PhysicalExpr>),
 }
 
 /// Does one step after the other.
@@ -39,6 +48,14 @@ enum Prepared {
     Project {
         expressions: Vec<Arc<dyn PhysicalExpr>>,
         schema: SchemaRef,
+    },
+    TimesAsTexts {
+        schema: SchemaRef,
+    },
+    Time {
+        time: Arc<dyn PhysicalExpr>,
+        /// What is subtracted.
+        before_ms: EpochMillis,
     },
 }
 
@@ -67,6 +84,12 @@ impl Calc {
                     schema = Arc::clone(projected);
                     Prepared::Project { expressions: expressions.clone(), schema: Arc::clone(projected) }
                 }
+                Step::TimesAsTexts => {
+                    schema = texts::schema(&schema);
+                    Prepared::TimesAsTexts { schema: Arc::clone(&schema) }
+                }
+                Step::Time(time) => Prepared::Time { time: Arc::clone(time), before_ms: 0 },
+                Step::TimeBefore(time) => Prepared::Time { time: Arc::clone(time), before_ms: 1 },
             });
         }
         Self { steps: prepared.into() }
@@ -85,7 +108,9 @@ fn kept(next: &[Step], schema: &Schema) -> Option<Kept> {
     };
     for step in next {
         match step {
-            Step::Filter(predicate) => read(predicate),
+            Step::Filter(read_there) | Step::Time(read_there) | Step::TimeBefore(read_there) => read(read_there),
+            // All columns are read.
+            Step::TimesAsTexts => return None,
             Step::Project { expressions, .. } => {
                 expressions.iter().for_each(read);
                 let field = |(field, kept): (&Arc<Field>, &bool)| match kept {
@@ -106,18 +131,34 @@ impl OperatorFactory for Calc {
     }
 }
 
-impl Operator for Calc {
-    fn process(&mut self, _input: InputIndex, mut batch: StreamBatch, cx: &mut OperatorContext<'_>) -> OperatorResult {
+impl Calc {
+    /// The rows after all steps; none when none are left.
+    pub(super) fn apply(
+        &self,
+        mut batch: StreamBatch,
+        cx: &OperatorContext<'_>,
+    ) -> OperatorResult<Option<StreamBatch>> {
+        set_now(cx.processing_time());
         for step in self.steps.iter() {
             batch = match step {
                 Prepared::Filter { predicate, kept } => filter(batch, predicate.as_ref(), kept.as_ref())?,
                 Prepared::Project { expressions, schema } => project(batch, expressions, schema)?,
+                Prepared::TimesAsTexts { schema } => texts::texts(batch, schema)?,
+                Prepared::Time { time, before_ms } => timed(batch, time.as_ref(), *before_ms)?,
             };
             if batch.num_rows() == 0 {
-                return Ok(());
+                return Ok(None);
             }
         }
-        cx.emit(batch);
+        Ok(Some(batch))
+    }
+}
+
+impl Operator for Calc {
+    fn process(&mut self, _input: InputIndex, batch: StreamBatch, cx: &mut OperatorContext<'_>) -> OperatorResult {
+        if let Some(batch) = self.apply(batch, cx)? {
+            cx.emit(batch);
+        }
         Ok(())
     }
 }
@@ -163,7 +204,20 @@ fn project(
     Ok(batch.with_records(records))
 }
 
-fn records(schema: &SchemaRef, columns: Vec<ArrayRef>, rows: usize) -> OperatorResult<RecordBatch> {
+fn timed(batch: StreamBatch, time: &dyn PhysicalExpr, before_ms: EpochMillis) -> OperatorResult<StreamBatch> {
+    let times = evaluate(time, batch.records())?;
+    if times.null_count() > 0 {
+        return Err(OperatorError::data("a row has no value for its event time: filter such rows before"));
+    }
+    let times = millis(&times)?;
+    let times = match before_ms {
+        0 => times,
+        before_ms => times.iter().map(|time| time.saturating_sub(before_ms)).collect(),
+    };
+    Ok(batch.with_timestamps(Some(times)))
+}
+
+pub(super) fn records(schema: &SchemaRef, columns: Vec<ArrayRef>, rows: usize) -> OperatorResult<RecordBatch> {
     let options = RecordBatchOptions::new().with_row_count(Some(rows));
     Ok(RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)?)
 }

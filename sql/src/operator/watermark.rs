@@ -14,6 +14,7 @@ use pelton_runtime_core::operator::{
 use pelton_runtime_core::time::{EpochMillis, MAX_WATERMARK, MIN_WATERMARK};
 
 use super::evaluate;
+use crate::functions::set_now;
 
 /// Two expressions over every row: its time, and how far time has come with it. A watermark follows each batch that
 /// advances it; those from upstream say nothing about this time and end here, all but the last.
@@ -40,6 +41,7 @@ impl OperatorFactory for WatermarkAssigner {
 
 impl Operator for WatermarkAssigner {
     fn process(&mut self, _input: InputIndex, batch: StreamBatch, cx: &mut OperatorContext<'_>) -> OperatorResult {
+        set_now(cx.processing_time());
         let times = evaluate(self.time.as_ref(), batch.records())?;
         if times.null_count() > 0 {
             let message = format!("a row has no value for `{}`, its event time: filter such rows before", self.name);
@@ -64,7 +66,8 @@ impl Operator for WatermarkAssigner {
     }
 }
 
-fn millis(times: &ArrayRef) -> OperatorResult<ScalarBuffer<EpochMillis>> {
+/// Times in milliseconds.
+pub(super) fn millis(times: &ArrayRef) -> OperatorResult<ScalarBuffer<EpochMillis>> {
     Ok(in_millis(times)?.as_primitive::<TimestampMillisecondType>().values().clone())
 }
 

@@ -25,6 +25,7 @@ impl Script {
             SqlError::at(Place::of(error.location), cause)
         })?;
         let tokens = tokens.into_iter().flat_map(split_brackets).collect();
+        let tokens = without_table_words(tokens);
         let last = text.lines().last().unwrap_or_default();
         let end = Place { line: text.lines().count().max(1) as u64, column: last.chars().count() as u64 + 1 };
         Ok(Self { end, parser: Parser::new(&FlinkDialect).with_tokens_with_locations(tokens) })
@@ -203,6 +204,26 @@ fn split_brackets(token: TokenWithSpan) -> Vec<TokenWithSpan> {
         TokenWithSpan { token: Token::Gt, span: Span::new(start, middle) },
         TokenWithSpan { token: Token::Gt, span: Span::new(middle, end) },
     ]
+}
+
+/// `TABLE t` as an argument is the table `t`: the word says nothing that its place does not.
+fn without_table_words(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
+    let is_space = |token: &Token| matches!(token, Token::Whitespace(_));
+    let mut kept: Vec<TokenWithSpan> = Vec::with_capacity(tokens.len());
+    for (index, token) in tokens.iter().enumerate() {
+        let is_table = matches!(
+            &token.token,
+            Token::Word(word) if word.quote_style.is_none() && word.value.eq_ignore_ascii_case("TABLE")
+        );
+        let before = kept.iter().rev().map(|token| &token.token).find(|token| !is_space(token));
+        let after = tokens[index + 1..].iter().map(|token| &token.token).find(|token| !is_space(token));
+        let is_argument = matches!(before, Some(Token::LParen | Token::Comma | Token::RArrow));
+        if is_table && is_argument && matches!(after, Some(Token::Word(_))) {
+            continue;
+        }
+        kept.push(token.clone());
+    }
+    kept
 }
 
 /// sqlparser says the place in its message, unless it is the end.

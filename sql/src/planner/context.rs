@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, SchemaRef};
 use datafusion_common::config::ConfigOptions;
 use datafusion_common::{DataFusionError, Result, TableReference};
-use datafusion_expr::planner::{ContextProvider, ExprPlanner, TypePlanner};
+use datafusion_expr::planner::{ContextProvider, ExprPlanner, RelationPlanner, TypePlanner};
 use datafusion_expr::{
     AggregateUDF, Expr, Extension, HigherOrderUDF, LogicalPlan, LogicalPlanBuilder, ScalarUDF, TableSource, WindowUDF,
 };
@@ -18,19 +18,28 @@ use crate::error::{Place, SqlError};
 use crate::functions;
 use crate::statement::ColumnKind;
 
+use super::count_all::CountAll;
 use super::fields::FieldNames;
+use super::lookup::LookupTables;
 use super::types::FlinkTypes;
 use super::watermark::WatermarkNode;
+use super::window_table::WindowFunctions;
 
 pub(super) struct Context<'a> {
     catalog: &'a Catalog,
     config: ConfigOptions,
     expressions: Vec<Arc<dyn ExprPlanner>>,
+    relations: Vec<Arc<dyn RelationPlanner>>,
 }
 
 impl<'a> Context<'a> {
     pub(super) fn new(catalog: &'a Catalog) -> Self {
-        Self { catalog, config: ConfigOptions::default(), expressions: vec![Arc::new(FieldNames)] }
+        Self {
+            catalog,
+            config: ConfigOptions::default(),
+            expressions: vec![Arc::new(FieldNames), Arc::new(CountAll)],
+            relations: vec![Arc::new(WindowFunctions), Arc::new(LookupTables)],
+        }
     }
 
     pub(super) fn config(&self) -> &ConfigOptions {
@@ -40,7 +49,7 @@ impl<'a> Context<'a> {
 
 /// The plan of a query, as it is written.
 pub(super) fn query_plan(context: &Context<'_>, query: &ast::Query) -> Result<LogicalPlan> {
-    let statement = ast::Statement::Query(Box::new(query.clone()));
+    let statement = ast::Statement::Query(Box::new(super::rewriting::rewritten(query)?));
     super::relations(context).sql_statement_to_plan(statement)
 }
 
@@ -95,7 +104,7 @@ fn table_plan(context: &Context<'_>, table: &Arc<Table>) -> Result<LogicalPlan> 
             format!("`{}` and its watermark must be of a type TIMESTAMP or TIMESTAMP_LTZ", watermark.column.value);
         return Err(external(SqlError::table(place, &table.name, message)));
     }
-    let node = WatermarkNode { input: plan, time, watermark: advances };
+    let node = WatermarkNode::new(plan, time, advances)?;
     Ok(LogicalPlan::Extension(Extension { node: Arc::new(node) }))
 }
 
@@ -127,6 +136,10 @@ impl ContextProvider for Context<'_> {
         &self.expressions
     }
 
+    fn get_relation_planners(&self) -> &[Arc<dyn RelationPlanner>] {
+        &self.relations
+    }
+
     fn get_type_planner(&self) -> Option<Arc<dyn TypePlanner>> {
         Some(Arc::new(FlinkTypes))
     }
@@ -139,12 +152,12 @@ impl ContextProvider for Context<'_> {
         None
     }
 
-    fn get_aggregate_meta(&self, _name: &str) -> Option<Arc<AggregateUDF>> {
-        None
+    fn get_aggregate_meta(&self, name: &str) -> Option<Arc<AggregateUDF>> {
+        functions::aggregate(name)
     }
 
-    fn get_window_meta(&self, _name: &str) -> Option<Arc<WindowUDF>> {
-        None
+    fn get_window_meta(&self, name: &str) -> Option<Arc<WindowUDF>> {
+        functions::window(name)
     }
 
     fn get_variable_type(&self, _variable_names: &[String]) -> Option<DataType> {
@@ -164,11 +177,11 @@ impl ContextProvider for Context<'_> {
     }
 
     fn udaf_names(&self) -> Vec<String> {
-        Vec::new()
+        functions::aggregate_names().map(ToOwned::to_owned).collect()
     }
 
     fn udwf_names(&self) -> Vec<String> {
-        Vec::new()
+        vec![functions::ROW_NUMBER.to_owned()]
     }
 }
 

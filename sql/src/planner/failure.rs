@@ -46,5 +46,5 @@ fn function(name: &str) -> SqlError {
         let what = format!("the function {}", name.to_ascii_uppercase());
         return SqlError::not_supported(None, what, "see the documentation for those that are");
     }
-    SqlError::unknown(None, "function", name, functions::names())
+    SqlError::unknown(None, "function", name, functions::names().chain(functions::aggregate_names()))
 }

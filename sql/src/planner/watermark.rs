@@ -1,19 +1,51 @@
 //! The place in a plan where rows get their event time.
 
+use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::fmt;
+use std::sync::Arc;
 
-use datafusion_common::{DFSchemaRef, DataFusionError, Result};
+use datafusion_common::{DFSchema, DFSchemaRef, DataFusionError, Result};
 use datafusion_expr::{Expr, LogicalPlan, UserDefinedLogicalNodeCore};
+
+use super::time_attribute::{TimeAttribute, marked};
 
 /// Gives rows the time of a column, and the stream its watermarks.
 ///
 /// What filters rows stays above: a row that nobody wants still says how far time has come.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct WatermarkNode {
     pub(crate) input: LogicalPlan,
     pub(crate) time: Expr,
     pub(crate) watermark: Expr,
+    /// The columns of the input, of which one is a clock.
+    schema: DFSchemaRef,
+}
+
+impl WatermarkNode {
+    /// Makes the column `time` the clock of the rows of `input`.
+    pub(super) fn new(input: LogicalPlan, time: Expr, watermark: Expr) -> Result<Self> {
+        let clock = match &time {
+            Expr::Column(column) => input.schema().maybe_index_of_column(column),
+            _ => None,
+        };
+        let fields = input.schema().iter().enumerate().map(|(index, (qualifier, field))| {
+            let field = if clock == Some(index) {
+                Arc::new(marked(field.as_ref().clone(), TimeAttribute::Event))
+            } else {
+                Arc::clone(field)
+            };
+            (qualifier.cloned(), field)
+        });
+        let schema = DFSchema::new_with_metadata(fields.collect(), input.schema().metadata().clone())?;
+        Ok(Self { input, time, watermark, schema: Arc::new(schema) })
+    }
+}
+
+impl PartialOrd for WatermarkNode {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        (&self.input, &self.time, &self.watermark).partial_cmp(&(&other.input, &other.time, &other.watermark))
+    }
 }
 
 impl UserDefinedLogicalNodeCore for WatermarkNode {
@@ -26,7 +58,7 @@ impl UserDefinedLogicalNodeCore for WatermarkNode {
     }
 
     fn schema(&self) -> &DFSchemaRef {
-        self.input.schema()
+        &self.schema
     }
 
     fn expressions(&self) -> Vec<Expr> {
@@ -43,7 +75,7 @@ impl UserDefinedLogicalNodeCore for WatermarkNode {
         else {
             return Err(DataFusionError::Internal("a watermark has two expressions and one input".to_owned()));
         };
-        Ok(Self { input, time, watermark })
+        Self::new(input, time, watermark)
     }
 
     fn necessary_children_exprs(&self, output_columns: &[usize]) -> Option<Vec<Vec<usize>>> {

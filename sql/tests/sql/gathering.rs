@@ -2,29 +2,29 @@
 
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
 use parking_lot::Mutex;
 use pelton_runtime_core::element::StreamBatch;
 use pelton_runtime_core::operator::{
     InputIndex, Operator, OperatorContext, OperatorFactory, OperatorResult, OperatorRuntime,
 };
-use pelton_sql::connector::{Connector, Options, TableSink};
+use pelton_sql::connector::{Accepts, Connector, Options, TableSink, Times};
 use pelton_sql::{SqlError, Table};
 
 /// What was inserted into tables of this connector.
 #[derive(Debug, Clone, Default)]
-pub struct Gathering(Arc<Mutex<Vec<RecordBatch>>>);
+pub struct Gathering(Arc<Mutex<Vec<StreamBatch>>>);
 
 impl Gathering {
     /// Everything since the last time.
-    pub fn take(&self) -> Vec<RecordBatch> {
+    pub fn take(&self) -> Vec<StreamBatch> {
         std::mem::take(&mut self.0.lock())
     }
 }
 
 impl Connector for Gathering {
     fn sink(&self, _table: &Table, _options: &mut Options<'_>) -> Result<TableSink, SqlError> {
-        Ok(TableSink { operator: Arc::new(self.clone()), parallelism: None })
+        let operator = Arc::new(self.clone());
+        Ok(TableSink { operator, parallelism: None, accepts: Accepts::Changes, times: Times::Values })
     }
 }
 
@@ -36,7 +36,7 @@ impl OperatorFactory for Gathering {
 
 impl Operator for Gathering {
     fn process(&mut self, _input: InputIndex, batch: StreamBatch, _cx: &mut OperatorContext<'_>) -> OperatorResult {
-        self.0.lock().push(batch.records().clone());
+        self.0.lock().push(batch);
         Ok(())
     }
 }
