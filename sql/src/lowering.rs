@@ -328,6 +328,9 @@ fn input(node: NodeId) -> NodeInput {
 
 /// An expression that can be evaluated on rows of `schema`.
 fn physical(expression: &Expr, schema: &DFSchema) -> Result<Arc<dyn PhysicalExpr>, SqlError> {
+    if expression.contains_scalar_subquery() {
+        return Err(unsupported("a query as a value"));
+    }
     create_physical_expr(expression, schema, &ExecutionProps::new(), &PhysicalPlanningContext::default())
         .map_err(planning)
 }

@@ -154,6 +154,10 @@ fn what_is_wrong_is_said_with_its_place() {
             "INSERT INTO o SELECT n, 'a' FROM (SELECT *, ROW_NUMBER() OVER (ORDER BY n) AS r FROM (VALUES (1)) AS t (n)) AS u WHERE r > 2",
             "line 2, column 15: ROW_NUMBER() without a condition that it is at most some number is not supported",
         ),
+        (
+            "INSERT INTO o SELECT (SELECT MAX(n) FROM (VALUES (1)) AS t (n)), 'a'",
+            "line 2, column 15: a query as a value is not supported",
+        ),
         ("CREATE TABLE o (a INT)", "line 2, column 14: the table `o` is there already"),
         ("CREATE TABLE t (a INT, a INT)", "line 2, column 24: the column `a` is there already"),
         (
@@ -394,6 +398,27 @@ fn the_first_rows_of_a_key_are_kept() {
     let groups = "SELECT s, rn FROM (SELECT s, ROW_NUMBER() OVER (ORDER BY s DESC) AS rn
         FROM (SELECT who, SUM(amt) AS s FROM orders GROUP BY who) AS g) AS r WHERE rn <= 2";
     assert_eq!(joined(groups), ["27,2", "47,1"]);
+}
+
+#[test]
+fn files_are_written_in_folders_of_their_partitions() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let script = format!(
+        "CREATE TABLE f (id INT, who STRING, ts TIMESTAMP(3)) PARTITIONED BY (who)
+            WITH ('connector' = 'filesystem', 'path' = 'file://{}', 'format' = 'csv');
+        INSERT INTO f SELECT id, who, ts FROM orders WHERE id < 4",
+        folder.path().display()
+    );
+    of_orders(&script);
+    let lines = |who: &str| {
+        let files = std::fs::read_dir(folder.path().join(format!("who={who}"))).expect("a partition");
+        let text = |file: std::io::Result<std::fs::DirEntry>| std::fs::read_to_string(file.expect("a file").path());
+        sorted(
+            files.flat_map(|file| text(file).expect("text").lines().map(str::to_owned).collect::<Vec<_>>()).collect(),
+        )
+    };
+    assert_eq!(lines("alice"), ["1,2024-01-01 00:00:01", "3,2024-01-01 00:00:04"]);
+    assert_eq!(lines("bob"), ["2,2024-01-01 00:00:02"]);
 }
 
 #[test]
