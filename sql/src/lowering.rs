@@ -168,8 +168,8 @@ impl<'a> Lowering<'a> {
             LogicalPlan::Window(_) => {
                 Err(unsupported("OVER, but for ROW_NUMBER() of which a condition takes the first rows,"))
             }
-            LogicalPlan::Sort(_) => Err(unsupported("ORDER BY")),
-            LogicalPlan::Limit(_) => Err(unsupported("LIMIT, OFFSET and FETCH")),
+            LogicalPlan::Sort(_) => Err(unsupported("ORDER BY without LIMIT")),
+            LogicalPlan::Limit(limit) => self.stream(&rank::first_rows(limit)?, needs),
             LogicalPlan::Unnest(_) => Err(unsupported("UNNEST")),
             LogicalPlan::RecursiveQuery(_) => Err(unsupported("WITH RECURSIVE")),
             LogicalPlan::Subquery(_) => Err(unsupported("a query in an expression")),

@@ -5,14 +5,17 @@ use std::sync::Arc;
 use arrow::compute::SortOptions;
 use arrow::datatypes::{DataType, Field, Schema};
 use datafusion_common::tree_node::{Transformed, TreeNode};
-use datafusion_common::{DFSchema, ScalarValue};
+use datafusion_common::{Column, DFSchema, ScalarValue};
 use datafusion_expr::expr::WindowFunction;
 use datafusion_expr::utils::split_conjunction;
-use datafusion_expr::{BinaryExpr, Expr, Filter, LogicalPlan, Operator, Projection, Window};
+use datafusion_expr::{
+    BinaryExpr, Expr, FetchType, Filter, Limit, LogicalPlan, Operator, Projection, SkipType, Window,
+    WindowFunctionDefinition, lit,
+};
 use datafusion_physical_expr::expressions::Literal;
 
 use crate::error::SqlError;
-use crate::functions::ROW_NUMBER;
+use crate::functions::{self, ROW_NUMBER};
 use crate::operator::{Rank, Step, Ties};
 use crate::planner::time_attribute::TimeAttribute;
 
@@ -45,6 +48,7 @@ impl Lowering<'_> {
         let (changes, retracts) = match (&stream.changes, &ties) {
             // The first row to come stays for good.
             (None, Some(Clock { ties: Ties::FirstStays, is_arrival: true })) => (None, false),
+            (None, None) if order.is_empty() => (None, false),
             (before, _) => {
                 let node = format!(
                     "Rank(strategy=[{}])",
@@ -141,6 +145,40 @@ pub(super) fn condition_below_projection(filter: &Filter) -> Result<Option<Logic
     let filter = Filter::try_new(predicate, Arc::clone(&projection.input)).map_err(planning)?;
     let plan = Projection::try_new(projection.expr.clone(), Arc::new(LogicalPlan::Filter(filter))).map_err(planning)?;
     Ok(Some(LogicalPlan::Projection(plan)))
+}
+
+/// `LIMIT` as the condition on a `ROW_NUMBER()` that it is: over the order of the query, or that of arrival.
+pub(super) fn first_rows(limit: &Limit) -> Result<LogicalPlan, SqlError> {
+    let (Ok(SkipType::Literal(0)), Ok(FetchType::Literal(Some(count)))) =
+        (limit.get_skip_type(), limit.get_fetch_type())
+    else {
+        return Err(unsupported("OFFSET, or a LIMIT that is no number"));
+    };
+    let sorted = |plan: &LogicalPlan| match plan {
+        LogicalPlan::Sort(sort) => Some((sort.expr.clone(), Arc::clone(&sort.input))),
+        _ => None,
+    };
+    let (order_by, input, shown) = match limit.input.as_ref() {
+        LogicalPlan::Projection(projection) => match sorted(&projection.input) {
+            Some((order_by, input)) => (order_by, input, Some(projection.expr.clone())),
+            None => (Vec::new(), Arc::clone(&limit.input), None),
+        },
+        plan => match sorted(plan) {
+            Some((order_by, input)) => (order_by, input, None),
+            None => (Vec::new(), Arc::clone(&limit.input), None),
+        },
+    };
+    let function = functions::window(ROW_NUMBER).ok_or_else(|| unsupported("LIMIT"))?;
+    let mut row_number = WindowFunction::new(WindowFunctionDefinition::WindowUDF(function), Vec::new());
+    row_number.params.order_by = order_by;
+    let columns: Vec<Expr> = input.schema().columns().into_iter().map(Expr::Column).collect();
+    let window = Window::try_new(vec![Expr::WindowFunction(Box::new(row_number))], input).map_err(planning)?;
+    let (qualifier, field) = window.schema.qualified_field(columns.len());
+    let place = Expr::Column(Column::from((qualifier, field)));
+    let condition = place.lt_eq(lit(count as i64));
+    let filter = Filter::try_new(condition, Arc::new(LogicalPlan::Window(window))).map_err(planning)?;
+    let plan = Projection::try_new(shown.unwrap_or(columns), Arc::new(LogicalPlan::Filter(filter)));
+    Ok(LogicalPlan::Projection(plan.map_err(planning)?))
 }
 
 /// The one function of a window, which is ROW_NUMBER.

@@ -139,8 +139,8 @@ fn what_is_wrong_is_said_with_its_place() {
             "line 2, column 22: the function STDDEV_POP is not supported: see the documentation for those that are",
         ),
         (
-            "INSERT INTO o SELECT n, 'a' FROM (VALUES (1)) AS t (n) LIMIT 1",
-            "line 2, column 15: LIMIT, OFFSET and FETCH is not supported: the documentation says what queries may consist of",
+            "INSERT INTO o SELECT n, 'a' FROM (VALUES (1)) AS t (n) LIMIT 1 OFFSET 1",
+            "line 2, column 15: OFFSET, or a LIMIT that is no number is not supported: the documentation says what queries may consist of",
         ),
         (
             "INSERT INTO o SELECT n, 'a' FROM TABLE(TUMBLE(TABLE o, DESCRIPTOR(n), INTERVAL '1' SECOND))",
@@ -398,6 +398,13 @@ fn the_first_rows_of_a_key_are_kept() {
     let groups = "SELECT s, rn FROM (SELECT s, ROW_NUMBER() OVER (ORDER BY s DESC) AS rn
         FROM (SELECT who, SUM(amt) AS s FROM orders GROUP BY who) AS g) AS r WHERE rn <= 2";
     assert_eq!(joined(groups), ["27,2", "47,1"]);
+}
+
+#[test]
+fn a_limit_takes_the_first_rows_of_an_order_or_of_those_that_come() {
+    assert_eq!(joined("SELECT id, amt FROM orders ORDER BY amt DESC LIMIT 2"), ["2,20", "3,30"]);
+    assert_eq!(joined("SELECT id, 0 FROM orders ORDER BY amt LIMIT 3"), ["4,0", "6,0", "7,0"]);
+    assert_eq!(joined("SELECT n, 0 FROM (VALUES (5), (6), (7)) AS v (n) LIMIT 2"), ["5,0", "6,0"]);
 }
 
 #[test]
