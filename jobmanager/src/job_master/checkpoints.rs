@@ -506,11 +506,10 @@ impl JobMaster {
                         Some(claimed) => claimed.remove().await,
                         None => store.remove(checkpoint, &files).await.map_err(StoreError::from),
                     };
-                    if let Err(error) = removed {
-                        let error = error_chain(&error);
-                        warn!(%job, checkpoint = checkpoint.0, error, "an old checkpoint cannot be removed");
-                    }
-                    None
+                    let Err(error) = removed else { return Some(Fact::CheckpointRemoved { checkpoint }) };
+                    let error = error_chain(&error);
+                    warn!(%job, checkpoint = checkpoint.0, error, "an old checkpoint cannot be removed for now");
+                    Some(Fact::RemovalFailed { checkpoint })
                 });
             }
             Action::DiscardFiles(files) => checkpoints.work(&self.env, async move {
@@ -528,8 +527,8 @@ impl JobMaster {
                     Some(Fact::SweepFailed)
                 });
             }
-            Action::Clear => checkpoints.work(&self.env, async move {
-                if let Err(error) = store.clear().await {
+            Action::Clear { known } => checkpoints.work(&self.env, async move {
+                if let Err(error) = store.clear(&known).await {
                     warn!(%job, error = error_chain(&error), "the job's checkpoints cannot be removed");
                 }
                 None

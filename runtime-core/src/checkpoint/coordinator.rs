@@ -92,6 +92,13 @@ enum Phase {
     Closed,
 }
 
+/// A checkpoint that is not kept any longer.
+struct Removing {
+    record: Arc<CheckpointRecord>,
+    /// It is still there, as the storage did not remove it.
+    has_failed: bool,
+}
+
 /// The checkpoint coordinator of one job.
 pub struct CheckpointCoordinator {
     job: JobId,
@@ -122,7 +129,9 @@ pub struct CheckpointCoordinator {
     /// When the next checkpoint is due.
     periodic_at: Option<EpochMillis>,
     armed: Option<EpochMillis>,
-    /// Files of removed checkpoints that only the bases of those on their way name.
+    /// Checkpoints that are not kept any longer and may still be there.
+    removing: BTreeMap<CheckpointId, Removing>,
+    /// Files of removed checkpoints that only those name that are being removed, or the bases of those on their way.
     held: BTreeSet<String>,
     /// What checkpoints name of which nobody said whether they exist: left to sweeps, which find out.
     uncertain: BTreeSet<String>,
@@ -156,6 +165,7 @@ impl CheckpointCoordinator {
             stopping: None,
             periodic_at: None,
             armed: None,
+            removing: BTreeMap::new(),
             held: BTreeSet::new(),
             uncertain: BTreeSet::new(),
             sweep_due: false,
@@ -203,6 +213,15 @@ impl CheckpointCoordinator {
             Fact::RecordStored { checkpoint } => self.record_stored(checkpoint),
             Fact::RecordFailed { checkpoint, reason } => self.record_failed(checkpoint, reason),
             Fact::RecordAmbiguous { checkpoint } => self.record_ambiguous(checkpoint),
+            Fact::CheckpointRemoved { checkpoint } => {
+                self.removing.remove(&checkpoint);
+                self.release();
+            }
+            Fact::RemovalFailed { checkpoint } => {
+                if let Some(removing) = self.removing.get_mut(&checkpoint) {
+                    removing.has_failed = true;
+                }
+            }
             Fact::SweepFailed => self.sweep_due = true,
             Fact::Restarting { attempts } => self.restarting(&attempts),
             Fact::RestoreFailed { checkpoint, reason } => self.restore_failed(checkpoint, &reason),
@@ -340,8 +359,7 @@ impl CheckpointCoordinator {
         };
         let increments = layout::increments(checkpoint, attempt);
         let is_own = |named: &String| *named == path || named.starts_with(&increments);
-        let in_use =
-            |path: &String| self.retained.names(path) || self.pending.values().any(|pending| pending.names(path));
+        let in_use = |path: &String| self.named().contains(path.as_str()) || self.paths_held().contains(path.as_str());
         let own: Vec<String> = state.files().map(|file| file.path.clone()).filter(is_own).collect();
         let unused: Vec<String> = own.into_iter().filter(|path| !in_use(path)).collect();
         if !unused.is_empty() {

@@ -54,7 +54,8 @@ pub enum Action {
         /// Why.
         reason: String,
     },
-    /// Remove a checkpoint that is not kept any longer: its record, and then these files.
+    /// Remove a checkpoint that is not kept any longer: its record, and then these files. Answered by
+    /// [`CheckpointRemoved`](Fact::CheckpointRemoved) or [`RemovalFailed`](Fact::RemovalFailed).
     RemoveCheckpoint {
         /// Which one.
         checkpoint: CheckpointId,
@@ -104,7 +105,10 @@ pub enum Action {
     /// Take an alarm back.
     DisarmTimer(Timer),
     /// Remove every file of the job, records first: it has ended and keeps nothing.
-    Clear,
+    Clear {
+        /// Files that are certainly there, whatever a listing says.
+        known: Vec<String>,
+    },
     /// The job has ended and nothing of a checkpoint is on its way.
     Closed,
 }

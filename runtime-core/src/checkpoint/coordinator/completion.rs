@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::Removing;
 use super::pending::{Pending, Stage};
 use super::{
     AbortReason, Action, CheckpointCoordinator, NotTaken, Ownership, Phase, STORE_AGAIN, STORE_TRIES_MAX, Timer,
@@ -57,6 +58,7 @@ impl CheckpointCoordinator {
         for older in older {
             self.abort(older, AbortReason::Subsumed { by: checkpoint });
         }
+        self.remove_again();
         self.remove_surplus();
         self.release();
         if !matches!(self.phase, Phase::Ended(_)) && std::mem::take(&mut self.sweep_due) {
@@ -149,37 +151,55 @@ impl CheckpointCoordinator {
                 continue;
             }
             self.statistics.discarded(surplus.checkpoint);
-            self.remove(&surplus);
+            self.remove(surplus);
         }
     }
 
     /// Removes a checkpoint that is not kept any longer.
-    pub(super) fn remove(&mut self, record: &CheckpointRecord) {
-        let paths = record.paths().into_iter().map(str::to_owned);
-        let unnamed = self.unnamed(paths);
-        let bases = self.paths_of_bases();
-        let (held, files) = unnamed.into_iter().partition(|path| bases.contains(path.as_str()));
-        self.push(Action::RemoveCheckpoint { checkpoint: record.checkpoint, files });
-        self.held.extend::<Vec<String>>(held);
+    pub(super) fn remove(&mut self, record: Arc<CheckpointRecord>) {
+        let checkpoint = record.checkpoint;
+        // This may be another try.
+        self.removing.remove(&checkpoint);
+        let files = self.unheld(record.paths().into_iter().map(str::to_owned).collect());
+        self.push(Action::RemoveCheckpoint { checkpoint, files });
+        self.removing.insert(checkpoint, Removing { record, has_failed: false });
     }
 
-    /// Removes what only the base of a checkpoint named that is not on its way any more.
+    /// Tries once more to remove what the storage did not remove.
+    pub(super) fn remove_again(&mut self) {
+        let failed: Vec<_> = self.removing.values().filter(|removing| removing.has_failed).collect();
+        let failed: Vec<_> = failed.into_iter().map(|removing| Arc::clone(&removing.record)).collect();
+        failed.into_iter().for_each(|record| self.remove(record));
+    }
+
+    /// Removes what only a checkpoint named that is gone, or the base of one that is not on its way any more.
     pub(super) fn release(&mut self) {
         if self.held.is_empty() {
             return;
         }
-        let held = std::mem::take(&mut self.held);
-        let unnamed = self.unnamed(held.into_iter());
-        let bases = self.paths_of_bases();
-        let (held, files): (Vec<_>, Vec<_>) = unnamed.into_iter().partition(|path| bases.contains(path.as_str()));
+        let held = std::mem::take(&mut self.held).into_iter().collect();
+        self.discard(held);
+    }
+
+    /// Removes those of these files that nothing names.
+    pub(super) fn discard(&mut self, files: Vec<String>) {
+        let files = self.unheld(files);
         if !files.is_empty() {
             self.push(Action::DiscardFiles(files));
         }
-        self.held = held.into_iter().collect();
+    }
+
+    /// Those files that nothing names. What only a checkpoint names that is being removed, or a base, is held until later.
+    fn unheld(&mut self, files: Vec<String>) -> Vec<String> {
+        let unnamed = self.unnamed(files.into_iter());
+        let named = self.paths_held();
+        let (held, files): (Vec<_>, Vec<_>) = unnamed.into_iter().partition(|path| named.contains(path.as_str()));
+        self.held.extend(held);
+        files
     }
 
     /// Those files that no kept checkpoint, no pending one and no finished task names.
-    pub(super) fn unnamed(&self, files: impl Iterator<Item = String>) -> Vec<String> {
+    fn unnamed(&self, files: impl Iterator<Item = String>) -> Vec<String> {
         let named = self.named();
         files.filter(|path| !named.contains(path.as_str()) && !self.uncertain.contains(path)).collect()
     }
@@ -187,7 +207,7 @@ impl CheckpointCoordinator {
     /// What a sweep must leave alone, and the checkpoint before which nothing is on its way.
     pub(super) fn sweep(&mut self, shared: bool) {
         let mut in_use = self.named();
-        in_use.extend(self.paths_of_bases());
+        in_use.extend(self.paths_held());
         in_use.extend(self.uncertain.iter().map(String::as_str));
         let in_use = in_use.into_iter().map(str::to_owned).collect();
         let before = self.pending.keys().next().copied().unwrap_or(self.next);
@@ -199,15 +219,18 @@ impl CheckpointCoordinator {
         self.uncertain.extend(pending.files().map(|file| file.path.clone()));
     }
 
-    fn named(&self) -> BTreeSet<&str> {
+    pub(super) fn named(&self) -> BTreeSet<&str> {
         let kept = self.retained.records().flat_map(|record| record.files());
         let pending = self.pending.values().flat_map(|pending| pending.files());
         let last_states = self.tasks.finished().flat_map(|(_, state)| state.files());
         kept.chain(pending).chain(last_states).map(|file| file.path.as_str()).collect()
     }
 
-    fn paths_of_bases(&self) -> BTreeSet<&str> {
-        self.pending.values().filter_map(|pending| pending.base.as_ref()).flat_map(|base| base.shared_paths()).collect()
+    /// What checkpoints name that are being removed, and the bases of those on their way.
+    pub(super) fn paths_held(&self) -> BTreeSet<&str> {
+        let bases = self.pending.values().filter_map(|pending| pending.base.as_ref());
+        let removing = self.removing.values().flat_map(|removing| removing.record.files());
+        bases.flat_map(|base| base.shared_paths()).chain(removing.map(|file| file.path.as_str())).collect()
     }
 
     fn still_running(&self, attempts: &[ExecutionAttemptId]) -> Vec<ExecutionAttemptId> {

@@ -2,6 +2,7 @@
 
 use super::pending::Stage;
 use super::{AbortReason, Action, CheckpointCoordinator, NotTaken, Phase, Timer, restored};
+use crate::checkpoint::layout;
 use crate::checkpoint::statistics::RestoredCheckpoint;
 use crate::element::CheckpointId;
 use crate::id::ExecutionAttemptId;
@@ -95,12 +96,22 @@ impl CheckpointCoordinator {
             own.iter().for_each(|record| self.statistics.discarded(record.checkpoint));
             // A job that fails before it has a checkpoint of its own leaves what it began from to the next attempt.
             let all_there_is = own.len() == 1 && status == JobStatus::Failed;
-            let claimed = own.iter().find(|record| Some(record.checkpoint) == self.claimed);
-            if let Some(claimed) = claimed.filter(|_| !all_there_is) {
-                self.remove(claimed);
+            let (elsewhere, here): (Vec<_>, Vec<_>) =
+                own.into_iter().partition(|record| Some(record.checkpoint) == self.claimed);
+            if !all_there_is {
+                elsewhere.into_iter().for_each(|claimed| self.remove(claimed));
             }
-            self.push(Action::Clear);
+            self.remove_again();
+            let removing = self.removing.values().map(|removing| &removing.record);
+            let removing = removing.filter(|record| Some(record.checkpoint) != self.claimed);
+            let known = here.iter().chain(removing).flat_map(|record| {
+                let files = record.files().map(|file| file.path.clone());
+                [layout::record(record.checkpoint)].into_iter().chain(files)
+            });
+            let known = known.collect();
+            self.push(Action::Clear { known });
         } else if status != JobStatus::Suspended {
+            self.remove_again();
             self.sweep(true);
         }
         self.push(Action::Closed);
@@ -127,10 +138,7 @@ impl CheckpointCoordinator {
         for checkpoint in ended {
             self.abort(checkpoint, reason.clone());
         }
-        let files = self.unnamed(last_states.into_iter());
-        if !files.is_empty() {
-            self.push(Action::DiscardFiles(files));
-        }
+        self.discard(last_states);
         self.refuse_requests(&reason.to_string());
         if self.armed.take().is_some() {
             self.push(Action::DisarmTimer(Timer::Periodic));

@@ -78,6 +78,16 @@ pub enum Fact {
         /// Which checkpoint.
         checkpoint: CheckpointId,
     },
+    /// A checkpoint that was to be removed is gone.
+    CheckpointRemoved {
+        /// Which one.
+        checkpoint: CheckpointId,
+    },
+    /// A checkpoint that was to be removed may still be there.
+    RemovalFailed {
+        /// Which one.
+        checkpoint: CheckpointId,
+    },
     /// Leftovers could not be removed, or not all.
     SweepFailed,
     /// These tasks are ended, to be started again; those that are not named go on.

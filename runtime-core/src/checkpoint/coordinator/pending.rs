@@ -104,10 +104,6 @@ impl Pending {
         matches!(self.stage, Stage::Storing(..))
     }
 
-    pub(super) fn names(&self, path: &str) -> bool {
-        self.states.values().any(|subtask| subtask.state.files().any(|file| file.path == path))
-    }
-
     /// All files that it names so far.
     pub(super) fn files(&self) -> impl Iterator<Item = &StateFileHandle> {
         self.states.values().flat_map(|subtask| subtask.state.files())

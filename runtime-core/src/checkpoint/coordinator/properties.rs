@@ -24,6 +24,8 @@ struct World {
     /// What checkpoints on their way may name again.
     bases: BTreeMap<CheckpointId, Arc<CheckpointRecord>>,
     sweeps: Vec<Sweep>,
+    /// Checkpoints that are being removed, with the files that only they name.
+    removals: Vec<(CheckpointId, Vec<String>)>,
     /// Barriers that a task has passed.
     passed: BTreeMap<ExecutionAttemptId, CheckpointId>,
     records: BTreeMap<CheckpointId, Arc<CheckpointRecord>>,
@@ -87,6 +89,7 @@ impl World {
             acks: Vec::new(),
             bases: BTreeMap::new(),
             sweeps: Vec::new(),
+            removals: Vec::new(),
             passed: BTreeMap::new(),
             records: BTreeMap::new(),
             savepoints: BTreeMap::new(),
@@ -192,9 +195,9 @@ impl World {
                 self.drained |= self.savepoints.get(&checkpoint) == Some(&AfterSavepoint::Drain);
             }
             Action::RemoveCheckpoint { checkpoint, files } => {
-                let record = self.records.remove(&checkpoint).expect("it existed");
+                let record = self.records.get(&checkpoint).expect("it existed");
                 assert!(files.iter().all(|file| record.paths().contains(file.as_str())));
-                self.discard(files);
+                self.removals.push((checkpoint, files));
             }
             Action::DiscardFiles(files) => self.discard(files),
             Action::Sweep { before, in_use, shared } => {
@@ -225,7 +228,9 @@ impl World {
             }
             Action::ArmTimer { timer, .. } => drop(self.timers.insert(timer)),
             Action::DisarmTimer(timer) => drop(self.timers.remove(&timer)),
-            Action::Clear => {
+            Action::Clear { known } => {
+                let of_records = self.records.values().flat_map(|record| record.paths());
+                assert!(of_records.into_iter().all(|path| known.iter().any(|known| known == path)));
                 self.records.clear();
                 self.files.clear();
             }
@@ -405,6 +410,15 @@ impl World {
                 self.tell(now, Fact::TriggerRequested { request, savepoint: Some(Arc::new(savepoint)) });
             }
             31 => self.sweep(),
+            32..=35 if !self.removals.is_empty() => {
+                let (checkpoint, files) = self.removals.remove(pick % self.removals.len());
+                if kind == 35 {
+                    return self.tell(now, Fact::RemovalFailed { checkpoint });
+                }
+                self.records.remove(&checkpoint);
+                self.discard(files);
+                self.tell(now, Fact::CheckpointRemoved { checkpoint });
+            }
             _ => {}
         }
     }
@@ -471,7 +485,7 @@ proptest! {
 
     #[test]
     fn whatever_happens_what_exists_is_whole(
-        events in proptest::collection::vec((0u8..32, any::<u16>()), 0..250),
+        events in proptest::collection::vec((0u8..36, any::<u16>()), 0..250),
         max_concurrent in 1u32..4,
         unaligned in any::<bool>(),
         retained in 1u32..4,

@@ -62,10 +62,6 @@ impl Retained {
         own.map(|(record, _)| record).find(|record| Some(record.checkpoint) != claimed)
     }
 
-    pub(super) fn names(&self, path: &str) -> bool {
-        self.records().any(|record| record.files().any(|file| file.path == path))
-    }
-
     /// Those whose files stay.
     pub(super) fn records(&self) -> impl Iterator<Item = &Arc<CheckpointRecord>> {
         self.records.values().map(|(record, _)| record).chain(&self.set_aside)

@@ -82,6 +82,8 @@ struct Script {
     round: u8,
     now: EpochMillis,
     alarms: bool,
+    /// Checkpoints are gone as soon as they are to be removed.
+    removes: bool,
 }
 
 fn words_of(attempts: &[ExecutionAttemptId]) -> String {
@@ -117,7 +119,7 @@ impl Script {
     fn new(graph: Arc<JobGraph>, settings: CheckpointSettings) -> Self {
         let job = JobId::from_bytes([1; 16]);
         let coordinator = CheckpointCoordinator::new(job, Epoch(3), graph.clone(), settings);
-        Self { coordinator, graph, round: 0, now: 0, alarms: false }
+        Self { coordinator, graph, round: 0, now: 0, alarms: false, removes: true }
     }
 
     fn attempt(&self, name: &str) -> ExecutionAttemptId {
@@ -252,6 +254,8 @@ impl Script {
                 actions
             }
             "unswept" => self.tell(Fact::SweepFailed),
+            "removed" => self.tell(Fact::CheckpointRemoved { checkpoint: id(1) }),
+            "unremoved" => self.tell(Fact::RemovalFailed { checkpoint: id(1) }),
             "unreadable" => {
                 self.tell(Fact::RestoreFailed { checkpoint: id(1), reason: "a file is damaged".to_owned() })
             }
@@ -306,23 +310,35 @@ impl Script {
             Action::ArmTimer { timer, after } if self.alarms => format!("arm {} {after:?}", timer_name(timer)),
             Action::DisarmTimer(timer) if self.alarms => format!("disarm {}", timer_name(timer)),
             Action::ArmTimer { .. } | Action::DisarmTimer(_) => return None,
-            Action::Clear => "clear".to_owned(),
+            Action::Clear { .. } => "clear".to_owned(),
             Action::Closed => "closed".to_owned(),
         })
     }
 
     fn play(&mut self, script: &str) {
         for line in script.lines().map(str::trim).filter(|line| !line.is_empty()) {
-            if line == "alarms" {
-                self.alarms = true;
-                continue;
+            match line {
+                "alarms" => self.alarms = true,
+                // Whether checkpoints are removed is said by the script.
+                "slow removals" => self.removes = false,
+                _ => self.play_line(line),
             }
-            let (fact, expected) = line.split_once("=>").unwrap_or((line, ""));
-            let actions = self.happens(fact);
-            let found: Vec<String> = actions.into_iter().filter_map(|action| self.words(action)).collect();
-            let expected: Vec<&str> = expected.split(';').map(str::trim).filter(|words| !words.is_empty()).collect();
-            assert_eq!(found, expected, "after `{}`", fact.trim());
         }
+    }
+
+    fn play_line(&mut self, line: &str) {
+        let (fact, expected) = line.split_once("=>").unwrap_or((line, ""));
+        let mut actions = self.happens(fact);
+        let removed = actions.iter().filter_map(|action| match action {
+            Action::RemoveCheckpoint { checkpoint, .. } if self.removes => Some(*checkpoint),
+            _ => None,
+        });
+        for checkpoint in removed.collect::<Vec<_>>() {
+            actions.extend(self.tell(Fact::CheckpointRemoved { checkpoint }));
+        }
+        let found: Vec<String> = actions.into_iter().filter_map(|action| self.words(action)).collect();
+        let expected: Vec<&str> = expected.split(';').map(str::trim).filter(|words| !words.is_empty()).collect();
+        assert_eq!(found, expected, "after `{}`", fact.trim());
     }
 }
 
@@ -1012,6 +1028,28 @@ fn what_the_base_of_a_checkpoint_names_stays_until_it_has_ended() {
     );
     let latest = coordinator.statistics().latest_completed().expect("it is remembered");
     assert_eq!((latest.state_bytes(), latest.written_bytes()), (330, 30));
+}
+
+#[test]
+fn a_checkpoint_that_could_not_be_removed_is_whole_and_is_tried_again() {
+    check(
+        CheckpointSettings { incremental: true, ..settings() },
+        "slow removals
+         run
+         request 1          => trigger 1 A0 A1
+         share 1 1 A0 A1 B0 => store 1
+         stored 1           => completed 1 A0 A1 B0; answer 1 1
+         request 2          => trigger 2 A0 A1
+         share 2 1 A0 A1 B0 => store 2
+         stored 2           => completed 2 A0 A1 B0; answer 2 2; remove 1 chk-1/A0 chk-1/A1 chk-1/B0
+         request 3          => trigger 3 A0 A1
+         share 3 3 A0 A1 B0 => store 3
+         unremoved 1
+         stored 3           => completed 3 A0 A1 B0; answer 3 3; remove 1 chk-1/A0 chk-1/A1 chk-1/B0; \
+            remove 2 chk-2/A0 chk-2/A1 chk-2/B0
+         removed 2
+         removed 1          => discard shared/1/A0 shared/1/A1 shared/1/B0",
+    );
 }
 
 #[test]

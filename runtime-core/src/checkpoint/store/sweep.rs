@@ -60,18 +60,18 @@ impl CheckpointStore {
         Ok(removed)
     }
 
-    /// Removes every file of a job that has ended and keeps no checkpoint, records first.
+    /// Removes every file of a job that has ended and keeps no checkpoint, records first. `known` are there whatever the
+    /// listing says, which may be of a moment ago.
     ///
     /// # Errors
     ///
-    /// When the storage fails.
-    pub async fn clear(&self) -> Result<(), StorageError> {
-        let mut files = self.storage.list().await?;
-        files.retain(|file| layout::owner(&file.path).is_some());
-        files.sort_by_key(|file| !matches!(layout::owner(&file.path), Some(Owner::Record(_))));
-        for file in files {
-            self.storage.delete(&file.path).await?;
-        }
-        Ok(())
+    /// The first failure, after every file was tried.
+    pub async fn clear(&self, known: &[String]) -> Result<(), StorageError> {
+        let listed = self.storage.list().await;
+        let (listed, outcome) = listed.map_or_else(|error| (Vec::new(), Err(error)), |files| (files, Ok(())));
+        let files: BTreeSet<String> = listed.into_iter().map(|file| file.path).chain(known.iter().cloned()).collect();
+        let mut files: Vec<String> = files.into_iter().filter(|path| layout::owner(path).is_some()).collect();
+        files.sort_by_key(|path| !matches!(layout::owner(path), Some(Owner::Record(_))));
+        outcome.and(self.discard(&files).await)
     }
 }

@@ -177,7 +177,7 @@ fn clearing_leaves_nothing_but_what_is_not_ours() {
     let (store, storage) = store();
     complete(&store, 1, &[1, 2]);
     block_on(storage.put("mine", Bytes::new())).unwrap();
-    block_on(store.clear()).unwrap();
+    block_on(store.clear(&[])).unwrap();
     assert_eq!(paths(&storage), ["mine"]);
 }
 
