@@ -49,6 +49,12 @@ const RECORD_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long the storage may stand still while states are copied.
 const COPY_TIMEOUT: Duration = Duration::from_secs(120);
 
+/// How often the storage is asked to remove what nobody will come back to when the job has ended.
+const LAST_TRIES: u32 = 6;
+
+/// What is between the first two of these; then it doubles.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+
 /// How a job takes checkpoints and where they are.
 #[derive(Debug, Clone)]
 pub struct CheckpointPlace {
@@ -147,6 +153,23 @@ async fn copy(
             Err(late) => return Err(format!("states of tasks that have finished could not be copied: {late}")),
         }
     }
+}
+
+/// Does what may fail for a passing reason, up to so many times.
+async fn try_for_long<T, E, F: Future<Output = Result<T, E>>>(
+    env: &Env,
+    tries: u32,
+    mut act: impl FnMut() -> F,
+) -> Result<T, E> {
+    let mut pause = FIRST_PAUSE;
+    for _ in 1..tries {
+        if let Ok(done) = act().await {
+            return Ok(done);
+        }
+        env.sleep(pause).await;
+        pause *= 2;
+    }
+    act().await
 }
 
 impl Recovered {
@@ -520,19 +543,24 @@ impl JobMaster {
             }),
             Action::Sweep { before, in_use, shared } => {
                 let shared_up_to = shared.then_some(self.settings.epoch);
+                let (env, tries) = (self.env.clone(), if shared { LAST_TRIES } else { 1 });
                 checkpoints.work(&self.env, async move {
-                    let swept = store.sweep(shared_up_to, before, &in_use).await;
+                    let swept = try_for_long(&env, tries, || store.sweep(shared_up_to, before, &in_use)).await;
                     let error = swept.err()?;
                     warn!(%job, error = error_chain(&error), "leftovers of checkpoints cannot be removed");
                     Some(Fact::SweepFailed)
                 });
             }
-            Action::Clear { known } => checkpoints.work(&self.env, async move {
-                if let Err(error) = store.clear(&known).await {
-                    warn!(%job, error = error_chain(&error), "the job's checkpoints cannot be removed");
-                }
-                None
-            }),
+            Action::Clear { known } => {
+                let (env, directory) = (self.env.clone(), checkpoints.place.directory.clone());
+                checkpoints.work(&self.env, async move {
+                    if let Err(error) = try_for_long(&env, LAST_TRIES, || store.clear(&known)).await {
+                        let error = error_chain(&error);
+                        warn!(%job, directory, error, "the checkpoints of a job that has ended are left behind");
+                    }
+                    None
+                });
+            }
             Action::Restorable { from } => {
                 match &from {
                     Some(record) => info!(%job, checkpoint = record.checkpoint.0, "the job goes on from a checkpoint"),
