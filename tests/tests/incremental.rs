@@ -121,40 +121,58 @@ fn a_job_goes_on_from_one_at_other_parallelisms_and_on_the_heap() {
     }
 }
 
-#[test]
-fn a_shared_file_that_is_damaged_is_refused_with_its_name() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let cluster = Cluster::start(options(2, folder.path()).set("restart-strategy.type", "none"));
-    let output = folder.path().join("out");
-    let from = submit(&cluster, 2, &output);
-    eventually("results are published", || (lines(&output.join("running")).len() > 1000).then_some(()));
-    cluster.cancel(&from);
-    cluster.await_state(&from, &["CANCELED"]);
-    let (_, checkpoint) = checkpoints(folder.path(), &from).pop().expect("a checkpoint");
-    let shared = checkpoint.parent().expect("a folder").join("shared");
-    let file = names_in(&shared).into_iter().find(|file| names(&checkpoint, file)).expect("it names one");
-    let path = shared.join(&file);
-    let bytes = std::fs::read(&path).expect("a file");
+/// Begins from a checkpoint whose file is damaged: the client refuses, or the job fails, and the file is named.
+fn is_refused(cluster: &Cluster, checkpoint: &Path, output: &Path, file: &str, what: &str) {
     let source = checkpoint.display().to_string();
-    let refused = |what: &str| {
-        let said = run(&cluster, &["-d", "-s", &source], &arguments(&output)).expect_err(what);
-        assert!(said.contains(&file), "{what}: {said}");
+    let said = match run(cluster, &["-d", "-s", &source], &arguments(output)) {
+        Err(said) => said,
+        Ok(said) => {
+            let job = said.trim().rsplit(' ').next().expect("an id");
+            cluster.await_state(job, &["FAILED"]);
+            cluster.failure(job)
+        }
     };
-    std::fs::remove_file(&path).expect("removed");
-    refused("removed");
-    std::fs::write(&path, &bytes[..bytes.len() - 1]).expect("cut");
-    refused("cut");
-    let mut flipped = bytes.clone();
-    flipped[bytes.len() / 2] ^= 1;
-    std::fs::write(&path, &flipped).expect("flipped");
-    let job = run_from(&cluster, &checkpoint, &[], &arguments(&output));
-    cluster.await_state(&job, &["FAILED"]);
-    let said = cluster.failure(&job);
-    assert!(said.contains(&file) && said.contains("SHA-256"), "{said}");
-    std::fs::write(&path, &bytes).expect("mended");
-    let job = run_from(&cluster, &checkpoint, &[], &arguments(&output));
-    finishes(&cluster, &job);
-    assert_exact(&output);
+    assert!(said.contains(file), "{file} was {what}: {said}");
+}
+
+#[test]
+fn a_checkpoint_of_which_any_file_is_damaged_is_refused_with_its_name() {
+    for backend in ["rocksdb", "hashmap"] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let options = options(2, folder.path())
+            .set("restart-strategy.type", "none")
+            .set("state.backend.type", backend)
+            // Also small state is a file.
+            .set("execution.checkpointing.data-inline-threshold", "0 b");
+        let cluster = Cluster::start(options);
+        let output = folder.path().join("out");
+        let from = submit(&cluster, 2, &output);
+        eventually("results are published", || (lines(&output.join("running")).len() > 1000).then_some(()));
+        cluster.cancel(&from);
+        cluster.await_state(&from, &["CANCELED"]);
+        let (_, checkpoint) = checkpoints(folder.path(), &from).pop().expect("a checkpoint");
+        let shared = checkpoint.parent().expect("a folder").join("shared");
+        let own = names_in(&checkpoint).into_iter().map(|file| checkpoint.join(file));
+        let named = names_in(&shared).into_iter().filter(|file| names(&checkpoint, file));
+        let files: Vec<PathBuf> = own.chain(named.map(|file| shared.join(file))).collect();
+        assert!(files.len() > 4, "{backend}: {files:?}");
+        for path in &files {
+            let file = path.file_name().expect("named").to_string_lossy().into_owned();
+            let bytes = std::fs::read(path).expect("a file");
+            std::fs::remove_file(path).expect("removed");
+            is_refused(&cluster, &checkpoint, &output, &file, "removed");
+            std::fs::write(path, &bytes[..bytes.len() - 1]).expect("cut");
+            is_refused(&cluster, &checkpoint, &output, &file, "cut");
+            let mut flipped = bytes.clone();
+            flipped[bytes.len() / 2] ^= 1;
+            std::fs::write(path, &flipped).expect("flipped");
+            is_refused(&cluster, &checkpoint, &output, &file, "flipped");
+            std::fs::write(path, &bytes).expect("mended");
+        }
+        let job = run_from(&cluster, &checkpoint, &[], &arguments(&output));
+        finishes(&cluster, &job);
+        assert_exact(&output);
+    }
 }
 
 #[test]

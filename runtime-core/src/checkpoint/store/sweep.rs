@@ -65,13 +65,16 @@ impl CheckpointStore {
     ///
     /// # Errors
     ///
-    /// The first failure, after every file was tried.
+    /// The first failure, after every record was tried, and every file as well if no record is left: what a record names that
+    /// is there is there, too.
     pub async fn clear(&self, known: &[String]) -> Result<(), StorageError> {
         let listed = self.storage.list().await;
         let (listed, outcome) = listed.map_or_else(|error| (Vec::new(), Err(error)), |files| (files, Ok(())));
         let files: BTreeSet<String> = listed.into_iter().map(|file| file.path).chain(known.iter().cloned()).collect();
-        let mut files: Vec<String> = files.into_iter().filter(|path| layout::owner(path).is_some()).collect();
-        files.sort_by_key(|path| !matches!(layout::owner(path), Some(Owner::Record(_))));
-        outcome.and(self.discard(&files).await)
+        let files = files.into_iter().filter(|path| layout::owner(path).is_some());
+        let (records, others): (Vec<_>, Vec<_>) =
+            files.partition(|path| matches!(layout::owner(path), Some(Owner::Record(_))));
+        self.discard(&records).await?;
+        outcome.and(self.discard(&others).await)
     }
 }

@@ -406,3 +406,13 @@ fn of_a_claimed_checkpoint_only_what_may_be_shared_stays_beside_one_that_cannot_
     assert!(error.to_string().contains("chk-4"), "{error}");
     assert_eq!(paths(&storage), [layout::record(CheckpointId(4)), shared]);
 }
+
+#[test]
+fn a_checkpoint_that_is_known_is_cleared_though_no_listing_has_it() {
+    let (store, storage) = store();
+    let kept = complete(&store, 9, &[1]);
+    let mut known: Vec<String> = kept.paths().into_iter().map(str::to_owned).collect();
+    known.extend([layout::record(CheckpointId(9)), layout::record(CheckpointId(10))]);
+    block_on(store.clear(&known)).unwrap();
+    assert!(paths(&storage).is_empty());
+}
