@@ -200,6 +200,8 @@ impl Run {
                 status => wrong.push(format!("the job ended as {status}: {:?}", end.failure)),
             }
         }
+        // A job may end while something is broken, which it then has to tidy up after.
+        schedule.end(&self.universe, &mut self.cluster)?;
         let tidy = simulator.now().after(TIDY_WITHIN);
         let storage = &self.universe.storage;
         if wrong.is_empty() && simulator.run_until(tidy, || storage.files().is_empty()).is_err() {

@@ -156,15 +156,19 @@ async fn copy(
 }
 
 /// Does what may fail for a passing reason, up to so many times.
-async fn try_for_long<T, E, F: Future<Output = Result<T, E>>>(
+async fn try_for_long<T, E: std::error::Error + 'static, F: Future<Output = Result<T, E>>>(
     env: &Env,
     tries: u32,
     mut act: impl FnMut() -> F,
 ) -> Result<T, E> {
     let mut pause = FIRST_PAUSE;
     for _ in 1..tries {
-        if let Ok(done) = act().await {
-            return Ok(done);
+        match act().await {
+            Ok(done) => return Ok(done),
+            Err(error) => {
+                let (error, seconds) = (error_chain(&error), pause.as_secs());
+                warn!(error, "what a job has left cannot be removed, and is tried again in {seconds} s");
+            }
         }
         env.sleep(pause).await;
         pause *= 2;

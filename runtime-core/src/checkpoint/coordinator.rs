@@ -74,6 +74,9 @@ const STORE_AGAIN: Duration = Duration::from_secs(1);
 /// How often a storage that does not say whether a record exists is asked, before its checkpoint is given up.
 const STORE_TRIES_MAX: u32 = 3;
 
+/// How long a storage may still do what it has not answered: a record that is removed earlier might be created once more.
+const DOUBT_MILLIS: EpochMillis = 30_000;
+
 /// How many requests may wait for a checkpoint.
 const REQUESTS_MAX: usize = 1000;
 
@@ -95,7 +98,7 @@ enum Phase {
 /// A checkpoint that is not kept any longer.
 struct Removing {
     record: Arc<CheckpointRecord>,
-    /// It is still there, as the storage did not remove it.
+    /// It is still there: the storage did not remove it, or it was not the time for it.
     has_failed: bool,
 }
 
@@ -129,6 +132,8 @@ pub struct CheckpointCoordinator {
     /// When the next checkpoint is due.
     periodic_at: Option<EpochMillis>,
     armed: Option<EpochMillis>,
+    /// Checkpoints of which it was not known for a while whether their records exist, and when that was said last.
+    doubted: BTreeMap<CheckpointId, EpochMillis>,
     /// Checkpoints that are not kept any longer and may still be there.
     removing: BTreeMap<CheckpointId, Removing>,
     /// Files of removed checkpoints that only those name that are being removed, or the bases of those on their way.
@@ -165,6 +170,7 @@ impl CheckpointCoordinator {
             stopping: None,
             periodic_at: None,
             armed: None,
+            doubted: BTreeMap::new(),
             removing: BTreeMap::new(),
             held: BTreeSet::new(),
             uncertain: BTreeSet::new(),

@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::Removing;
 use super::pending::{Pending, Stage};
 use super::{
     AbortReason, Action, CheckpointCoordinator, NotTaken, Ownership, Phase, STORE_AGAIN, STORE_TRIES_MAX, Timer,
     storing,
 };
+use super::{DOUBT_MILLIS, Removing};
 use crate::checkpoint::record::CheckpointRecord;
 use crate::element::{AfterSavepoint, CheckpointId};
 use crate::id::ExecutionAttemptId;
@@ -81,6 +81,7 @@ impl CheckpointCoordinator {
         };
         *tries += 1;
         let times = *tries;
+        self.doubted.insert(checkpoint, self.now);
         if matches!(self.phase, Phase::Ended(_)) {
             return self.leave_unknown(checkpoint);
         }
@@ -160,6 +161,11 @@ impl CheckpointCoordinator {
         let checkpoint = record.checkpoint;
         // This may be another try.
         self.removing.remove(&checkpoint);
+        self.doubted.retain(|_, last| self.now < last.saturating_add(DOUBT_MILLIS));
+        if self.doubted.contains_key(&checkpoint) {
+            self.removing.insert(checkpoint, Removing { record, has_failed: true });
+            return;
+        }
         let files = self.unheld(record.paths().into_iter().map(str::to_owned).collect());
         self.push(Action::RemoveCheckpoint { checkpoint, files });
         self.removing.insert(checkpoint, Removing { record, has_failed: false });

@@ -1053,6 +1053,27 @@ fn a_checkpoint_that_could_not_be_removed_is_whole_and_is_tried_again() {
 }
 
 #[test]
+fn a_record_of_which_it_was_not_known_whether_it_exists_is_not_removed_at_once() {
+    check(
+        settings(),
+        "run
+         request 1      => trigger 1 A0 A1
+         ack 1 A0 A1 B0 => store 1
+         ambiguous 1
+         store-again 1  => store 1
+         stored 1       => completed 1 A0 A1 B0; answer 1 1
+         request 2      => trigger 2 A0 A1
+         ack 2 A0 A1 B0 => store 2
+         stored 2       => completed 2 A0 A1 B0; answer 2 2
+         at 60000
+         request 3      => trigger 3 A0 A1
+         ack 3 A0 A1 B0 => store 3
+         stored 3       => completed 3 A0 A1 B0; answer 3 3; remove 1 chk-1/A0 chk-1/A1 chk-1/B0; \
+            remove 2 chk-2/A0 chk-2/A1 chk-2/B0",
+    );
+}
+
+#[test]
 fn what_a_checkpoint_names_that_could_not_be_restored_stays() {
     check(
         CheckpointSettings { retained: 2, incremental: true, ..settings() },
