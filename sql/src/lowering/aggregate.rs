@@ -67,7 +67,12 @@ impl Lowering<'_> {
         for expression in aggregate.group_expr.iter().chain(&aggregate.aggr_expr) {
             needs::add(expression, schema, &mut needs);
         }
-        let stream = self.stream(&aggregate.input, needs)?;
+        let mut stream = self.stream(&aggregate.input, needs)?;
+        let computed = aggregate.group_expr.iter().filter(|group| column_of(group, schema).is_none());
+        let computed: Vec<&Expr> = computed.chain(&aggregate.aggr_expr).collect();
+        if computed.into_iter().any(|expression| stream.awaits_window_read_by(expression, schema)) {
+            stream = self.in_windows(stream)?;
+        }
         let groups = groups(&aggregate.group_expr, schema, stream.windows.as_ref());
         match groups.filter(|_| stream.changes.is_none()) {
             Some(groups) => self.window_aggregate(aggregate, stream, &groups),
@@ -116,7 +121,12 @@ impl Lowering<'_> {
                 let at_end = WindowAssigner::tumbling(1, 0, TimeDomain::EventTime);
                 (at_end.map_err(|error| super::internal(error.to_string()))?, windows.end)
             }
-            WindowState::Passed => return Err(unsupported("a window over windows of processing time")),
+            // Rows have left the windows that the wall clock has made, which nothing says to be complete any more.
+            WindowState::Passed => {
+                return Err(unsupported(
+                    "an aggregation that computes with windows of processing time, or a condition on these,",
+                ));
+            }
         };
         let is_key = |group: &Group| match group {
             Group::Key => true,
@@ -175,8 +185,7 @@ fn groups(expressions: &[Expr], schema: &DFSchema, windows: Option<&Windowed>) -
         _ => Group::Key,
     };
     let groups: Vec<Group> = expressions.iter().map(group).collect();
-    let passed = matches!(windows.state, WindowState::Passed);
-    (groups.contains(&Group::Start) && groups.contains(&Group::End) && !passed).then_some(groups)
+    (groups.contains(&Group::Start) && groups.contains(&Group::End)).then_some(groups)
 }
 
 /// A key that all rows have.

@@ -242,7 +242,7 @@ fn bound(condition: &Expr, schema: &DFSchema, place: usize) -> Option<Bound> {
     };
     match (op, number) {
         (Operator::LtEq, number) => Some(Bound::UpTo(number)),
-        (Operator::Lt, number) => Some(Bound::UpTo(number - 1)),
+        (Operator::Lt, number) => number.checked_sub(1).map(Bound::UpTo),
         (Operator::Eq, 1) => Some(Bound::UpTo(1)),
         (Operator::GtEq, ..=1) | (Operator::Gt, ..=0) => Some(Bound::All),
         _ => None,

@@ -109,15 +109,20 @@ impl Stream {
         }
     }
 
+    /// Whether an expression reads a column of windows that rows are not in yet.
+    pub(super) fn awaits_window_read_by(&self, expression: &Expr, schema: &DFSchema) -> bool {
+        let Some(windows) = self.windows.as_ref().filter(|windows| windows.is_pending()) else { return false };
+        let columns = expression.column_refs();
+        let mut columns = columns.iter().filter_map(|column| schema.maybe_index_of_column(column));
+        columns.any(|index| windows.columns().any(|column| column == index))
+    }
+
     /// Whether a projection needs to know the windows of rows: whether it does more with a window's columns than pass
     /// them on, or passes on so few that no aggregation could assign rows to windows after it.
     pub(super) fn needs_windows_for(&self, expressions: &[Expr], schema: &DFSchema) -> bool {
         let Some(windows) = self.windows.as_ref().filter(|windows| windows.is_pending()) else { return false };
-        let of_window = |index| windows.columns().any(|column| column == index);
         let computes = |expression: &Expr| {
-            let columns = expression.column_refs();
-            let mut columns = columns.iter().filter_map(|column| schema.maybe_index_of_column(column));
-            column_of(expression, schema).is_none() && columns.any(of_window)
+            column_of(expression, schema).is_none() && self.awaits_window_read_by(expression, schema)
         };
         let passes = |column: Option<usize>| {
             column.is_some() && expressions.iter().any(|expression| column_of(expression, schema) == column)

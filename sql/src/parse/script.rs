@@ -2,7 +2,7 @@
 
 use datafusion_sql::sqlparser::ast::{Expr, Ident, Query};
 use datafusion_sql::sqlparser::parser::{Parser, ParserError};
-use datafusion_sql::sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan, Tokenizer};
+use datafusion_sql::sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan, Tokenizer, Whitespace};
 
 use crate::error::{Cause, Place, SqlError};
 
@@ -24,6 +24,10 @@ impl Script {
             let cause = Cause::Syntax { message: error.message };
             SqlError::at(Place::of(error.location), cause)
         })?;
+        let is_hint = |token: &Token| matches!(token, Token::Whitespace(Whitespace::MultiLineComment(text)) if text.starts_with('+'));
+        if let Some(hint) = tokens.iter().find(|token| is_hint(&token.token)) {
+            return Err(SqlError::not_supported(Place::start(hint.span), "a hint, /*+ … */,", ""));
+        }
         let tokens = tokens.into_iter().flat_map(split_brackets).collect();
         let tokens = without_table_words(tokens);
         let last = text.lines().last().unwrap_or_default();

@@ -14,7 +14,7 @@ use datafusion_sql::sqlparser::ast::{
 
 use crate::error::{Place, SqlError};
 
-use super::window_table::{WINDOW_END, WINDOW_START, WINDOW_TIME};
+use super::window_table::{SESSION_OF_GROUPS, WINDOW_END, WINDOW_START, WINDOW_TIME};
 
 const WINDOWS: [&str; 3] = ["TUMBLE", "HOP", "SESSION"];
 
@@ -88,7 +88,8 @@ fn of_select(select: &mut Select) -> Result<()> {
     let descriptor = call("DESCRIPTOR", vec![unnamed(Expr::Identifier(column))]);
     let lengths = arguments.cloned();
     let arguments = [unnamed(data), unnamed(descriptor)].into_iter().chain(lengths).collect();
-    table.relation = TableFactor::TableFunction { expr: call(&name, arguments), alias };
+    let function = if name == "SESSION" { SESSION_OF_GROUPS } else { name.as_str() };
+    table.relation = TableFactor::TableFunction { expr: call(function, arguments), alias };
     let mut read = vec![WINDOW_START, WINDOW_END];
     let mut replace = |expression: &mut Expr| {
         if let Some(column) = property(expression, &name) {

@@ -19,6 +19,7 @@ use pelton_runtime_core::window::{TimeDomain, WindowAssigner};
 
 use crate::error::{Place, SqlError};
 
+use super::lookup::LookupNode;
 use super::time_attribute::{TimeAttribute, marked, unmarked};
 
 pub(crate) const WINDOW_START: &str = "window_start";
@@ -161,22 +162,31 @@ impl RelationPlanner for WindowFunctions {
     }
 }
 
+/// What a `SESSION` in `GROUP BY` is called when it is rewritten: its sessions are those of the groups, of rows that the query's
+/// conditions leave, which is not so with a table function.
+pub(super) const SESSION_OF_GROUPS: &str = "SESSION OF GROUPS";
+
 /// The names of arguments, in their order.
 const TUMBLE: &[&str] = &["DATA", "TIMECOL", "SIZE", "OFFSET"];
 const HOP: &[&str] = &["DATA", "TIMECOL", "SLIDE", "SIZE", "OFFSET"];
 const SESSION: &[&str] = &["DATA", "TIMECOL", "GAP"];
 
 fn window_table(function: &ast::Function, context: &mut dyn RelationPlannerContext) -> Result<LogicalPlan> {
-    let name = function.name.to_string().to_ascii_uppercase();
+    let written = function.name.to_string().to_ascii_uppercase();
+    let name = if written == SESSION_OF_GROUPS { "SESSION".to_owned() } else { written.clone() };
     let place = Place::start(ast::Spanned::span(&function.name));
     let refuse = |error: SqlError| DataFusionError::External(Box::new(error));
-    let names = match name.as_str() {
+    let names = match written.as_str() {
         "TUMBLE" => TUMBLE,
         "HOP" => HOP,
-        "SESSION" => SESSION,
+        SESSION_OF_GROUPS => SESSION,
+        "SESSION" => {
+            let why = "write GROUP BY key, SESSION(column, gap)";
+            return Err(refuse(SqlError::not_supported(place, "the table function SESSION", why)));
+        }
         "CUMULATE" => return Err(refuse(SqlError::not_supported(place, "the window function CUMULATE", ""))),
         _ => {
-            let known = ["TUMBLE", "HOP", "SESSION"];
+            let known = ["TUMBLE", "HOP"];
             return Err(refuse(SqlError::unknown(place, "table function", &name, known)));
         }
     };
@@ -188,6 +198,10 @@ fn window_table(function: &ast::Function, context: &mut dyn RelationPlannerConte
     let input = context.plan(relation(required(0)?).ok_or_else(|| wrong("DATA is not a table".to_owned()))?)?;
     if let Some(taken) = [WINDOW_START, WINDOW_END, WINDOW_TIME].into_iter().find(|name| has_column(&input, name)) {
         return Err(wrong(format!("its table has a column `{taken}` already: give that another name")));
+    }
+    if joins_without_windows(&input) {
+        let what = "a window over the result of a join without windows";
+        return Err(refuse(SqlError::not_supported(place, what, "its rows come later than their time says")));
     }
     let column = descriptor(required(1)?).ok_or_else(|| wrong("TIMECOL is not DESCRIPTOR(column)".to_owned()))?;
     let time = context.sql_to_expr(ast::Expr::Identifier(column.clone()), input.schema())?;
@@ -228,6 +242,31 @@ fn window_table(function: &ast::Function, context: &mut dyn RelationPlannerConte
     let assigner = assigner.map_err(|error| wrong(error.to_string()))?;
     let node = WindowTable::new(input, time, assigner)?;
     Ok(LogicalPlan::Extension(Extension { node: Arc::new(node) }))
+}
+
+/// Whether rows are those of a join that is not one of windows, which holds rows back and no watermark.
+fn joins_without_windows(plan: &LogicalPlan) -> bool {
+    match plan {
+        // Looking a row up does not hold it back.
+        LogicalPlan::Join(join) if is::<LookupNode>(&join.right) => joins_without_windows(&join.left),
+        LogicalPlan::Join(_) => !has_windows(plan),
+        // What windows have given comes with their time.
+        LogicalPlan::Aggregate(_) | LogicalPlan::Extension(_) => false,
+        other => other.inputs().into_iter().any(joins_without_windows),
+    }
+}
+
+fn has_windows(plan: &LogicalPlan) -> bool {
+    is::<WindowTable>(plan) || plan.inputs().into_iter().any(has_windows)
+}
+
+/// Whether a plan is such a node, under whatever name.
+fn is<N: 'static>(plan: &LogicalPlan) -> bool {
+    match plan {
+        LogicalPlan::Extension(node) => node.node.as_any().is::<N>(),
+        LogicalPlan::SubqueryAlias(alias) => is::<N>(&alias.input),
+        _ => false,
+    }
 }
 
 fn has_column(plan: &LogicalPlan, name: &str) -> bool {

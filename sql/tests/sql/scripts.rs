@@ -281,6 +281,45 @@ fn rows_of_a_window_table_function_have_its_columns() {
 }
 
 #[test]
+fn an_aggregation_computes_with_the_columns_of_its_windows() {
+    let script = "CREATE TABLE p (day STRING, latest TIMESTAMP(3), later BIGINT) WITH ('connector' = 'collect');
+        INSERT INTO p SELECT DATE_FORMAT(window_start, 'yyyy-MM-dd'), MAX(window_end),
+            COUNT(*) FILTER (WHERE ts >= window_start + INTERVAL '5' SECOND)
+        FROM TABLE(TUMBLE(TABLE orders, DESCRIPTOR(ts), INTERVAL '10' SECOND))
+        GROUP BY window_start, window_end, DATE_FORMAT(window_start, 'yyyy-MM-dd')";
+    assert_eq!(
+        of_orders(script),
+        ["2024-01-01,2024-01-01T00:00:10,1", "2024-01-01,2024-01-01T00:00:20,0", "2024-01-01,2024-01-01T00:00:30,0",]
+    );
+}
+
+#[test]
+fn windows_that_would_hold_other_rows_than_in_flink_are_refused() {
+    let out = "CREATE TABLE p (ws TIMESTAMP(3), c BIGINT) WITH ('connector' = 'collect');";
+    for (query, expected) in [
+        (
+            "SELECT window_start, COUNT(*) FROM TABLE(SESSION(TABLE orders, DESCRIPTOR(ts), INTERVAL '5' SECOND))
+                GROUP BY window_start, window_end",
+            "the table function SESSION is not supported: write GROUP BY key, SESSION(column, gap)",
+        ),
+        (
+            "SELECT window_start, COUNT(*) FROM TABLE(TUMBLE(TABLE j, DESCRIPTOR(ts), INTERVAL '5' SECOND))
+                GROUP BY window_start, window_end",
+            "a window over the result of a join without windows is not supported",
+        ),
+        (
+            "SELECT ts, COUNT(*) FROM orders /*+ OPTIONS('path'='x') */ GROUP BY ts",
+            "a hint, /*+ … */, is not supported",
+        ),
+    ] {
+        let view = "CREATE VIEW j AS SELECT o.ts FROM orders o JOIN orders s ON o.id = s.id;";
+        let script = format!("{out}\n{view}\nINSERT INTO p {query}");
+        let said = with_orders(&script, |script| run(script).expect_err("refused"));
+        assert!(said.contains(expected), "{said}");
+    }
+}
+
+#[test]
 fn windows_of_windows_are_aggregated() {
     let rows = of_orders(
         "CREATE VIEW w AS SELECT window_time AS rt, who, SUM(amt) AS s
