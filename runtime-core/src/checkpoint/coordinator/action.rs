@@ -55,7 +55,7 @@ pub enum Action {
         reason: String,
     },
     /// Remove a checkpoint that is not kept any longer: its record, and then these files. Answered by
-    /// [`CheckpointRemoved`](Fact::CheckpointRemoved) or [`RemovalFailed`](Fact::RemovalFailed).
+    /// [`CheckpointRemoved`](super::Fact::CheckpointRemoved) or [`RemovalFailed`](super::Fact::RemovalFailed).
     RemoveCheckpoint {
         /// Which one.
         checkpoint: CheckpointId,
