@@ -1,8 +1,8 @@
-//! Asks an outside world that is slow, and sometimes refuses, about every number: many requests at once, as Flink's
-//! example of this name.
+//! Asks an outside world that is slow, and sometimes refuses, about every number from 0: many requests at once, as
+//! Flink's example of this name.
 //!
-//! The world here is made up: it answers `key-N` after some milliseconds. One of seven requests is refused at first, and
-//! made again.
+//! The world here is made up: it answers `key` and the last digit of the number after some milliseconds. One of seven
+//! requests is refused at first, and made again.
 //!
 //! ```sh
 //! cargo run --example async_io -- --numbers 1000 --ordered
@@ -22,8 +22,8 @@ use pelton_examples::Output;
 #[derive(Debug, Parser)]
 struct Arguments {
     /// How many numbers
-    #[arg(long, value_name = "NUMBER", default_value_t = 100)]
-    numbers: i64,
+    #[arg(long, value_name = "NUMBER", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
+    numbers: u32,
     /// Answers leave in the order of the numbers
     #[arg(long)]
     ordered: bool,
@@ -51,7 +51,7 @@ impl AsyncFunction for SlowWorld {
         if refuses && self.refused.lock().map_err(|_| "the world has ended")?.insert(number) {
             return Err("the world is busy".into());
         }
-        Ok(vec![format!("key-{number}")])
+        Ok(vec![format!("key{}", number % 10)])
     }
 }
 
@@ -63,7 +63,7 @@ fn main() -> anyhow::Result<()> {
     let options = if arguments.ordered { AsyncOptions::ordered(timeout) } else { AsyncOptions::unordered(timeout) };
     let retry = AsyncRetry::fixed_delay(3, Duration::from_millis(2));
     let answers = env
-        .from_sequence(1, arguments.numbers)
+        .from_sequence(0, i64::from(arguments.numbers) - 1)
         .set_parallelism(1)
         .async_wait(SlowWorld::default(), options.capacity(arguments.capacity).retry(retry))
         .set_parallelism(1);

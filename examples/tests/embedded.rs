@@ -279,7 +279,7 @@ fn grades_and_salaries_of_one_name_and_window_are_joined() {
 #[test]
 fn a_slow_world_answers_every_number_in_order_where_that_is_wanted() {
     let answers = |ordered: &[&str]| lines(example("async_io").args(["--numbers", "500"]).args(ordered));
-    let expected: Vec<String> = (1..=500).map(|number| format!("key-{number}")).collect();
+    let expected: Vec<String> = (0..500).map(|number| format!("key{}", number % 10)).collect();
     assert_eq!(answers(&["--ordered"]), expected);
     assert_eq!(sorted(answers(&[])), sorted(expected));
 }
