@@ -11,8 +11,10 @@ pub mod hosts;
 pub mod output;
 pub mod programs;
 pub mod s3;
+pub mod troubled_proxy;
 
 pub use cluster::{Cluster, ClusterOptions};
 pub use deadline::{eventually, within};
 pub use hosts::Hosts;
 pub use s3::S3Server;
+pub use troubled_proxy::{Trouble, TroubledProxy};

@@ -95,11 +95,20 @@ impl S3Server {
         }
     }
 
+    /// The port that it listens on.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// The configuration keys that lead to the server.
     pub fn settings(&self) -> BTreeMap<String, String> {
-        let endpoint = format!("http://127.0.0.1:{}", self.port);
+        self.settings_by(&format!("http://127.0.0.1:{}", self.port))
+    }
+
+    /// The configuration keys that lead to the server by way of another endpoint.
+    pub fn settings_by(&self, endpoint: &str) -> BTreeMap<String, String> {
         [
-            ("s3.endpoint", endpoint.as_str()),
+            ("s3.endpoint", endpoint),
             ("s3.access-key", ACCESS_KEY),
             ("s3.secret-key", SECRET_KEY),
             ("s3.path.style.access", "true"),

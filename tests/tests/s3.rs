@@ -14,7 +14,7 @@ use pelton_runtime_core::failure::error_chain;
 use pelton_tests::cluster::signal;
 use pelton_tests::output::parts;
 use pelton_tests::programs::program;
-use pelton_tests::{Cluster, ClusterOptions, S3Server, eventually, within};
+use pelton_tests::{Cluster, ClusterOptions, S3Server, Trouble, TroubledProxy, eventually, within};
 
 const KEYS: u64 = 10;
 const ROWS: u64 = 8_000;
@@ -204,4 +204,68 @@ fn a_job_goes_on_while_its_storage_is_away_and_takes_the_next_good_checkpoint() 
     recovers();
     cluster.cancel(&job);
     cluster.await_state(&job, &["CANCELED"]);
+}
+
+/// A step of checkpoints on an object store, the requests it makes, and the troubles of which a checkpoint fails. While
+/// nobody knows whether a record exists, nothing has failed: a writer who hears nothing asks three times, for 30 s each.
+/// A removal is tried again until it is done.
+type Step = (&'static str, fn(&str, &str) -> bool, &'static [Trouble]);
+
+const STEPS: [Step; 3] = [
+    (
+        "state is uploaded",
+        |method, path| ["PUT", "POST"].contains(&method) && path.contains(".state"),
+        &[Trouble::Refused, Trouble::Hangs],
+    ),
+    ("the record is written", |method, path| method == "PUT" && path.ends_with("/_metadata"), &[Trouble::Refused]),
+    ("an old one is removed", |method, path| method == "POST" && path.ends_with("?delete"), &[]),
+];
+
+#[test]
+fn trouble_in_any_step_of_a_checkpoint_is_counted_and_said_and_the_next_one_without_it_completes() {
+    let Some(server) = S3Server::start() else { return };
+    let proxy = TroubledProxy::before(server.port());
+    let mut options = options(1, &server)
+        .set("execution.checkpointing.timeout", "1 s")
+        .set("execution.checkpointing.tolerable-failed-checkpoints", "1000")
+        .set("execution.checkpointing.data-inline-threshold", "0 b");
+    options.settings.extend(server.settings_by(&proxy.endpoint()));
+    let cluster = Cluster::start(options);
+    let output = cluster.folder().join("out");
+    let job = cluster.submit(1, &program("test-job"), &["steady", "1000", &output.display().to_string()]);
+    let completed = || checkpoints(&cluster, &job, "completed");
+    let failed = || checkpoints(&cluster, &job, "failed");
+    let written = || parts(&output).values().map(Vec::len).sum::<usize>();
+    eventually("a checkpoint completes", || (completed() > 0).then_some(()));
+    for (step, chosen, fatal) in STEPS {
+        for trouble in [Trouble::Refused, Trouble::Hangs, Trouble::DoneButUnanswered] {
+            let what = format!("{step}, {trouble:?}");
+            let (failed_before, written_before) = (failed(), written());
+            proxy.begin(trouble, chosen);
+            eventually(&format!("{what}: it happens"), || (proxy.troubled() > 0).then_some(()));
+            if fatal.contains(&trouble) {
+                eventually(&format!("{what}: a checkpoint fails"), || (failed() > failed_before).then_some(()));
+                let failed = cluster.get(&format!("/jobs/{job}/checkpoints"))["latest"]["failed"].clone();
+                assert!(failed["failure_message"].as_str().is_some_and(|reason| !reason.is_empty()), "{failed}");
+            }
+            eventually(&format!("{what}: the job goes on"), || (written() > written_before).then_some(()));
+            proxy.end();
+            let completed_before = completed();
+            within(Duration::from_secs(90), &format!("{what}: the next good ones complete"), || {
+                (completed() > completed_before + 1).then_some(())
+            });
+            assert_eq!(cluster.state(&job), "RUNNING", "{what}");
+            assert!(cluster.exception(&job).is_null(), "{what}: {}", cluster.failure(&job));
+        }
+    }
+    cluster.cancel(&job);
+    cluster.await_state(&job, &["CANCELED"]);
+    let left = || beneath(&server.objects("checkpoints"));
+    within(Duration::from_secs(90), "nothing is left behind", || left().is_empty().then_some(()));
+}
+
+/// All files beneath a folder.
+fn beneath(folder: &Path) -> Vec<std::path::PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    entries.flat_map(|path| if path.is_dir() { beneath(&path) } else { vec![path] }).collect()
 }
