@@ -13,3 +13,4 @@ pub mod histogram;
 pub mod mark;
 pub mod rows;
 pub mod tally;
+pub mod window;

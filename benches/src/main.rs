@@ -4,6 +4,7 @@
 //! turns, so that a busy machine is unkind to both; figures are medians, and CPU time is preferred to elapsed time.
 #![allow(clippy::disallowed_methods, reason = "a benchmark measures real time")]
 
+mod checkpoints;
 mod cluster;
 mod exchange;
 mod large_state;
@@ -87,6 +88,8 @@ enum Benchmark {
     LargeState,
     /// How long a job is away when its worker or TaskManager is killed
     Recovery,
+    /// What checkpoints of large state take, and what they cost
+    Checkpoints,
     /// The other process of `exchange`
     #[command(hide = true)]
     ExchangePeer {
@@ -97,7 +100,7 @@ enum Benchmark {
 
 type Run = fn(&Options) -> Result<Section>;
 
-const ALL: [(&str, Run); 9] = [
+const ALL: [(&str, Run); 10] = [
     ("word-count", word_count::run),
     ("window-sum", window_sum::run),
     ("exchange", exchange::run),
@@ -107,6 +110,7 @@ const ALL: [(&str, Run); 9] = [
     ("large-state", large_state::run),
     ("recovery", recovery::run),
     ("operators", operators::run),
+    ("checkpoints", checkpoints::run),
 ];
 
 fn main() -> ExitCode {
@@ -132,6 +136,7 @@ fn measure_and_report(arguments: &Arguments) -> Result<()> {
         Benchmark::LargeState => &ALL[6..7],
         Benchmark::Recovery => &ALL[7..8],
         Benchmark::Operators => &ALL[8..9],
+        Benchmark::Checkpoints => &ALL[9..10],
         Benchmark::ExchangePeer { role } => return exchange::peer(role),
     };
     let mut report = Report::open(&arguments.options.report)?;

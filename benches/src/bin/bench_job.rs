@@ -19,6 +19,7 @@ use pelton_benches::histogram::{LatencySink, monotonic_ns};
 use pelton_benches::mark::MarkSink;
 use pelton_benches::rows::{WINDOW_MS, mix, row};
 use pelton_benches::tally::TallySink;
+use pelton_benches::window::WindowSink;
 
 #[derive(Parser)]
 struct Arguments {
@@ -40,6 +41,16 @@ enum Job {
     Latency { rows_per_second: f64, seconds: u64, warm_up_seconds: i64, keys: u64, output: PathBuf },
     /// Keeps a count and a payload for every key, and tells how far it is
     Recovery { rows_per_second: f64, keys: u64, payload_bytes: usize, stop: PathBuf, output: PathBuf },
+    /// Makes state for every key, then updates keys at random, and measures how old updates are at the sink
+    Updates {
+        keys: u64,
+        payload_bytes: usize,
+        window: PathBuf,
+        output: PathBuf,
+        /// Updates per second, beside the making of keys [default: as fast as it goes, after all keys are made]
+        #[arg(long)]
+        rows_per_second: Option<f64>,
+    },
     /// A thousand records a second through a shuffle, without end
     Idle,
 }
@@ -100,6 +111,23 @@ fn main() -> anyhow::Result<()> {
                     payload_bytes,
                 });
             kept.sink_to(MarkSink { column: "f1", output }).set_parallelism(1);
+        }
+        Job::Updates { keys, payload_bytes, window, output, rows_per_second } => {
+            let update = move |index: u64| ((mix(index) % keys) as i64, monotonic_ns());
+            let made = move |index: u64| if index < keys { (index as i64, -1) } else { update(index) };
+            let no_times = WatermarkStrategy::no_watermarks;
+            let source = |source| env.from_source(source, no_times(), "Keys").set_parallelism(1);
+            let records = match rows_per_second {
+                None => source(DataGeneratorSource::<(i64, i64)>::new(made)),
+                Some(rate) => {
+                    let updates = DataGeneratorSource::<(i64, i64)>::new(update).rows_per_second(rate);
+                    let updates = env.from_source(updates, no_times(), "Updates").set_parallelism(1);
+                    source(DataGeneratorSource::new(made).count(keys)).union([updates])
+                }
+            };
+            let kept =
+                records.key_by(field::<0, _>()).process(Updating { kept: ValueState::new("kept"), payload_bytes });
+            kept.sink_to(WindowSink { column: "f1", window, output });
         }
         Job::Idle => {
             let records = DataGeneratorSource::<(i64, i64)>::new(|index| ((index % 100) as i64, index as i64));
@@ -182,10 +210,67 @@ impl KeyedProcessFunction for Keeping {
         })?;
         if is_first {
             let bytes = self.payload_bytes;
-            self.payload.modify(ctx, |payload| *payload = Some("x".repeat(bytes)))?;
+            let mut text = String::with_capacity(bytes);
+            write_random_text(&mut text, value.0.unsigned_abs(), bytes);
+            self.payload.modify(ctx, |payload| *payload = Some(text))?;
         }
         out.collect(value);
         Ok(())
+    }
+}
+
+/// What is kept for a key.
+#[derive(Clone, Record)]
+struct Kept {
+    count: i64,
+    payload: String,
+}
+
+/// Counts the records of a key, gives it a new payload with each, and passes them on.
+#[derive(Clone)]
+struct Updating {
+    kept: ValueState<Kept>,
+    payload_bytes: usize,
+}
+
+impl KeyedProcessFunction for Updating {
+    type Key = i64;
+    type In = (i64, i64);
+    type Out = (i64, i64);
+
+    fn open(&mut self, ctx: &mut OpenContext<'_>) -> FunctionResult {
+        ctx.register(&mut self.kept)
+    }
+
+    fn process_element(
+        &mut self,
+        value: &(i64, i64),
+        ctx: &mut KeyedContext<'_, i64>,
+        out: &mut Collector<'_, (i64, i64)>,
+    ) -> FunctionResult {
+        let bytes = self.payload_bytes;
+        self.kept.modify(ctx, |kept| {
+            let kept = kept.get_or_insert_with(|| Kept { count: 0, payload: String::with_capacity(bytes) });
+            kept.count += 1;
+            write_random_text(&mut kept.payload, value.0.unsigned_abs() ^ kept.count.unsigned_abs() << 40, bytes);
+        })?;
+        out.collect(value);
+        Ok(())
+    }
+}
+
+/// Letters and digits that look random, and are the same for the same seed.
+fn write_random_text(text: &mut String, seed: u64, bytes: usize) {
+    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    text.clear();
+    let (mut seed, mut bits) = (seed, 0);
+    for index in 0..bytes {
+        if index % 10 == 0 {
+            seed = mix(seed);
+            bits = seed;
+        }
+        text.push(char::from(LETTERS[(bits & 63) as usize]));
+        bits >>= 6;
     }
 }
 
