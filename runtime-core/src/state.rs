@@ -5,7 +5,7 @@
 //! ```
 //!
 //! Owns keys ([`key_hash`], [`key_codec`], [`KeyIndex`]), the tables they live in ([`KeyedStateBackend`]) and the
-//! timers that belong to keys ([`KeyTimers`], [`TimerQueue`]). An operator asks for the slots of a whole batch at once and then works
+//! timers that belong to keys ([`KeyTimers`], [`TimerQueue`], and [`Alarms`], which follow from the keys' state). An operator asks for the slots of a whole batch at once and then works
 //! on columns. A namespace (a window) is a table of its own, so that firing and dropping one touches nothing else.
 //!
 //! Everything lives on the heap, unless a job keeps its state in a store ([`cold`]): then the tables are a bounded cache
@@ -14,6 +14,7 @@
 //! [`adapt`] says what may change about a type meanwhile.
 
 pub mod adapt;
+mod alarms;
 mod backend;
 pub mod codec;
 pub mod cold;
@@ -34,7 +35,8 @@ mod timers;
 
 use arrow::datatypes::DataType;
 
-pub use backend::{KeyedStateBackend, Namespace, NamespaceTable, StateId};
+pub use alarms::Alarms;
+pub use backend::{KeyedStateBackend, Namespace, NamespaceTable, SeeRestored, StateId};
 pub use codec::{ColumnError, ValueCodec};
 pub use column::{ListColumn, MapColumn, StateColumn, StateMap, ValueColumn};
 pub use expiring::{ExpiringLists, ExpiringMaps, ExpiringValues, Ttl};

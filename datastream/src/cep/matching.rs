@@ -61,8 +61,6 @@ pub(super) struct Matching<T> {
     pub(super) next_sequence: i64,
     /// The number of nodes from which on it pays to look for those that nothing leads to.
     pub(super) compact_at: usize,
-    /// When the key must be looked at, as the operator has noted it.
-    pub(super) due: Option<EpochMillis>,
 }
 
 /// Nodes that are not worth a look.
@@ -78,7 +76,6 @@ impl<T> Default for Matching<T> {
             completed: Vec::new(),
             next_sequence: 0,
             compact_at: FEW_NODES,
-            due: None,
         }
     }
 }
@@ -134,7 +131,7 @@ impl<T> Matching<T> {
         if self.runs.is_empty() && self.completed.is_empty() {
             // The memory of an idle key goes with what it held.
             let waiting = std::mem::take(&mut self.waiting);
-            *self = Self { waiting, next_sequence: self.next_sequence, due: self.due, ..Self::default() };
+            *self = Self { waiting, next_sequence: self.next_sequence, ..Self::default() };
         } else if self.nodes.len() >= self.compact_at {
             self.sweep();
             self.compact_at = FEW_NODES.max(self.nodes.len() * 2);

@@ -1,6 +1,5 @@
 //! The operator that finds matches.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::array::UInt32Array;
@@ -10,7 +9,7 @@ use pelton_runtime_core::metrics::{Counter, NUM_LATE_RECORDS_DROPPED};
 use pelton_runtime_core::operator::{
     InputIndex, Operator, OperatorContext, OperatorError, OperatorResult, OutputPort, refuse_state,
 };
-use pelton_runtime_core::state::{KeyBatch, KeyedStateBackend, Namespace, Rows, Slot, StateId};
+use pelton_runtime_core::state::{Alarms, KeyBatch, KeyedStateBackend, Namespace, NamespaceTable, Rows, Slot, StateId};
 use pelton_runtime_core::time::{EpochMillis, MIN_WATERMARK};
 use pelton_runtime_core::window::{KeyColumns, TimeDomain};
 
@@ -28,10 +27,13 @@ use super::state::Matchings;
 const TABLE: &str = "pattern";
 const STATE: &str = "matches";
 
+/// How many keys ring at once.
+const RING_KEYS: usize = 1024;
+
 /// Shows events to the partial matches of their keys, in the order of time.
 ///
 /// State: per key the events that wait for the watermark, and partial matches. Keys without either are forgotten.
-/// Invariant: `due` has an entry for a key exactly where its matching has noted one.
+/// A key is due when its first event that waits is, or when the time of a partial match is over.
 pub(super) struct PatternOperator<F: PatternProcessFunction> {
     key: KeyColumns,
     domain: TimeDomain,
@@ -39,8 +41,7 @@ pub(super) struct PatternOperator<F: PatternProcessFunction> {
     backend: KeyedStateBackend,
     state: Option<StateId<Matchings<F::In>>>,
     max_parallelism: u32,
-    /// When keys must be looked at: their first event that waits, or the end of a partial match's time.
-    due: BTreeSet<(EpochMillis, Slot)>,
+    alarms: Alarms,
     keys: KeyBatch,
     slots: Vec<Slot>,
     late: Vec<u32>,
@@ -129,20 +130,6 @@ fn shown<'s, F: PatternProcessFunction>(
     }
 }
 
-/// Notes when a key is due.
-fn note<T>(due: &mut BTreeSet<(EpochMillis, Slot)>, slot: Slot, matching: &mut Matching<T>, at: Option<EpochMillis>) {
-    if matching.due == at {
-        return;
-    }
-    if let Some(before) = matching.due {
-        due.remove(&(before, slot));
-    }
-    if let Some(at) = at {
-        due.insert((at, slot));
-    }
-    matching.due = at;
-}
-
 impl<F: PatternProcessFunction> PatternOperator<F> {
     pub(super) fn new(
         key: KeyColumns,
@@ -160,7 +147,7 @@ impl<F: PatternProcessFunction> PatternOperator<F> {
             backend: KeyedStateBackend::new(),
             state: None,
             max_parallelism: 1,
-            due: BTreeSet::new(),
+            alarms: Alarms::new(domain),
             keys: KeyBatch::default(),
             slots: Vec::new(),
             late: Vec::new(),
@@ -181,11 +168,7 @@ impl<F: PatternProcessFunction> PatternOperator<F> {
                 self.late.push(row as u32);
                 continue;
             }
-            let matching = matchings.entry(*slot);
-            matching.wait(*time, reader.read(row));
-            if matching.due.is_none_or(|due| *time < due) {
-                note(&mut self.due, *slot, matching, Some(*time));
-            }
+            matchings.entry(*slot).wait(*time, reader.read(row));
         }
         Ok(())
     }
@@ -199,31 +182,47 @@ impl<F: PatternProcessFunction> PatternOperator<F> {
         let mut event = F::In::scratch();
         for (row, slot) in self.slots.iter().enumerate() {
             reader.read_into(row, &mut event);
-            let matching = matchings.entry(*slot);
-            self.matcher.see(matching, &event, now, cx)?;
-            let due = self.matcher.next_due(matching);
-            note(&mut self.due, *slot, matching, due);
+            self.matcher.see(matchings.entry(*slot), &event, now, cx)?;
         }
         Ok(())
     }
 
-    /// Looks at the keys that are due, in the order of time.
+    /// Looks at the keys that are due, about in the order of time.
     fn catch_up(&mut self, to: EpochMillis, cx: &mut OperatorContext<'_>) -> OperatorResult {
+        let Some(state) = self.state else { return Ok(()) };
+        while let Some(mut due) = self.alarms.due(to, RING_KEYS, &mut self.backend)? {
+            let Some(table) = self.backend.existing_mut(Namespace::Void) else { break };
+            while let Some((_, row)) = self.alarms.pop(to, &due, table) {
+                let slot = due.slots[row];
+                let matching = table.column_mut(state).entry(slot);
+                self.matcher.catch_up(matching, to, cx)?;
+                let next = self.matcher.next_due(matching);
+                self.alarms.arm(table, slot, next);
+            }
+            table.free_empty(&mut due.slots);
+            self.settle()?;
+        }
+        self.emit(cx)
+    }
+
+    /// The matching of the batch's keys has changed: they are armed anew, or forgotten.
+    fn changed(&mut self) -> OperatorResult {
         let (Some(state), Some(table)) = (self.state, self.backend.existing_mut(Namespace::Void)) else {
             return Ok(());
         };
-        let mut looked_at = Vec::new();
-        while let Some((_, slot)) = self.due.first().copied().filter(|(at, _)| *at <= to) {
-            self.due.pop_first();
-            let matching = table.column_mut(state).entry(slot);
-            matching.due = None;
-            self.matcher.catch_up(matching, to, cx)?;
-            let due = self.matcher.next_due(matching);
-            note(&mut self.due, slot, matching, due);
-            looked_at.push(slot);
-        }
-        table.free_empty(&mut looked_at);
-        self.emit(cx)
+        self.slots.sort_unstable();
+        self.slots.dedup();
+        let matcher = &self.matcher;
+        let due = |table: &NamespaceTable, slot: Slot| matcher.next_due(table.column(state).get(slot));
+        self.alarms.changed(table, &self.slots, due)?;
+        table.free_empty(&mut self.slots);
+        self.settle()
+    }
+
+    /// Keeps what is on the heap within its bounds, when no slot is in use.
+    fn settle(&mut self) -> OperatorResult {
+        self.alarms.settle()?;
+        Ok(self.backend.make_room()?)
     }
 
     fn emit(&mut self, cx: &mut OperatorContext<'_>) -> OperatorResult {
@@ -234,9 +233,9 @@ impl<F: PatternProcessFunction> PatternOperator<F> {
     }
 
     fn arm(&self, cx: &mut OperatorContext<'_>) {
-        let next = self.due.first().filter(|_| self.domain == TimeDomain::ProcessingTime);
-        if let Some((at, _)) = next {
-            cx.wake_at(*at);
+        let next = self.alarms.next().filter(|_| self.domain == TimeDomain::ProcessingTime);
+        if let Some(at) = next {
+            cx.wake_at(at);
         }
     }
 
@@ -260,9 +259,10 @@ impl<F: PatternProcessFunction> Operator for PatternOperator<F> {
     fn open(&mut self, cx: &mut OperatorContext<'_>) -> OperatorResult {
         self.late_dropped = Some(cx.runtime().metrics.counter(NUM_LATE_RECORDS_DROPPED));
         self.max_parallelism = cx.runtime().max_parallelism;
+        self.backend.open(cx.runtime())?;
         let automaton = self.matcher.automaton.clone();
         self.state = Some(self.backend.register(STATE, move || Matchings::new(automaton.clone()))?);
-        Ok(())
+        Ok(self.alarms.open(&mut self.backend)?)
     }
 
     fn process(&mut self, _input: InputIndex, batch: StreamBatch, cx: &mut OperatorContext<'_>) -> OperatorResult {
@@ -274,9 +274,7 @@ impl<F: PatternProcessFunction> Operator for PatternOperator<F> {
             TimeDomain::EventTime => self.by_event_time(&batch, cx)?,
             TimeDomain::ProcessingTime => self.by_processing_time(&batch, cx)?,
         }
-        if let Some(table) = self.backend.existing_mut(Namespace::Void) {
-            table.free_empty(&mut self.slots);
-        }
+        self.changed()?;
         self.pass_late(&batch, cx)?;
         self.emit(cx)
     }
@@ -297,21 +295,20 @@ impl<F: PatternProcessFunction> Operator for PatternOperator<F> {
     }
 
     fn snapshot(&mut self, _checkpoint: CheckpointId) -> OperatorResult<OperatorSnapshot> {
-        let table = self.backend.snapshot(TABLE, self.max_parallelism)?;
-        Ok(OperatorSnapshot { keyed: table.into_iter().collect(), ..OperatorSnapshot::default() })
+        let mut snapshot = OperatorSnapshot::default();
+        self.alarms.save(&mut snapshot)?;
+        self.backend.save(TABLE, self.max_parallelism, &mut snapshot)?;
+        Ok(snapshot)
     }
 
-    fn restore(&mut self, mut state: RestoredState, cx: &mut OperatorContext<'_>) -> OperatorResult {
-        self.backend.restore(&state.take_keyed(TABLE))?;
-        refuse_state(&state)?;
-        let (Some(state), Some(table)) = (self.state, self.backend.existing_mut(Namespace::Void)) else {
-            return Ok(());
-        };
-        for slot in table.index().by_key_group(self.max_parallelism).0 {
-            let matching = table.column_mut(state).entry(slot);
-            let due = self.matcher.next_due(matching);
-            note(&mut self.due, slot, matching, due);
-        }
+    fn restore(&mut self, mut saved: RestoredState, cx: &mut OperatorContext<'_>) -> OperatorResult {
+        let Some(state) = self.state else { return refuse_state(&saved) };
+        let (alarms, matcher) = (&mut self.alarms, &self.matcher);
+        self.backend.restore_seen(&mut saved, TABLE, &mut |table, slots| {
+            alarms.restored(table, slots, |table, slot| matcher.next_due(table.column(state).get(slot)))
+        })?;
+        alarms.restore(&mut saved)?;
+        refuse_state(&saved)?;
         self.arm(cx);
         Ok(())
     }

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef};
+use pelton_runtime_core::state::codec::heap_bytes_of;
 use pelton_runtime_core::state::{ColumnError, Slot, StateColumn, ValueCodec};
 use pelton_runtime_core::time::EpochMillis;
 
@@ -13,7 +14,7 @@ use crate::record::Record;
 use crate::state_codec::codec;
 
 use super::automaton::Automaton;
-use super::matching::{EventIndex, Matching, NodeIndex, Run, Taken};
+use super::matching::{EventIndex, Matching, Node, NodeIndex, Run, Taken};
 
 /// State, last node, beginning's sequence and time.
 type StoredRun = (String, i64, i64, EpochMillis);
@@ -138,5 +139,29 @@ impl<T: Record> StateColumn for Matchings<T> {
             self.of_keys[*slot as usize] = self.load(stored)?;
         }
         Ok(())
+    }
+
+    fn is_evictable(&self) -> bool {
+        true
+    }
+
+    fn clear(&mut self, slots: &[Slot]) {
+        slots.iter().for_each(|slot| self.of_keys[*slot as usize] = Matching::default());
+    }
+
+    fn slot_bytes(&self) -> usize {
+        size_of::<Matching<T>>()
+    }
+
+    fn add_heap_bytes(&self, slots: &[Slot], bytes: &mut [usize]) {
+        for (slot, bytes) in slots.iter().zip(bytes) {
+            let Matching { waiting, events, nodes, runs, completed, .. } = self.get(*slot);
+            *bytes += waiting.capacity() * size_of::<(EpochMillis, T)>()
+                + events.capacity() * size_of::<Taken<T>>()
+                + nodes.capacity() * size_of::<Node>()
+                + (runs.capacity() + completed.capacity()) * size_of::<Run>()
+                + heap_bytes_of(waiting.iter(), |(_, event)| event.heap_bytes())
+                + heap_bytes_of(events.iter(), |taken| taken.event.heap_bytes());
+        }
     }
 }

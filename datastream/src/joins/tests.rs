@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use pelton_runtime_core::element::{CheckpointId, StreamBatch};
 use pelton_runtime_core::operator::OperatorFactory;
-use pelton_runtime_core::operator::harness::OperatorHarness;
+use pelton_runtime_core::operator::harness::{OperatorHarness, ParallelHarness};
+use pelton_runtime_core::state::cold::{ColdStores, MemoryColdStores};
 use pelton_runtime_core::time::{EpochMillis, MAX_WATERMARK};
+use pelton_runtime_core::window::KeyColumns;
 use proptest::prelude::*;
 
-use crate::keyed::tests::{Trip, factory_of, stamped, taken, trip};
+use crate::keyed::tests::{Trip, caches, factory_of, stamped, taken, trip};
 use crate::keyed::{SlidingEventTimeWindows, TumblingEventTimeWindows, WindowAssigner};
 use crate::record::{Record, field};
 use crate::stream::{Collector, DataStream, OutputTag};
@@ -99,10 +101,17 @@ fn pairs_within(events: &[Event], lower: i64, upper: i64) -> Vec<(i64, i64, i64)
     pairs
 }
 
-/// The same by the operator, with as many restarts as there are.
-fn joined(events: &[Event], lower: i64, upper: i64) -> Vec<(i64, i64, i64)> {
-    let factory = interval_join(lower, upper);
-    let mut harness = OperatorHarness::open(factory.as_ref()).unwrap();
+/// The same by the operator, with as many restarts as there are, each at another parallelism. With a cache of so many bytes
+/// state is in a store at first, and changes between there and the heap with every restart.
+fn joined(events: &[Event], lower: i64, upper: i64, cache: Option<usize>) -> Vec<(i64, i64, i64)> {
+    let stores = |in_store: bool| {
+        cache.filter(|_| in_store).map(|bytes| Arc::new(MemoryColdStores::new(bytes)) as Arc<dyn ColdStores>)
+    };
+    let keys = [KeyColumns::new(["driver"]), KeyColumns::new(["f0"])];
+    let mut harness = ParallelHarness::open(interval_join(lower, upper), keys[0].clone(), 0).unwrap();
+    let (mut parallelism, mut in_store) = (1, true);
+    harness.set_cold_stores(stores(in_store));
+    harness.restart(&[], parallelism).unwrap();
     let (mut watermark, mut pairs) = (i64::MIN, Vec::new());
     for (number, event) in (0i64..).zip(events) {
         match event {
@@ -112,19 +121,24 @@ fn joined(events: &[Event], lower: i64, upper: i64) -> Vec<(i64, i64, i64)> {
             }
             Event::Watermark(_) => {}
             Event::Trip(key, at) => {
-                harness.process_on(0, stamped(&[(trip(&key.to_string(), 0, number), *at)])).unwrap()
+                let batch = stamped(&[(trip(&key.to_string(), 0, number), *at)]);
+                harness.process_on(0, &keys[0], &batch).unwrap();
             }
-            Event::Tip(key, at) => harness.process_on(1, stamped(&[(tip(&key.to_string(), number), *at)])).unwrap(),
+            Event::Tip(key, at) => {
+                harness.process_on(1, &keys[1], &stamped(&[(tip(&key.to_string(), number), *at)])).unwrap();
+            }
             Event::Restart => {
-                let snapshots = [harness.checkpoint(CheckpointId(1)).unwrap()];
-                pairs.extend(taken::<(i64, i64, i64)>(&mut harness, 0));
-                harness = OperatorHarness::open(factory.as_ref()).unwrap();
-                harness.restore(&snapshots).unwrap();
+                let snapshots = harness.checkpoint().unwrap();
+                (parallelism, in_store) = (parallelism % 3 + 1, !in_store);
+                harness.set_cold_stores(stores(in_store));
+                harness.restart(&snapshots, parallelism).unwrap();
                 // A task's watermark comes anew; here it comes at once.
                 harness.watermark(watermark).unwrap();
             }
         }
-        pairs.extend(taken::<(i64, i64, i64)>(&mut harness, 0));
+        for instance in harness.instances() {
+            pairs.extend(taken::<(i64, i64, i64)>(instance, 0));
+        }
     }
     assert!(pairs.iter().all(|((_, _, time), stamp)| time == stamp));
     let mut pairs: Vec<_> = pairs.into_iter().map(|(pair, _)| pair).collect();
@@ -136,17 +150,23 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(CASES))]
 
     #[test]
-    fn an_interval_join_finds_every_pair_within_the_bounds(events in events(0), lower in -9i64..9, width in 0i64..12) {
-        prop_assert_eq!(joined(&events, lower, lower + width), pairs_within(&events, lower, lower + width));
+    fn an_interval_join_finds_every_pair_within_the_bounds(
+        events in events(0), lower in -9i64..9, width in 0i64..12, cache in caches(),
+    ) {
+        let expected = pairs_within(&events, lower, lower + width);
+        prop_assert_eq!(&joined(&events, lower, lower + width, None), &expected);
+        prop_assert_eq!(&joined(&events, lower, lower + width, Some(cache)), &expected);
     }
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
+    #![proptest_config(ProptestConfig::with_cases(1_000))]
 
     #[test]
-    fn an_interval_join_survives_restarts(events in events(3), lower in -9i64..9, width in 0i64..12) {
-        prop_assert_eq!(joined(&events, lower, lower + width), pairs_within(&events, lower, lower + width));
+    fn an_interval_join_survives_restarts(
+        events in events(3), lower in -9i64..9, width in 0i64..12, cache in prop::option::weighted(0.8, caches()),
+    ) {
+        prop_assert_eq!(joined(&events, lower, lower + width, cache), pairs_within(&events, lower, lower + width));
     }
 }
 

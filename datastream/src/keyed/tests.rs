@@ -12,7 +12,9 @@ use std::sync::Arc;
 use pelton_runtime_core::element::StreamBatch;
 use pelton_runtime_core::operator::harness::OperatorHarness;
 use pelton_runtime_core::operator::{Operator, OperatorFactory, OperatorResult, OperatorRuntime};
+use pelton_runtime_core::state::cold::MemoryColdStores;
 use pelton_runtime_core::time::{EpochMillis, MIN_WATERMARK};
+use proptest::prelude::*;
 
 use crate::keyed::AggregateFunction;
 use crate::record::{Record, RecordBuilder, RecordReader};
@@ -70,6 +72,17 @@ pub(crate) fn taken<U: Record>(harness: &mut OperatorHarness, port: u32) -> Vec<
         all.extend(reader.iter().enumerate().map(|(row, record)| (record, time(row))));
     }
     all
+}
+
+/// The only instance of an operator, with state in a store below a cache of so many bytes, or on the heap.
+pub(crate) fn open_in(factory: &Arc<dyn OperatorFactory>, cache: Option<usize>) -> OperatorHarness {
+    let cold_stores = cache.map(|bytes| Arc::new(MemoryColdStores::new(bytes)) as _);
+    OperatorHarness::open_in(factory.as_ref(), OperatorRuntime { cold_stores, ..OperatorHarness::runtime() }).unwrap()
+}
+
+/// Caches that hold nothing, some keys, or all.
+pub(crate) fn caches() -> impl Strategy<Value = usize> {
+    prop_oneof![Just(0), 100usize..2_000, Just(1 << 20)]
 }
 
 /// The only instance of what a program's graph holds for `name`.

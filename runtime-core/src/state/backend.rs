@@ -30,6 +30,7 @@ use parking_lot::Mutex;
 
 pub(super) use self::cold_part::ColdPart;
 pub(super) use self::cold_rows::ColdRows;
+pub use self::snapshot::SeeRestored;
 use self::table_cache::TableCache;
 use super::{KeyBatch, KeyIndex, KeyTimers, NO_SLOT, Rows, Slot, StateColumn, StateError, StoredTimers, TimerQueue};
 use crate::operator::OperatorRuntime;
@@ -117,6 +118,11 @@ impl KeyedStateBackend {
             self.cold = Some(Arc::new(Mutex::new(ColdPart::new(opened, runtime))));
         }
         Ok(())
+    }
+
+    /// Whether state is kept in a store, with the tables as its cache.
+    pub fn has_store(&self) -> bool {
+        self.cold.is_some()
     }
 
     /// The timers of keys without windows, for one clock: in the store, if there is one.

@@ -75,6 +75,9 @@ pub trait GroupAggregate: Send + 'static {
     /// Adds the group `source` to the group `target`; `source` is not used again.
     fn merge_within(&mut self, groups: &mut Self::Groups, target: Slot, source: Slot) -> OperatorResult;
 
+    /// Groups are not used again: what they hold beside their place may go.
+    fn release(&mut self, _groups: &mut Self::Groups, _gone: &[Slot]) {}
+
     /// Emits the results of groups. `keys` are the columns of their keys and has as many rows as `of` has groups.
     fn emit(
         &mut self,

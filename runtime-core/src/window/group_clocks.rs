@@ -71,6 +71,12 @@ impl GroupClocks {
         ahead.map_or(clock, |ahead| clock.max(*ahead))
     }
 
+    /// The clock of a slot's key, the operator's being at `clock`.
+    #[inline]
+    pub(super) fn of_slot(&self, index: &KeyIndex, slot: Slot, clock: EpochMillis) -> EpochMillis {
+        if self.are_even() { clock } else { self.of(index.key_group(slot, self.max_parallelism), clock) }
+    }
+
     /// Whether a window whose last millisecond is `due` fired for this key before the state was written.
     #[inline]
     pub(super) fn has_fired(&self, index: &KeyIndex, slot: Slot, due: EpochMillis) -> bool {

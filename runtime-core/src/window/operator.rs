@@ -126,7 +126,7 @@ impl<A: GroupAggregate> WindowOperator<A> {
             }
             WindowAssignment::Assigner(WindowAssigner::Session { .. }) | WindowAssignment::DynamicSessions { .. } => {
                 let state = backend.register(WINDOW_CONTENTS, move || SessionColumn::new(maker.groups()));
-                let windows = SessionWindows::new(lateness_ms);
+                let windows = SessionWindows::new(lateness_ms, domain);
                 Engine::Session(windows, state.expect("the first state's name is free"))
             }
         };
@@ -242,6 +242,9 @@ impl<A: GroupAggregate> Operator for WindowOperator<A> {
         // From the start on, so that the metric is there and says 0.
         self.late_dropped = Some(cx.runtime().metrics.counter(NUM_LATE_RECORDS_DROPPED));
         self.backend.open(cx.runtime())?;
+        if let Engine::Session(windows, _) = &mut self.engine {
+            windows.open(&mut self.backend)?;
+        }
         let (domain, runtime) = (self.settings.windows.domain(), cx.runtime());
         self.clocks = GroupClocks::new(domain, runtime.max_parallelism, runtime.key_groups());
         Ok(())
@@ -282,19 +285,27 @@ impl<A: GroupAggregate> Operator for WindowOperator<A> {
 
     fn snapshot(&mut self, _checkpoint: CheckpointId) -> OperatorResult<OperatorSnapshot> {
         let mut snapshot = OperatorSnapshot::default();
+        if let Engine::Session(windows, _) = &mut self.engine {
+            windows.save(&mut snapshot)?;
+        }
         self.backend.save(self.table_name(), self.clocks.max_parallelism(), &mut snapshot)?;
         snapshot.keyed.push(self.clocks.snapshot(self.clock)?);
         Ok(snapshot)
     }
 
     fn restore(&mut self, mut state: RestoredState, cx: &mut OperatorContext<'_>) -> OperatorResult {
-        let name = self.table_name();
-        self.backend.restore_from(&mut state, name)?;
         self.clock = self.clocks.restore(&state.take_keyed(self.clocks.table_name()))?;
-        refuse_state(&state)?;
+        let (clock, clocks, backend) = (self.clock, &self.clocks, &mut self.backend);
         match &mut self.engine {
-            Engine::Aligned(windows, _) => windows.restored(self.clock, &self.backend)?,
-            Engine::Session(windows, state) => windows.restored(&self.backend, *state),
+            Engine::Aligned(windows, _) => {
+                backend.restore_from(&mut state, windows.table_name())?;
+                refuse_state(&state)?;
+                windows.restored(clock, backend)?;
+            }
+            Engine::Session(windows, sessions) => {
+                windows.restore(&mut state, clock, clocks, *sessions, backend)?;
+                refuse_state(&state)?;
+            }
         }
         self.arm(cx);
         Ok(())

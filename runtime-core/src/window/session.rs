@@ -6,26 +6,26 @@
 //!  merged           [───────────────────)     one session, the groups merged
 //! ```
 //!
-//! Invariants: the sessions of one key neither overlap nor touch; `by_end` has exactly one entry per session; a key is in
-//! the table while it has a session. Groups are numbered in the order of their creation and are renumbered when most of
-//! them are gone.
+//! Invariants: the sessions of one key neither overlap nor touch; a key is due when the first of its sessions is, so that
+//! it rings before that at the latest; a key is in the table, or in the store below it, while it has a session. Groups are
+//! numbered in the order of their creation and are renumbered when most of them are gone.
 
-use std::collections::BTreeSet;
-use std::ops::Bound;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Int64Array, ListArray, StructArray};
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array, ListArray, StructArray, UInt32Array};
+use arrow::compute;
 use arrow::datatypes::{DataType, Field, Fields, Int64Type};
 use smallvec::SmallVec;
 
-use super::TimeWindow;
 use super::aggregate::{GroupAggregate, Windows};
 use super::group_clocks::GroupClocks;
 use super::operator::Arrivals;
+use super::{TimeDomain, TimeWindow};
+use crate::checkpoint::snapshot::{OperatorSnapshot, RestoredState};
 use crate::operator::{OperatorContext, OperatorResult, TARGET_BATCH_ROWS};
 use crate::state::codec::{LIST_ITEM, list_items, offsets};
 use crate::state::{
-    ColumnError, KeyedStateBackend, NO_SLOT, Namespace, NamespaceTable, Rows, Slot, StateColumn, StateId,
+    Alarms, ColumnError, KeyedStateBackend, NO_SLOT, Namespace, Rows, Slot, StateColumn, StateError, StateId,
 };
 use crate::time::EpochMillis;
 
@@ -106,32 +106,82 @@ impl<G: StateColumn> StateColumn for SessionColumn<G> {
         }
         Ok(())
     }
+
+    fn is_evictable(&self) -> bool {
+        self.groups.is_evictable()
+    }
+
+    fn clear(&mut self, slots: &[Slot]) {
+        let mut dead = Vec::new();
+        for slot in slots {
+            dead.extend(self.of_keys[*slot as usize].iter().map(|session| session.group));
+            self.of_keys[*slot as usize] = SmallVec::new();
+        }
+        self.groups.clear(&dead);
+        self.dead_groups += dead.len() as u32;
+    }
+
+    fn slot_bytes(&self) -> usize {
+        size_of::<SmallVec<[Session; 1]>>()
+    }
+
+    fn add_heap_bytes(&self, slots: &[Slot], bytes: &mut [usize]) {
+        let (mut groups, mut positions) = (Vec::new(), Vec::new());
+        for (position, slot) in slots.iter().enumerate() {
+            let sessions = &self.of_keys[*slot as usize];
+            if sessions.spilled() {
+                bytes[position] += sessions.capacity() * size_of::<Session>();
+            }
+            groups.extend(sessions.iter().map(|session| session.group));
+            positions.resize(groups.len(), position);
+        }
+        let mut of_groups = vec![self.groups.slot_bytes(); groups.len()];
+        self.groups.add_heap_bytes(&groups, &mut of_groups);
+        positions.iter().zip(of_groups).for_each(|(position, of_group)| bytes[*position] += of_group);
+    }
 }
+
+/// How many keys ring at once.
+const RING_KEYS: usize = TARGET_BATCH_ROWS;
 
 /// The windows of one operator instance.
 #[derive(Debug)]
 pub(super) struct SessionWindows {
     lateness_ms: i64,
-    /// Every session by its end, its key and its start.
-    by_end: BTreeSet<(EpochMillis, Slot, EpochMillis)>,
+    /// The keys that have a session, by when the first of their sessions fires or is dropped.
+    alarms: Alarms,
     slots: Vec<Slot>,
     pending_rows: Vec<u32>,
     pending_groups: Vec<Slot>,
 }
 
+/// Sessions that fire together.
+#[derive(Debug, Default)]
+struct Firing {
+    /// Which of the keys that ring.
+    keys: Vec<u32>,
+    windows: Vec<TimeWindow>,
+    groups: Vec<Slot>,
+}
+
 impl SessionWindows {
-    pub(super) fn new(lateness_ms: i64) -> Self {
+    pub(super) fn new(lateness_ms: i64, domain: TimeDomain) -> Self {
         Self {
             lateness_ms,
-            by_end: BTreeSet::new(),
+            alarms: Alarms::new(domain),
             slots: Vec::new(),
             pending_rows: Vec::new(),
             pending_groups: Vec::new(),
         }
     }
 
+    /// Takes their place in the backend, which is open.
+    pub(super) fn open(&mut self, backend: &mut KeyedStateBackend) -> Result<(), StateError> {
+        self.alarms.open(backend)
+    }
+
     fn cleanup(&self, window: TimeWindow) -> EpochMillis {
-        window.max_timestamp().saturating_add(self.lateness_ms)
+        cleanup(window, self.lateness_ms)
     }
 
     /// What the table of the sessions' state is called.
@@ -139,19 +189,33 @@ impl SessionWindows {
         "window-sessions"
     }
 
-    /// Goes on with the sessions that came back into the backend.
-    pub(super) fn restored<G: StateColumn>(&mut self, backend: &KeyedStateBackend, state: StateId<SessionColumn<G>>) {
-        let Some(table) = backend.existing(Namespace::Void) else { return };
-        let of_keys = (0..).zip(&table.column(state).of_keys);
-        self.by_end = of_keys
-            .flat_map(|(slot, sessions)| sessions.iter().map(move |session| (slot, session.window)))
-            .map(|(slot, window)| (window.end, slot, window.start))
-            .collect();
+    /// Sees to it that the snapshot has what `restore` needs beside the backend, which is saved afterwards.
+    pub(super) fn save(&mut self, snapshot: &mut OperatorSnapshot) -> Result<(), StateError> {
+        self.alarms.save(snapshot)
     }
 
-    /// When the next session fires.
+    /// Takes the sessions back that were saved, with the clocks they have come to.
+    pub(super) fn restore<G: StateColumn>(
+        &mut self,
+        saved: &mut RestoredState,
+        clock: EpochMillis,
+        clocks: &GroupClocks,
+        state: StateId<SessionColumn<G>>,
+        backend: &mut KeyedStateBackend,
+    ) -> Result<(), StateError> {
+        let (name, lateness_ms, alarms) = (self.table_name(), self.lateness_ms, &mut self.alarms);
+        backend.restore_seen(saved, name, &mut |table, slots| {
+            alarms.restored(table, slots, |table, slot| {
+                let reached = clocks.of_slot(table.index(), slot, clock);
+                first_due(table.column(state), slot, reached, lateness_ms)
+            })
+        })?;
+        alarms.restore(saved)
+    }
+
+    /// Nothing fires before this.
     pub(super) fn next_due(&self) -> Option<EpochMillis> {
-        self.by_end.first().map(|(end, ..)| end.saturating_sub(1))
+        self.alarms.next()
     }
 
     /// Adds rows to their sessions. `late` gets those that no session takes any more.
@@ -191,7 +255,6 @@ impl SessionWindows {
                     let session = Session { window: own, group: column.group_count };
                     column.group_count += 1;
                     column.of_keys[*slot as usize].push(session);
-                    self.by_end.insert((own.end, *slot, own.start));
                     session
                 }
                 touched => self.merge(*slot, own, touched, aggregate, column)?,
@@ -206,8 +269,8 @@ impl SessionWindows {
             }
         }
         self.flush(aggregate, table.column_mut(state))?;
-        without_session.sort_unstable();
-        without_session.dedup();
+        let lateness_ms = self.lateness_ms;
+        self.alarms.changed(table, &slots, |table, slot| first_due(table.column(state), slot, clock, lateness_ms))?;
         table.free_empty(&mut without_session);
         self.slots = slots;
         renumber(table.column_mut(state), aggregate)
@@ -224,27 +287,17 @@ impl SessionWindows {
     ) -> OperatorResult<Session> {
         let sessions = &column.of_keys[slot as usize];
         let merged = touched.iter().fold(own, |window, position| window.cover(&sessions[*position].window));
-        let kept = sessions[touched[0]];
-        if touched.len() == 1 && kept.window == merged {
-            return Ok(kept);
-        }
+        let session = Session { window: merged, group: sessions[touched[0]].group };
         if touched.len() > 1 {
             self.flush(aggregate, column)?;
         }
-        for position in touched.iter().rev() {
-            let session = column.of_keys[slot as usize][*position];
-            self.by_end.remove(&(session.window.end, slot, session.window.start));
-            if session.group != kept.group {
-                aggregate.merge_within(&mut column.groups, kept.group, session.group)?;
-                column.of_keys[slot as usize].swap_remove(*position);
-                column.dead_groups += 1;
-            }
+        // From the back, so that positions before it stay.
+        for position in touched[1..].iter().rev() {
+            let other = column.of_keys[slot as usize].swap_remove(*position);
+            aggregate.merge_within(&mut column.groups, session.group, other.group)?;
+            column.dead_groups += 1;
         }
-        let session = Session { window: merged, group: kept.group };
-        if let Some(entry) = column.of_keys[slot as usize].iter_mut().find(|entry| entry.group == kept.group) {
-            *entry = session;
-        }
-        self.by_end.insert((merged.end, slot, merged.start));
+        column.of_keys[slot as usize][touched[0]] = session;
         Ok(session)
     }
 
@@ -271,54 +324,79 @@ impl SessionWindows {
         backend: &mut KeyedStateBackend,
         cx: &mut OperatorContext<'_>,
     ) -> OperatorResult {
-        let Some(table) = backend.existing_mut(Namespace::Void) else { return Ok(()) };
-        let fired_until = (before.saturating_add(1), Slot::MAX, EpochMillis::MAX);
-        let over: Vec<(Slot, TimeWindow)> = self
-            .by_end
-            .range((Bound::Excluded(fired_until), Bound::Unbounded))
-            .take_while(|(end, ..)| end.saturating_sub(1) <= clock)
-            .map(|(end, slot, start)| (*slot, TimeWindow::new(*start, *end)))
-            .filter(|(slot, window)| !clocks.has_fired(table.index(), *slot, window.max_timestamp()))
-            .collect();
-        for chunk in over.chunks(TARGET_BATCH_ROWS) {
-            let (index, column) = table.split(state);
-            let slots: Vec<Slot> = chunk.iter().map(|(slot, _)| *slot).collect();
-            let windows: Vec<TimeWindow> = chunk.iter().map(|(_, window)| *window).collect();
-            let groups: Vec<Slot> = chunk.iter().map(|(slot, window)| group_of(column, *slot, *window)).collect();
-            let keys = index.columns(&slots)?;
-            aggregate.emit(&mut column.groups, &groups, &keys, Windows::Each(&windows), cx)?;
-        }
-        self.drop_over(clock, table, state);
-        renumber(table.column_mut(state), aggregate)
-    }
-
-    fn drop_over<G: StateColumn>(
-        &mut self,
-        clock: EpochMillis,
-        table: &mut NamespaceTable,
-        state: StateId<SessionColumn<G>>,
-    ) {
-        let mut keys = Vec::new();
-        while let Some(&(end, slot, start)) = self.by_end.first() {
-            let window = TimeWindow::new(start, end);
-            if self.cleanup(window) > clock {
-                break;
+        let mut firing = Firing::default();
+        while let Some(mut due) = self.alarms.due(clock, RING_KEYS, backend)? {
+            let Some(table) = backend.existing_mut(Namespace::Void) else { break };
+            let mut over = Vec::new();
+            while let Some((at, row)) = self.alarms.pop(clock, &due, table) {
+                let slot = due.slots[row];
+                let reached = clocks.of_slot(table.index(), slot, at);
+                let fires = at > before && !clocks.has_fired(table.index(), slot, at);
+                let column = table.column_mut(state);
+                column.of_keys[slot as usize].retain(|session| {
+                    if fires && session.window.max_timestamp() == at {
+                        firing.keys.push(row as u32);
+                        firing.windows.push(session.window);
+                        firing.groups.push(session.group);
+                    }
+                    let stays = due_of(session.window, reached, self.lateness_ms) > at;
+                    if !stays {
+                        over.push(session.group);
+                    }
+                    stays
+                });
+                let next = first_due(column, slot, reached, self.lateness_ms);
+                self.alarms.arm(table, slot, next);
             }
-            self.by_end.pop_first();
+            firing.emit(&due.columns, aggregate, table.column_mut(state), cx)?;
             let column = table.column_mut(state);
-            column.of_keys[slot as usize].retain(|session| session.window != window);
-            column.dead_groups += 1;
-            keys.push(slot);
+            aggregate.release(&mut column.groups, &over);
+            column.dead_groups += over.len() as u32;
+            table.free_empty(&mut due.slots);
+            renumber(table.column_mut(state), aggregate)?;
+            self.alarms.settle()?;
+            backend.make_room()?;
         }
-        keys.sort_unstable();
-        keys.dedup();
-        table.free_empty(&mut keys);
+        Ok(())
     }
 }
 
-fn group_of<G>(column: &SessionColumn<G>, slot: Slot, window: TimeWindow) -> Slot {
-    let session = column.of_keys[slot as usize].iter().find(|session| session.window == window);
-    session.expect("every entry of by_end is a session of its key").group
+impl Firing {
+    /// Emits the sessions' results; `keys` are the columns that the sessions' keys are in.
+    fn emit<A: GroupAggregate>(
+        &mut self,
+        keys: &[ArrayRef],
+        aggregate: &mut A,
+        column: &mut SessionColumn<A::Groups>,
+        cx: &mut OperatorContext<'_>,
+    ) -> OperatorResult {
+        for first in (0..self.keys.len()).step_by(TARGET_BATCH_ROWS) {
+            let range = first..self.keys.len().min(first + TARGET_BATCH_ROWS);
+            let rows = UInt32Array::from_iter_values(self.keys[range.clone()].iter().copied());
+            let keys = keys.iter().map(|column| compute::take(column, &rows, None)).collect::<Result<Vec<_>, _>>()?;
+            let windows = Windows::Each(&self.windows[range.clone()]);
+            aggregate.emit(&mut column.groups, &self.groups[range], &keys, windows, cx)?;
+        }
+        self.keys.clear();
+        self.windows.clear();
+        self.groups.clear();
+        Ok(())
+    }
+}
+
+/// When a session takes no more rows.
+fn cleanup(window: TimeWindow, lateness_ms: i64) -> EpochMillis {
+    window.max_timestamp().saturating_add(lateness_ms)
+}
+
+/// When, after `reached`, a session fires or is dropped.
+fn due_of(window: TimeWindow, reached: EpochMillis, lateness_ms: i64) -> EpochMillis {
+    if window.max_timestamp() > reached { window.max_timestamp() } else { cleanup(window, lateness_ms) }
+}
+
+/// When the first of a key's sessions fires or is dropped.
+fn first_due<G>(column: &SessionColumn<G>, slot: Slot, reached: EpochMillis, lateness_ms: i64) -> Option<EpochMillis> {
+    column.of_keys[slot as usize].iter().map(|session| due_of(session.window, reached, lateness_ms)).min()
 }
 
 /// Leaves the dead groups behind when they are most of all.

@@ -14,6 +14,7 @@ use crate::element::StreamBatch;
 use crate::metrics::NUM_LATE_RECORDS_DROPPED;
 use crate::operator::harness::OperatorHarness;
 use crate::operator::{Operator, OperatorRuntime};
+use crate::state::cold::MemoryColdStores;
 use crate::time::{EpochMillis, MAX_WATERMARK, MIN_WATERMARK};
 
 const LATE: u32 = 1;
@@ -159,10 +160,25 @@ fn settings(
 }
 
 fn open<A: GroupAggregate + Clone + Sync>(settings: WindowSettings, aggregate: A) -> OperatorHarness {
-    OperatorHarness::open(&move |_: &OperatorRuntime| {
+    open_in(settings, aggregate, None)
+}
+
+/// With state in a store below a cache of so many bytes, or on the heap.
+fn open_in<A: GroupAggregate + Clone + Sync>(
+    settings: WindowSettings,
+    aggregate: A,
+    cache: Option<usize>,
+) -> OperatorHarness {
+    let factory = move |_: &OperatorRuntime| {
         Ok(Box::new(WindowOperator::new(settings.clone(), aggregate.clone()).unwrap()) as Box<dyn Operator>)
-    })
-    .unwrap()
+    };
+    let cold_stores = cache.map(|bytes| Arc::new(MemoryColdStores::new(bytes)) as _);
+    OperatorHarness::open_in(&factory, OperatorRuntime { cold_stores, ..OperatorHarness::runtime() }).unwrap()
+}
+
+/// None, one that holds a part of the keys, and one for all.
+fn caches() -> impl Strategy<Value = usize> {
+    prop_oneof![Just(0), 100usize..4_000, Just(1 << 20)]
 }
 
 fn results(batches: &[StreamBatch]) -> Vec<Result4> {
@@ -188,8 +204,14 @@ enum Step {
 /// What the operator answered: results in the order of time, rows that were late.
 type Answer = (Vec<Vec<Result4>>, Vec<Vec<i64>>);
 
-fn drive<A: GroupAggregate + Clone + Sync>(cut: Cut, lateness: i64, aggregate: A, steps: &[Step]) -> Answer {
-    let mut harness = open(settings(cut, lateness, Some(LATE)), aggregate);
+fn drive<A: GroupAggregate + Clone + Sync>(
+    cut: Cut,
+    lateness: i64,
+    aggregate: A,
+    steps: &[Step],
+    cache: Option<usize>,
+) -> Answer {
+    let mut harness = open_in(settings(cut, lateness, Some(LATE)), aggregate, cache);
     let (mut fired, mut late) = (Vec::new(), Vec::new());
     for step in steps {
         let single = matches!(step, Step::Rows(_));
@@ -345,9 +367,13 @@ fn cuts() -> impl Strategy<Value = Cut> {
         (1i64..6, 1i64..15, -20i64..20).prop_map(move |(panes, slide, offset)| {
             WindowAssigner::sliding(panes * slide, slide, offset % slide, event).unwrap().into()
         }),
-        (1i64..40).prop_map(move |gap| WindowAssigner::session(gap, event).unwrap().into()),
-        (1i64..60).prop_map(Cut::Dynamic),
+        sessions(),
     ]
+}
+
+fn sessions() -> impl Strategy<Value = Cut> {
+    let gap = |gap| WindowAssigner::session(gap, TimeDomain::EventTime).unwrap().into();
+    prop_oneof![(1i64..40).prop_map(gap), (1i64..60).prop_map(Cut::Dynamic)]
 }
 
 proptest! {
@@ -358,8 +384,16 @@ proptest! {
         cut in cuts(), lateness in prop_oneof![Just(0i64), 0i64..60], steps in steps(),
     ) {
         let expected = expected(cut, lateness, &steps);
-        prop_assert_eq!(&drive(cut, lateness, sum_and_count(), &steps), &expected);
-        prop_assert_eq!(&drive(cut, lateness, WithoutPanes(sum_and_count()), &steps), &expected);
+        prop_assert_eq!(&drive(cut, lateness, sum_and_count(), &steps, None), &expected);
+        prop_assert_eq!(&drive(cut, lateness, WithoutPanes(sum_and_count()), &steps, None), &expected);
+    }
+
+    #[test]
+    fn sessions_in_a_store_agree_with_a_naive_reference(
+        cut in sessions(), lateness in prop_oneof![Just(0i64), 0i64..60], steps in steps(), cache in caches(),
+    ) {
+        let expected = expected(cut, lateness, &steps);
+        prop_assert_eq!(&drive(cut, lateness, sum_and_count(), &steps, Some(cache)), &expected);
     }
 
     #[test]

@@ -1,11 +1,17 @@
 //! The operator: order of time, lateness, clocks, keys, checkpoints.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use pelton_runtime_core::element::{CheckpointId, StreamElement};
+use pelton_runtime_core::graph::program::OperatorCode;
+use pelton_runtime_core::operator::OperatorFactory;
+
 use super::super::{Match, Pattern};
-use crate::record::{Record, field};
+use crate::keyed::tests::{open_in, stamped};
+use crate::record::{Record, RecordReader, field};
 use crate::stream::OutputTag;
-use crate::testing::{Harness, TestSource};
+use crate::testing::Harness;
 
 type Event = (String, String);
 
@@ -125,54 +131,67 @@ enum Step {
     Restart,
 }
 
-fn run(steps: &[Step], restarts: bool) -> Vec<(String, Option<i64>)> {
-    let mut harness = Harness::new();
-    let (events, input): (_, TestSource<Event>) = harness.source();
-    let tag = OutputTag::new("timed out");
-    let pattern = Pattern::begin("a")
-        .where_event(is("a"))
-        .followed_by_any("b")
-        .where_event(is("b"))
-        .one_or_more()
-        .followed_by("c")
-        .where_event(is("c"))
-        .within(Duration::from_millis(20))
-        .after_match(super::super::AfterMatchSkipStrategy::skip_to_first("b"));
-    let found = events.key_by(field::<0, _>()).pattern(pattern);
-    let found = found.select_with_timeout(&tag, |partial, _| text(partial), text);
-    let timed_out = harness.collect(found.get_side_output(&tag));
-    let found = harness.collect(found);
-    let mut watermark = 0;
-    for step in steps {
+/// What matches and what times out, sorted, with the restarts or without. With a cache of so many bytes state is in a store
+/// at first, and changes between there and the heap with every restart.
+fn run(factory: &Arc<dyn OperatorFactory>, steps: &[Step], restarts: bool, cache: Option<usize>) -> Vec<(String, i64)> {
+    let (mut harness, mut in_store) = (open_in(factory, cache), true);
+    let (mut all, mut watermark) = (Vec::new(), 0);
+    let last = Step::Watermark(1_000);
+    for step in steps.iter().chain([&last]) {
         match step {
             Step::Event(key, letter, ahead) => {
                 let letter = format!("{}{ahead}", ["a", "b", "c"][*letter]);
-                harness.push(&input, [(event(["x", "y"][*key], &letter), watermark + ahead)]).unwrap();
+                harness.process(stamped(&[(event(["x", "y"][*key], &letter), watermark + ahead)])).unwrap();
             }
             Step::Watermark(ahead) => {
                 watermark += ahead;
-                harness.watermark(&input, watermark).unwrap();
+                harness.watermark(watermark).unwrap();
             }
             Step::Restart if restarts => {
-                harness.restart().unwrap();
+                let snapshot = harness.checkpoint(CheckpointId(1)).unwrap();
+                in_store = !in_store;
+                harness = open_in(factory, cache.filter(|_| in_store));
+                harness.restore(&[snapshot]).unwrap();
                 // What came before the failure is not late after it, but nothing else is different.
-                harness.watermark(&input, watermark).unwrap();
+                harness.watermark(watermark).unwrap();
             }
             Step::Restart => {}
         }
+        for (port, element) in harness.take_output() {
+            let StreamElement::Batch(batch) = element else { continue };
+            let reader = RecordReader::<String>::open(batch.records()).unwrap();
+            let times = batch.timestamps().unwrap();
+            let found = reader.iter().zip(times.iter());
+            all.extend(found.map(|(text, time)| (format!("{port} {text}"), *time)));
+        }
     }
-    harness.end().unwrap();
-    let mut all = found.take();
-    all.extend(timed_out.take());
     all.sort();
     all
+}
+
+/// The only operator that is built with `pattern`.
+fn factory(pattern: Pattern<Event>) -> Arc<dyn OperatorFactory> {
+    let env = crate::testing::mini_cluster(1);
+    let stream = env.from_elements([event("x", "a")]).key_by(field::<0, _>());
+    let tag = OutputTag::new("timed out");
+    let found = stream.pattern(pattern).select_with_timeout(&tag, |partial, _| text(partial), text);
+    let found = found.uid("pattern");
+    drop(found.get_side_output(&tag).discard());
+    drop(found.discard());
+    let program = env.program("job").unwrap();
+    let operators = program.graph.vertices.iter().flat_map(|vertex| &vertex.operators);
+    let id = operators.into_iter().find(|operator| operator.uid.is_some()).unwrap().id;
+    match &program.code[&id] {
+        OperatorCode::Operator(factory) => factory.clone(),
+        OperatorCode::Source(_) => unreachable!("a pattern is no source"),
+    }
 }
 
 proptest::proptest! {
     #![proptest_config(proptest::prelude::ProptestConfig { cases: 300, ..Default::default() })]
 
     #[test]
-    fn restarts_lose_and_double_nothing(steps in {
+    fn restarts_lose_and_double_nothing_wherever_state_is(cache in crate::keyed::tests::caches(), steps in {
         use proptest::prelude::*;
         prop::collection::vec(prop_oneof![
             6 => (0..2usize, 0..3usize, 1..15i64).prop_map(|(key, letter, ahead)| Step::Event(key, letter, ahead)),
@@ -180,7 +199,20 @@ proptest::proptest! {
             1 => Just(Step::Restart),
         ], 0..30)
     }) {
-        proptest::prop_assert_eq!(run(&steps, true), run(&steps, false));
+        let pattern = Pattern::begin("a")
+            .where_event(is("a"))
+            .followed_by_any("b")
+            .where_event(is("b"))
+            .one_or_more()
+            .followed_by("c")
+            .where_event(is("c"))
+            .within(Duration::from_millis(20))
+            .after_match(super::super::AfterMatchSkipStrategy::skip_to_first("b"));
+        let factory = factory(pattern);
+        let expected = run(&factory, &steps, false, None);
+        proptest::prop_assert_eq!(&run(&factory, &steps, true, None), &expected);
+        proptest::prop_assert_eq!(&run(&factory, &steps, false, Some(cache)), &expected);
+        proptest::prop_assert_eq!(&run(&factory, &steps, true, Some(cache)), &expected);
     }
 }
 

@@ -1,8 +1,8 @@
 //! Windows that fire when a trigger says so, with or without an evictor.
 //!
 //! ```text
-//!  key's slot ──► open windows, each: contents · the trigger's state · its timers
-//!  timers: (time, window, slot) of both clocks        ends: (last moment, slot, window)
+//!  key's slot ──► open windows, each: contents · the trigger's state · its timers of both clocks
+//!  alarms of both clocks: when the first timer of a key is due, or the end of its first window
 //! ```
 //!
 //! What other windows do for many keys at once is done here element by element: a trigger is asked about each. A window
@@ -11,6 +11,7 @@
 //! judged by them.
 
 mod contents;
+mod ends;
 mod entries;
 mod operator;
 

@@ -197,6 +197,10 @@ impl<T: Record, K: Record, U: Record, A: Accumulate<T>, E: EmitWindow<K, A::Accu
         Ok(())
     }
 
+    fn release(&mut self, groups: &mut Self::Groups, gone: &[Slot]) {
+        groups.clear(gone);
+    }
+
     fn emit(
         &mut self,
         groups: &mut Self::Groups,

@@ -202,7 +202,18 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
 
 /// All that is said, sorted; `restarts` tells whether there are any.
 fn said(factory: &Arc<dyn OperatorFactory>, events: &[Event], restarts: bool) -> Vec<(Said, EpochMillis)> {
-    let mut harness = OperatorHarness::open(factory.as_ref()).unwrap();
+    said_in(factory, events, restarts, None)
+}
+
+/// With a cache of so many bytes state is in a store at first, and changes between there and the heap with every restart.
+fn said_in(
+    factory: &Arc<dyn OperatorFactory>,
+    events: &[Event],
+    restarts: bool,
+    cache: Option<usize>,
+) -> Vec<(Said, EpochMillis)> {
+    let mut in_store = true;
+    let mut harness = open_in(factory, cache);
     let (mut all, mut watermark) = (Vec::new(), MIN_WATERMARK);
     for event in events.iter().chain([&Event::Watermark(MAX_WATERMARK)]) {
         match event {
@@ -218,7 +229,8 @@ fn said(factory: &Arc<dyn OperatorFactory>, events: &[Event], restarts: bool) ->
                 if restarts {
                     let snapshots = [harness.checkpoint(CheckpointId(1)).unwrap()];
                     all.extend(taken::<Said>(&mut harness, 0));
-                    harness = OperatorHarness::open(factory.as_ref()).unwrap();
+                    in_store = !in_store;
+                    harness = open_in(factory, cache.filter(|_| in_store));
                     harness.restore(&snapshots).unwrap();
                 }
                 // It comes anew after a restart, and fires what was asked for behind it.
@@ -251,12 +263,17 @@ fn dynamic_sessions(modulus: i64) -> DynamicSessionWindows<Trip> {
 fn with_and_without_trigger(
     windowed: impl Fn(DataStream<Trip>) -> WindowedStream<Trip, String>,
     events: &[Event],
+    cache: usize,
 ) -> Result<(), TestCaseError> {
     let plain = factory_of(|trips| drop(say!(windowed(trips))), "Window");
+    let expected = said(&plain, events, false);
+    prop_assert_eq!(&said_in(&plain, events, false, Some(cache)), &expected);
     let triggered = factory_of(|trips| drop(say!(windowed(trips).trigger(EventTimeTrigger))), "Window");
-    prop_assert_eq!(said(&triggered, events, false), said(&plain, events, false));
+    prop_assert_eq!(&said(&triggered, events, false), &expected);
+    prop_assert_eq!(&said_in(&triggered, events, false, Some(cache)), &expected);
     let evicting = factory_of(|trips| drop(say!(windowed(trips).evictor(CountEvictor::of(usize::MAX)))), "Window");
-    prop_assert_eq!(said(&evicting, events, true), said(&plain, events, false));
+    prop_assert_eq!(&said(&evicting, events, true), &expected);
+    prop_assert_eq!(&said_in(&evicting, events, true, Some(cache)), &expected);
     Ok(())
 }
 
@@ -266,29 +283,31 @@ proptest! {
     /// Two implementations of the same: windows that know only their end, and a trigger that says so.
     #[test]
     fn windows_with_the_trigger_that_they_have_anyway_are_the_same(
-        assigner in assigners(), lateness in prop_oneof![Just(0u64), 0u64..60], events in events(),
+        assigner in assigners(), lateness in prop_oneof![Just(0u64), 0u64..60], events in events(), cache in caches(),
     ) {
         let windowed = |trips: DataStream<Trip>| {
             trips.key_by(Trip::driver).window(assigner).allowed_lateness(millis(lateness))
         };
-        with_and_without_trigger(windowed, &events)?;
+        with_and_without_trigger(windowed, &events, cache)?;
     }
 
     #[test]
     fn sessions_of_dynamic_gaps_with_the_trigger_that_they_have_anyway_are_the_same(
-        modulus in 1i64..40, lateness in prop_oneof![Just(0u64), 0u64..60], events in events(),
+        modulus in 1i64..40, lateness in prop_oneof![Just(0u64), 0u64..60], events in events(), cache in caches(),
     ) {
         let windowed = |trips: DataStream<Trip>| {
             trips.key_by(Trip::driver).window(dynamic_sessions(modulus)).allowed_lateness(millis(lateness))
         };
-        with_and_without_trigger(windowed, &events)?;
+        with_and_without_trigger(windowed, &events, cache)?;
     }
 
     #[test]
-    fn triggers_remember_over_restarts(events in events(), assigner in assigners()) {
+    fn triggers_remember_over_restarts(
+        events in events(), assigner in assigners(), cache in prop::option::weighted(0.8, caches()),
+    ) {
         let counted = |trips: DataStream<Trip>| trips.key_by(Trip::driver).window(assigner).trigger(CountTrigger::of(3));
         let count = factory_of(|trips| drop(say!(counted(trips))), "Window");
-        prop_assert_eq!(said(&count, &events, true), said(&count, &events, false));
+        prop_assert_eq!(said_in(&count, &events, true, cache), said(&count, &events, false));
         let continuous = factory_of(
             |trips| {
                 let windows = trips.key_by(Trip::driver).window(assigner);
@@ -296,7 +315,7 @@ proptest! {
             },
             "Window",
         );
-        prop_assert_eq!(said(&continuous, &events, true), said(&continuous, &events, false));
+        prop_assert_eq!(said_in(&continuous, &events, true, cache), said(&continuous, &events, false));
         let delta = factory_of(
             |trips| {
                 let delta = |old: &Trip, new: &Trip| (new.fare - old.fare) as f64;
@@ -305,7 +324,7 @@ proptest! {
             },
             "Window",
         );
-        prop_assert_eq!(said(&delta, &events, true), said(&delta, &events, false));
+        prop_assert_eq!(said_in(&delta, &events, true, cache), said(&delta, &events, false));
     }
 }
 

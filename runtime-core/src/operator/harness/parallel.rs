@@ -8,7 +8,7 @@ use super::OperatorHarness;
 use crate::checkpoint::snapshot::OperatorSnapshot;
 use crate::element::{CheckpointId, StreamBatch};
 use crate::key_group::KeyGroup;
-use crate::operator::{OperatorFactory, OperatorResult, OutputPort};
+use crate::operator::{InputIndex, OperatorFactory, OperatorResult, OutputPort};
 use crate::state::cold::ColdStores;
 use crate::state::hash_columns;
 use crate::time::EpochMillis;
@@ -65,14 +65,23 @@ impl ParallelHarness {
     ///
     /// What an instance answers.
     pub fn process(&mut self, batch: &StreamBatch) -> OperatorResult {
+        self.process_on(0, &self.key.clone(), batch)
+    }
+
+    /// The same for an input whose records have their key in columns of these names.
+    ///
+    /// # Errors
+    ///
+    /// What an instance answers.
+    pub fn process_on(&mut self, input: InputIndex, key: &KeyColumns, batch: &StreamBatch) -> OperatorResult {
         let mut hashes = Vec::new();
-        hash_columns(&self.key.of(batch)?, batch.num_rows(), &mut hashes).map_err(crate::state::StateError::from)?;
+        hash_columns(&key.of(batch)?, batch.num_rows(), &mut hashes).map_err(crate::state::StateError::from)?;
         let parallelism = self.instances.len() as u32;
         for (subtask, instance) in (0..).zip(&mut self.instances) {
             let max = instance.runtime.max_parallelism;
             let owner = |row: &u32| KeyGroup::of_hash(hashes[*row as usize], max).subtask(max, parallelism);
             let rows = (0..hashes.len() as u32).filter(|row| owner(row) == subtask);
-            instance.process(batch.take(&UInt32Array::from_iter_values(rows))?)?;
+            instance.process_on(input, batch.take(&UInt32Array::from_iter_values(rows))?)?;
         }
         Ok(())
     }

@@ -27,6 +27,9 @@ use crate::window::TimeWindow;
 /// How many rows return at once where what they become may have to be written away.
 const RESTORED_ROWS: usize = 8192;
 
+/// Is shown a table and slots in it that have just come back.
+pub type SeeRestored<'a> = dyn FnMut(&mut NamespaceTable, &[Slot]) -> Result<(), StateError> + 'a;
+
 /// The rows of one namespace, in the order of key groups.
 struct Part {
     groups: Vec<u32>,
@@ -106,12 +109,27 @@ impl KeyedStateBackend {
     ///
     /// When the rows do not fit the states that are registered, or files cannot be read.
     pub fn restore_from(&mut self, state: &mut RestoredState, name: &str) -> Result<(), StateError> {
+        self.restore_seen(state, name, &mut |_, _| Ok(()))
+    }
+
+    /// The same, where `see` is shown every table and slots in it that have just come back, as long as they are there.
+    /// What is in files that the store has taken over is not shown: it is not read.
+    ///
+    /// # Errors
+    ///
+    /// As of [`restore_from`](Self::restore_from), and what `see` answers.
+    pub fn restore_seen(
+        &mut self,
+        state: &mut RestoredState,
+        name: &str,
+        see: &mut SeeRestored<'_>,
+    ) -> Result<(), StateError> {
         let parts = state.take_stored(name);
         self.adopt(&parts)?;
-        self.restore(&state.take_keyed(name))?;
+        self.restore_batches(&state.take_keyed(name), see)?;
         for part in parts.iter().filter(|part| !part.adopted.get()) {
             for rows in part.rows()?.batches() {
-                self.restore(&[rows?.1])?;
+                self.restore_batches(&[rows?.1], see)?;
             }
         }
         Ok(())
@@ -176,19 +194,23 @@ impl KeyedStateBackend {
     ///
     /// When the rows do not fit the states that are registered.
     pub fn restore(&mut self, batches: &[RecordBatch]) -> Result<(), StateError> {
+        self.restore_batches(batches, &mut |_, _| Ok(()))
+    }
+
+    fn restore_batches(&mut self, batches: &[RecordBatch], see: &mut SeeRestored<'_>) -> Result<(), StateError> {
         if self.cold.is_none() {
-            return batches.iter().try_for_each(|batch| self.restore_rows(batch));
+            return batches.iter().try_for_each(|batch| self.restore_rows(batch, see));
         }
         for batch in batches {
             for start in (0..batch.num_rows()).step_by(RESTORED_ROWS) {
-                self.restore_rows(&batch.slice(start, RESTORED_ROWS.min(batch.num_rows() - start)))?;
+                self.restore_rows(&batch.slice(start, RESTORED_ROWS.min(batch.num_rows() - start)), see)?;
                 self.make_room()?;
             }
         }
         Ok(())
     }
 
-    fn restore_rows(&mut self, batch: &RecordBatch) -> Result<(), StateError> {
+    fn restore_rows(&mut self, batch: &RecordBatch, see: &mut SeeRestored<'_>) -> Result<(), StateError> {
         let states: Vec<(usize, &ArrayRef)> = batch
             .schema_ref()
             .fields()
@@ -216,6 +238,7 @@ impl KeyedStateBackend {
                     return Err(StateError::Restore { name, reason: Box::new(reason) });
                 }
             }
+            see(contents, &slots)?;
         }
         Ok(())
     }

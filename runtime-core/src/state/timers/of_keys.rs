@@ -149,6 +149,34 @@ impl KeyTimers {
         Ok(())
     }
 
+    /// Adds every timer to `snapshot` if that consists of the store's files, in which the timers' rows are anyway; for
+    /// timers that can be told from the keys' state.
+    ///
+    /// # Errors
+    ///
+    /// When the store refuses.
+    pub fn save_in_files(&mut self, name: &str, snapshot: &mut OperatorSnapshot) -> Result<(), StateError> {
+        match self {
+            Self::Stored(timers) if timers.leave_in_files() => timers.save(name, snapshot),
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes back the timers of a table that are in files which the backend's store has taken over. Those in other files
+    /// are passed over.
+    ///
+    /// # Errors
+    ///
+    /// When the files do not hold what is said of them.
+    pub fn restore_adopted(&mut self, state: &mut RestoredState, name: &str) -> Result<(), StateError> {
+        for part in state.take_stored(name).iter().filter(|part| part.files().0.get()) {
+            if let Self::Stored(timers) = self {
+                timers.restore_part(part)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Takes back the timers of a table that were saved in whatever form, as far as they are of this instance's keys, after
     /// the state of the keys. Answers as [`restore`](Self::restore).
     ///

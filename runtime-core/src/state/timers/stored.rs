@@ -278,6 +278,11 @@ impl StoredTimers {
         self.cold.lock().write_rows(&rows, &removed)
     }
 
+    /// Whether the snapshot that is being taken consists of the store's files.
+    pub(super) fn leave_in_files(&self) -> bool {
+        self.cold.lock().wants_files()
+    }
+
     /// Adds every timer to a snapshot, as rows that are read when they are written away, or that are in the files of
     /// which the keys' own state tells.
     pub(super) fn save(&mut self, name: &str, snapshot: &mut OperatorSnapshot) -> Result<(), StateError> {

@@ -128,11 +128,6 @@ fn windowed<A: GroupAggregate + Clone + Sync>(
     })
 }
 
-/// None, one that holds a part of the keys, and one for all.
-fn caches() -> impl Strategy<Value = usize> {
-    prop_oneof![Just(0), 100usize..4_000, Just(1 << 20)]
-}
-
 fn events(domain: TimeDomain) -> impl Strategy<Value = Vec<Event>> {
     let row = (prop::option::weighted(0.9, 0i64..12), prop::option::weighted(0.8, 1i64..100), -60i64..200);
     let rows = prop::collection::vec(row, 1..20).prop_map(Event::Rows);

@@ -8,8 +8,9 @@ use arrow::error::ArrowError;
 use pelton_runtime_core::state::codec::LIST_ITEM;
 use pelton_runtime_core::state::{ColumnError, Slot, StateColumn, ValueCodec};
 use pelton_runtime_core::time::EpochMillis;
-use pelton_runtime_core::window::TimeWindow;
+use pelton_runtime_core::window::{TimeDomain, TimeWindow};
 
+use crate::keyed::triggers::TimerChange;
 use crate::state_codec::list_codec;
 
 /// An open window of one key.
@@ -26,6 +27,36 @@ pub(super) struct Entry<H, S> {
 impl<H, S> Entry<H, S> {
     pub(super) fn new(window: TimeWindow) -> Self {
         Self { window, contents: None, trigger: None, event_times: Vec::new(), processing_times: Vec::new() }
+    }
+
+    /// The trigger's timers of a clock.
+    pub(super) fn timers(&self, clock: TimeDomain) -> &Vec<EpochMillis> {
+        match clock {
+            TimeDomain::EventTime => &self.event_times,
+            TimeDomain::ProcessingTime => &self.processing_times,
+        }
+    }
+
+    /// Registers and deletes timers as the trigger has asked.
+    pub(super) fn apply(&mut self, changes: impl Iterator<Item = TimerChange>) {
+        for change in changes {
+            let own = match change.domain {
+                TimeDomain::EventTime => &mut self.event_times,
+                TimeDomain::ProcessingTime => &mut self.processing_times,
+            };
+            match (change.register, own.iter().position(|time| *time == change.time)) {
+                (true, None) => own.push(change.time),
+                (false, Some(position)) => drop(own.swap_remove(position)),
+                _ => {}
+            }
+        }
+    }
+
+    /// Takes the timer at `time` away; answers whether there was one.
+    pub(super) fn take_timer(&mut self, domain: TimeDomain, time: EpochMillis) -> bool {
+        let before = self.timers(domain).len();
+        self.apply(std::iter::once(TimerChange { domain, time, register: false }));
+        self.timers(domain).len() < before
     }
 
     /// Whether nothing is lost when it is forgotten.
@@ -123,5 +154,30 @@ impl<H: Send + 'static, S: Send + 'static> StateColumn for Entries<H, S> {
             return Err(ArrowError::InvalidArgumentError("windows without a key".to_owned()).into());
         }
         Ok(())
+    }
+
+    fn is_evictable(&self) -> bool {
+        true
+    }
+
+    fn clear(&mut self, slots: &[Slot]) {
+        slots.iter().for_each(|slot| self.of_keys[*slot as usize] = Vec::new());
+    }
+
+    fn slot_bytes(&self) -> usize {
+        size_of::<Vec<Entry<H, S>>>()
+    }
+
+    fn add_heap_bytes(&self, slots: &[Slot], bytes: &mut [usize]) {
+        for (slot, bytes) in slots.iter().zip(bytes) {
+            let entries = &self.of_keys[*slot as usize];
+            let held = entries.iter().filter_map(|entry| entry.contents.as_ref());
+            let remembered = entries.iter().filter_map(|entry| entry.trigger.as_ref());
+            let timers = entries.iter().map(|entry| entry.event_times.capacity() + entry.processing_times.capacity());
+            *bytes += entries.capacity() * size_of::<Entry<H, S>>()
+                + held.map(|held| self.contents.heap_bytes(held)).sum::<usize>()
+                + remembered.map(|trigger| self.trigger.heap_bytes(trigger)).sum::<usize>()
+                + timers.sum::<usize>() * size_of::<EpochMillis>();
+        }
     }
 }

@@ -1,15 +1,16 @@
 //! The operator of windows with triggers.
+//!
+//! A trigger's timers and the windows' ends are part of the windows' state; a key rings when the first of them is due, by
+//! either clock.
 
-use std::collections::BTreeSet;
-
-use arrow::array::{ArrayRef, UInt32Array};
+use arrow::array::UInt32Array;
 use pelton_runtime_core::checkpoint::snapshot::{OperatorSnapshot, RestoredState};
 use pelton_runtime_core::element::{CheckpointId, StreamBatch};
 use pelton_runtime_core::metrics::{Counter, NUM_LATE_RECORDS_DROPPED};
 use pelton_runtime_core::operator::{
     InputIndex, Operator, OperatorContext, OperatorError, OperatorResult, OutputPort, refuse_state,
 };
-use pelton_runtime_core::state::{KeyBatch, KeyedStateBackend, Namespace, Rows, Slot, StateId, TimerQueue};
+use pelton_runtime_core::state::{Alarms, KeyBatch, KeyedStateBackend, Namespace, NamespaceTable, Rows, Slot, StateId};
 use pelton_runtime_core::time::{EpochMillis, MIN_WATERMARK};
 use pelton_runtime_core::window::{RowMillis, TimeDomain, TimeWindow, WindowAssigner, WindowAssignment, window_start};
 
@@ -23,11 +24,15 @@ use crate::state_codec::codec;
 use crate::stream::only_inserts;
 
 use super::contents::Contents;
+use super::ends::{CLOCKS, Ends, position_of};
 use super::entries::{Entries, Entry};
 
 /// Name of the table in a checkpoint, and of the state in it.
 const TABLE: &str = "triggered-windows";
 const STATE: &str = "windows";
+
+/// How many keys ring at once.
+const RING_KEYS: usize = 1024;
 
 /// How elements get their windows.
 #[derive(Debug, Clone)]
@@ -69,10 +74,8 @@ pub(crate) struct TriggeredWindows<T: Record, K: Record, U: Record, C: Contents<
     backend: KeyedStateBackend,
     state: Option<StateId<EntriesOf<T, C, R>>>,
     max_parallelism: u32,
-    event_timers: TimerQueue<TimeWindow>,
-    processing_timers: TimerQueue<TimeWindow>,
-    /// When windows are dropped, in their own clock.
-    ends: BTreeSet<(EpochMillis, TimeWindow, Slot)>,
+    /// When keys are due by event time and by the wall clock.
+    alarms: [Alarms; 2],
     keys: KeyBatch,
     slots: Vec<Slot>,
     gaps_ms: Vec<i64>,
@@ -110,9 +113,7 @@ where
             backend: KeyedStateBackend::new(),
             state: None,
             max_parallelism: 1,
-            event_timers: TimerQueue::default(),
-            processing_timers: TimerQueue::default(),
-            ends: BTreeSet::new(),
+            alarms: CLOCKS.map(Alarms::new),
             keys: KeyBatch::default(),
             slots: Vec::new(),
             gaps_ms: Vec::new(),
@@ -134,12 +135,8 @@ where
         }
     }
 
-    /// When a window is dropped.
-    fn end_of(&self, window: &TimeWindow) -> Option<EpochMillis> {
-        match self.domain()? {
-            TimeDomain::EventTime => Some(window.max_timestamp().saturating_add(self.settings.allowed_lateness_ms)),
-            TimeDomain::ProcessingTime => Some(window.max_timestamp()),
-        }
+    fn ends(&self) -> Ends {
+        Ends { domain: self.domain(), allowed_lateness_ms: self.settings.allowed_lateness_ms }
     }
 
     /// The windows of an element, before sessions merge; one that is alone in its session ends it after `gap_ms`.
@@ -212,21 +209,9 @@ where
         if result.purges() {
             entry.contents = None;
         }
-        for change in self.changes.drain(..) {
-            let (queue, own) = match change.domain {
-                TimeDomain::EventTime => (&mut self.event_timers, &mut entry.event_times),
-                TimeDomain::ProcessingTime => (&mut self.processing_timers, &mut entry.processing_times),
-            };
-            if change.register && queue.register(change.time, window, slot) {
-                own.push(change.time);
-            } else if !change.register && queue.delete(change.time, window, slot) {
-                own.retain(|time| *time != change.time);
-            }
-        }
+        entry.apply(self.changes.drain(..));
         if entry.is_empty() {
             entries.swap_remove(position);
-        } else if let (Occasion::Element(..), Some(end)) = (event, self.end_of(&window)) {
-            self.ends.insert((end, window, slot));
         }
         self.output.emit_if_full(cx)
     }
@@ -245,13 +230,6 @@ where
         let mut whole = Entry::new(merged);
         let mut states = Vec::new();
         for part in parts {
-            let queues =
-                [(&mut self.event_timers, part.event_times), (&mut self.processing_timers, part.processing_times)];
-            for (queue, times) in queues {
-                for time in times {
-                    queue.delete(time, part.window, slot);
-                }
-            }
             if let Some(held) = part.contents {
                 self.contents.merge(&mut whole.contents, held);
             }
@@ -265,100 +243,102 @@ where
             changes: &mut self.changes,
         };
         self.trigger.on_merge(&merged, &mut whole.trigger, states.collect(), &mut ctx);
-        for change in self.changes.drain(..).filter(|change| change.register) {
-            let (queue, own) = match change.domain {
-                TimeDomain::EventTime => (&mut self.event_timers, &mut whole.event_times),
-                TimeDomain::ProcessingTime => (&mut self.processing_timers, &mut whole.processing_times),
-            };
-            if queue.register(change.time, merged, slot) {
-                own.push(change.time);
-            }
-        }
+        whole.apply(self.changes.drain(..));
         entries.push(whole);
         merged
     }
 
-    /// Fires timers and drops windows whose time has come, in its order; timers before the end at the same time.
+    /// Fires timers and drops windows whose time has come, in its order; of one key timers before the end at the same time.
     fn advance(&mut self, domain: TimeDomain, to: EpochMillis, cx: &mut OperatorContext<'_>) -> OperatorResult {
-        let mut touched = Vec::new();
-        let ends_here = self.domain() == Some(domain);
-        loop {
-            let queue = match domain {
-                TimeDomain::EventTime => &mut self.event_timers,
-                TimeDomain::ProcessingTime => &mut self.processing_timers,
-            };
-            let timer = queue.first().filter(|(time, ..)| *time <= to);
-            let end = self.ends.first().copied().filter(|(time, ..)| ends_here && *time <= to);
-            match (timer, end) {
-                (Some((time, window, slot)), end) if end.is_none_or(|(end, ..)| time <= end) => {
-                    queue.pop_due(time);
-                    self.forget_timer(domain, time, window, slot);
-                    self.read_key(slot)?;
-                    let event = match domain {
-                        TimeDomain::EventTime => Occasion::EventTime(time),
-                        TimeDomain::ProcessingTime => Occasion::ProcessingTime(time),
-                    };
-                    self.tell(slot, window, &event, cx)?;
-                    touched.push(slot);
+        let clock = position_of(domain);
+        while let Some(mut due) = self.alarms[clock].due(to, RING_KEYS, &mut self.backend)? {
+            let keys: Option<RecordReader<K>> =
+                if E::NEEDS_KEY { Some(self.settings.key.reader(&due.columns, due.slots.len())?) } else { None };
+            while let Some(table) = self.backend.existing_mut(Namespace::Void) {
+                let Some((at, row)) = self.alarms[clock].pop(to, &due, table) else { break };
+                let slot = due.slots[row];
+                if let Some(keys) = &keys {
+                    keys.read_into(row, &mut self.key);
                 }
-                (_, Some(end)) => {
-                    self.ends.remove(&end);
-                    let (_, window, slot) = end;
-                    // One that was purged is gone, and its key perhaps with it.
-                    if self.drop_window(window, slot) {
-                        touched.push(slot);
-                    }
-                }
-                _ => break,
+                self.ring(domain, at, slot, cx)?;
             }
-        }
-        if let Some(table) = self.backend.existing_mut(Namespace::Void) {
-            table.free_empty(&mut touched);
+            self.settle(&mut due.slots)?;
         }
         self.output.emit(cx)
     }
 
-    fn forget_timer(&mut self, domain: TimeDomain, time: EpochMillis, window: TimeWindow, slot: Slot) {
-        let (Some(state), Some(table)) = (self.state, self.backend.existing_mut(Namespace::Void)) else { return };
+    /// Fires what is due of a key at `at`, drops windows that end then, and arms the key again.
+    fn ring(
+        &mut self,
+        domain: TimeDomain,
+        at: EpochMillis,
+        slot: Slot,
+        cx: &mut OperatorContext<'_>,
+    ) -> OperatorResult {
+        let (Some(state), Some(table)) = (self.state, self.backend.existing_mut(Namespace::Void)) else {
+            return Ok(());
+        };
         let entries = table.column_mut(state).entry(slot);
-        if let Some(entry) = entries.iter_mut().find(|entry| entry.window == window) {
-            let own = match domain {
-                TimeDomain::EventTime => &mut entry.event_times,
-                TimeDomain::ProcessingTime => &mut entry.processing_times,
-            };
-            own.retain(|other| *other != time);
+        let mut fires: Vec<TimeWindow> =
+            entries.iter().filter(|entry| entry.timers(domain).contains(&at)).map(|entry| entry.window).collect();
+        fires.sort_unstable();
+        let event = match domain {
+            TimeDomain::EventTime => Occasion::EventTime(at),
+            TimeDomain::ProcessingTime => Occasion::ProcessingTime(at),
+        };
+        for window in fires {
+            if self.take_timer(domain, at, window, slot) {
+                self.tell(slot, window, &event, cx)?;
+            }
         }
+        let ends = self.ends();
+        let Some(table) = self.backend.existing_mut(Namespace::Void) else { return Ok(()) };
+        if ends.domain == Some(domain) {
+            table.column_mut(state).entry(slot).retain(|entry| ends.of(&entry.window).is_none_or(|end| end > at));
+        }
+        // What it was told or lost may have changed when it is due by the other clock.
+        let [event_time, processing_time] = &mut self.alarms;
+        let (of_clock, of_other, other) = match domain {
+            TimeDomain::EventTime => (event_time, processing_time, TimeDomain::ProcessingTime),
+            TimeDomain::ProcessingTime => (processing_time, event_time, TimeDomain::EventTime),
+        };
+        let next = ends.first_due(table.column(state).get(slot), domain);
+        of_clock.arm(table, slot, next);
+        Ok(of_other.changed(table, &[slot], |table, slot| ends.first_due(table.column(state).get(slot), other))?)
     }
 
-    /// Answers whether there was such a window.
-    fn drop_window(&mut self, window: TimeWindow, slot: Slot) -> bool {
+    /// Takes a timer that is due from its window; answers whether it was still there.
+    fn take_timer(&mut self, domain: TimeDomain, time: EpochMillis, window: TimeWindow, slot: Slot) -> bool {
         let (Some(state), Some(table)) = (self.state, self.backend.existing_mut(Namespace::Void)) else { return false };
         let entries = table.column_mut(state).entry(slot);
-        let Some(position) = entries.iter().position(|entry| entry.window == window) else { return false };
-        let entry = entries.swap_remove(position);
-        for time in entry.event_times {
-            self.event_timers.delete(time, window, slot);
-        }
-        for time in entry.processing_times {
-            self.processing_timers.delete(time, window, slot);
-        }
-        true
+        let entry = entries.iter_mut().find(|entry| entry.window == window);
+        entry.is_some_and(|entry| entry.take_timer(domain, time))
     }
 
-    /// Reads the key of a slot, where functions ask for it.
-    fn read_key(&mut self, slot: Slot) -> OperatorResult {
-        if let (true, Some(table)) = (E::NEEDS_KEY, self.backend.existing(Namespace::Void)) {
-            let columns: Vec<ArrayRef> = table.index().columns(&[slot])?;
-            let reader: RecordReader<K> = self.settings.key.reader(&columns, 1)?;
-            reader.read_into(0, &mut self.key);
+    /// Forgets those of `slots` that have no windows, and keeps what is on the heap within its bounds.
+    fn settle(&mut self, slots: &mut Vec<Slot>) -> OperatorResult {
+        if let Some(table) = self.backend.existing_mut(Namespace::Void) {
+            table.free_empty(slots);
+        }
+        self.alarms.iter_mut().try_for_each(Alarms::settle)?;
+        Ok(self.backend.make_room()?)
+    }
+
+    /// The windows of `slots` have changed.
+    fn changed(&mut self, slots: &[Slot]) -> OperatorResult {
+        let ends = self.ends();
+        let (Some(state), Some(table)) = (self.state, self.backend.existing_mut(Namespace::Void)) else {
+            return Ok(());
+        };
+        for (alarms, clock) in self.alarms.iter_mut().zip(CLOCKS) {
+            let due = |table: &NamespaceTable, slot| ends.first_due(table.column(state).get(slot), clock);
+            alarms.changed(table, slots, due)?;
         }
         Ok(())
     }
 
     fn arm(&self, cx: &mut OperatorContext<'_>) {
-        let end =
-            self.ends.first().map(|(time, ..)| *time).filter(|_| self.domain() == Some(TimeDomain::ProcessingTime));
-        if let Some(time) = self.processing_timers.next().into_iter().chain(end).min() {
+        if let Some(time) = self.alarms[position_of(TimeDomain::ProcessingTime)].next() {
             cx.wake_at(time.saturating_add(1));
         }
     }
@@ -405,8 +385,10 @@ where
     fn open(&mut self, cx: &mut OperatorContext<'_>) -> OperatorResult {
         self.late_dropped = Some(cx.runtime().metrics.counter(NUM_LATE_RECORDS_DROPPED));
         self.max_parallelism = cx.runtime().max_parallelism;
+        self.backend.open(cx.runtime())?;
         self.state = Some(self.backend.register(STATE, || Entries::new(C::codec(), codec()))?);
-        Ok(())
+        let backend = &mut self.backend;
+        Ok(self.alarms.iter_mut().try_for_each(|alarms| alarms.open(backend))?)
     }
 
     fn process(&mut self, _input: InputIndex, batch: StreamBatch, cx: &mut OperatorContext<'_>) -> OperatorResult {
@@ -441,7 +423,7 @@ where
                     own => own,
                 };
                 let over = |end: EpochMillis| by_event_time && end <= cx.current_watermark();
-                if self.end_of(&window).is_some_and(over) {
+                if self.ends().of(&window).is_some_and(over) {
                     continue;
                 }
                 taken = true;
@@ -453,9 +435,8 @@ where
         }
         self.record = record;
         self.gaps_ms = gaps_ms;
-        if let Some(table) = self.backend.existing_mut(Namespace::Void) {
-            table.free_empty(&mut slots);
-        }
+        self.changed(&slots)?;
+        self.settle(&mut slots)?;
         self.slots = slots;
         self.output.emit(cx)?;
         self.pass_late(&batch, cx)?;
@@ -478,27 +459,23 @@ where
     }
 
     fn snapshot(&mut self, _checkpoint: CheckpointId) -> OperatorResult<OperatorSnapshot> {
-        let table = self.backend.snapshot(TABLE, self.max_parallelism)?;
-        Ok(OperatorSnapshot { keyed: table.into_iter().collect(), ..OperatorSnapshot::default() })
+        let mut snapshot = OperatorSnapshot::default();
+        self.alarms.iter_mut().try_for_each(|alarms| alarms.save(&mut snapshot))?;
+        self.backend.save(TABLE, self.max_parallelism, &mut snapshot)?;
+        Ok(snapshot)
     }
 
-    fn restore(&mut self, mut state: RestoredState, cx: &mut OperatorContext<'_>) -> OperatorResult {
-        self.backend.restore(&state.take_keyed(TABLE))?;
-        refuse_state(&state)?;
-        let (Some(state), Some(table)) = (self.state, self.backend.existing(Namespace::Void)) else { return Ok(()) };
-        let mut ends = Vec::new();
-        for slot in table.index().by_key_group(self.max_parallelism).0 {
-            for entry in table.column(state).get(slot) {
-                for time in &entry.event_times {
-                    self.event_timers.register(*time, entry.window, slot);
-                }
-                for time in &entry.processing_times {
-                    self.processing_timers.register(*time, entry.window, slot);
-                }
-                ends.extend(self.end_of(&entry.window).map(|end| (end, entry.window, slot)));
-            }
-        }
-        self.ends.extend(ends);
+    fn restore(&mut self, mut saved: RestoredState, cx: &mut OperatorContext<'_>) -> OperatorResult {
+        let (Some(state), ends) = (self.state, self.ends()) else { return refuse_state(&saved) };
+        let alarms = &mut self.alarms;
+        self.backend.restore_seen(&mut saved, TABLE, &mut |table, slots| {
+            let mut clocks = alarms.iter_mut().zip(CLOCKS);
+            clocks.try_for_each(|(alarms, clock)| {
+                alarms.restored(table, slots, |table, slot| ends.first_due(table.column(state).get(slot), clock))
+            })
+        })?;
+        self.alarms.iter_mut().try_for_each(|alarms| alarms.restore(&mut saved))?;
+        refuse_state(&saved)?;
         self.arm(cx);
         Ok(())
     }

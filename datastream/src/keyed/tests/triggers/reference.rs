@@ -189,8 +189,12 @@ fn expected_by_the_wall_clock(
     windows.said()
 }
 
-fn said_by_the_wall_clock(factory: &Arc<dyn OperatorFactory>, ticks: &[Tick]) -> Vec<(Said, EpochMillis)> {
-    let mut harness = OperatorHarness::open(factory.as_ref()).unwrap();
+fn said_by_the_wall_clock(
+    factory: &Arc<dyn OperatorFactory>,
+    ticks: &[Tick],
+    cache: Option<usize>,
+) -> Vec<(Said, EpochMillis)> {
+    let mut harness = open_in(factory, cache);
     let (mut all, mut now) = (Vec::new(), 0);
     harness.advance_processing_time(now).unwrap();
     for tick in ticks {
@@ -229,7 +233,7 @@ proptest! {
             (1i64..30).prop_map(Kind::ContinuousEventTime),
             (0i64..30).prop_map(Kind::Delta),
         ],
-        purges: bool,
+        purges: bool, cache in caches(),
     ) {
         let (size, late) = (panes * slide, millis(lateness.unsigned_abs()));
         let slides = SlidingEventTimeWindows::of(millis(size.unsigned_abs()), millis(slide.unsigned_abs()));
@@ -250,13 +254,14 @@ proptest! {
         };
         let factory = factory_of(|trips| drop(build(trips)), "Window");
         let expected = expected((size, slide), lateness, (kind, purges), &events);
-        prop_assert_eq!(said(&factory, &events, false), expected);
+        prop_assert_eq!(&said(&factory, &events, false), &expected);
+        prop_assert_eq!(&said_in(&factory, &events, false, Some(cache)), &expected);
     }
 
     #[test]
     fn triggers_of_the_wall_clock_fire_when_their_definition_says(
         panes in 1i64..4, slide in 1i64..20, interval in prop::option::weighted(0.8, 1i64..30), purges: bool,
-        ticks in ticks(),
+        ticks in ticks(), cache in caches(),
     ) {
         let size = panes * slide;
         let slides = SlidingProcessingTimeWindows::of(millis(size.unsigned_abs()), millis(slide.unsigned_abs()));
@@ -272,6 +277,7 @@ proptest! {
         };
         let factory = factory_of(|trips| drop(build(trips)), "Window");
         let expected = expected_by_the_wall_clock((size, slide), (interval, purges), &ticks);
-        prop_assert_eq!(said_by_the_wall_clock(&factory, &ticks), expected);
+        prop_assert_eq!(&said_by_the_wall_clock(&factory, &ticks, None), &expected);
+        prop_assert_eq!(&said_by_the_wall_clock(&factory, &ticks, Some(cache)), &expected);
     }
 }
