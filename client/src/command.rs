@@ -224,7 +224,7 @@ pub struct Checkpoint {
     #[arg(value_name = "JOB", value_parser = job_id)]
     pub job: JobId,
 
-    /// Takes one that shares nothing with those before it, which all do today
+    /// Takes one that shares no file with those before it, also where checkpoints are incremental
     #[arg(long = "full")]
     pub full: bool,
 

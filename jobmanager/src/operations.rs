@@ -108,8 +108,8 @@ impl Operations {
 
 async fn run(dispatcher: &DispatcherHandle, operation: Operation) -> OperationOutcome {
     match operation {
-        Operation::Checkpoint { job } => {
-            let taken = dispatcher.take(job, CheckpointOrder::Checkpoint).await?;
+        Operation::Checkpoint { job, full } => {
+            let taken = dispatcher.take(job, CheckpointOrder::Checkpoint { full }).await?;
             Ok(OperationResult::Checkpoint(taken.checkpoint))
         }
         Operation::Savepoint { job, directory, format, then } => {
@@ -131,7 +131,7 @@ impl Operation {
     /// Under which it is asked about.
     pub fn key(&self, id: TriggerId) -> OperationKey {
         match self {
-            Self::Checkpoint { job } => OperationKey::Checkpoint(*job, id),
+            Self::Checkpoint { job, .. } => OperationKey::Checkpoint(*job, id),
             Self::Savepoint { job, .. } | Self::CancelWithSavepoint { job, .. } => OperationKey::Savepoint(*job, id),
             Self::Dispose { .. } => OperationKey::Disposal(id),
         }

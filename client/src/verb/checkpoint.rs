@@ -16,7 +16,7 @@ pub(super) async fn run(settings: &Settings, verb: &Checkpoint) -> Result<ExitCo
     let mut cluster = connect(&verb.target, settings).await?;
     output::line(format_args!("Triggering checkpoint for job {job}."))?;
     output::line("Waiting for response...")?;
-    let operation = Operation::Checkpoint(TakeCheckpoint { job_id: job.to_wire() });
+    let operation = Operation::Checkpoint(TakeCheckpoint { job_id: job.to_wire(), full: verb.full });
     let reply = cluster.run_operation(&format!("a checkpoint of job {job}"), operation, false).await;
     let reply = reply
         .map_err(|cause| VerbError::unsettled(cause, || "the checkpoint may exist or not, REST shows it".to_owned()))?;

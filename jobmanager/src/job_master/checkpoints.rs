@@ -378,7 +378,7 @@ impl JobMaster {
                 self.tell_coordinator(Fact::TaskRunning { attempt }).await;
             }
             ExecutionState::Finished => {
-                let state = change.final_state.clone().map_or(Ok(StateHandle::Empty), StateHandle::from_wire)?;
+                let state = change.final_state.clone().map(StateHandle::from_wire).transpose()?;
                 let last_barrier = change.last_checkpoint.map(CheckpointId);
                 self.tell_coordinator(Fact::TaskFinished { attempt, state, last_barrier }).await;
             }

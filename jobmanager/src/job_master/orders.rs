@@ -19,7 +19,10 @@ use super::checkpoints::{CheckpointPlace, Lies};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CheckpointOrder {
     /// A checkpoint as the job takes them.
-    Checkpoint,
+    Checkpoint {
+        /// It shares no file with those before it.
+        full: bool,
+    },
     /// A savepoint.
     Savepoint {
         /// The directory in which it gets one of its own; none for `execution.checkpointing.savepoint-dir`.
@@ -95,11 +98,12 @@ impl JobMaster {
     ) {
         let no_checkpoints = || Err("the job takes no checkpoints: set `execution.checkpointing.interval`".to_owned());
         let Some(checkpoints) = &mut self.checkpoints else { return drop(reply.send(no_checkpoints())) };
+        let full = order == CheckpointOrder::Checkpoint { full: true };
         let savepoint = match order {
-            CheckpointOrder::Checkpoint if checkpoints.place.settings.interval.is_none() => {
+            CheckpointOrder::Checkpoint { .. } if checkpoints.place.settings.interval.is_none() => {
                 return drop(reply.send(no_checkpoints()));
             }
-            CheckpointOrder::Checkpoint => None,
+            CheckpointOrder::Checkpoint { .. } => None,
             CheckpointOrder::Savepoint { directory, format, then } => {
                 match checkpoints.place.savepoint_in(&self.env, self.job.id, directory) {
                     Err(reason) => return drop(reply.send(Err(reason))),
@@ -113,6 +117,6 @@ impl JobMaster {
         };
         let directory = savepoint.as_ref().map(|savepoint| savepoint.directory.clone());
         let request = checkpoints.orders.insert(reply, directory);
-        self.tell_coordinator(Fact::TriggerRequested { request, savepoint }).await;
+        self.tell_coordinator(Fact::TriggerRequested { request, full, savepoint }).await;
     }
 }

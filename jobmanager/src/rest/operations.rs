@@ -96,7 +96,8 @@ pub(super) fn checkpoint(cx: &Context, request: &Request, job: &str) -> Answered
     if body.checkpoint_type == Some(CheckpointType::Incremental) {
         return Err(RestError::Internal("an incremental checkpoint cannot be asked for, only CONFIGURED and FULL"));
     }
-    start(cx, body.trigger_id, FORMAT, Operation::Checkpoint { job }).map(Answer::accepted_with)
+    let full = body.checkpoint_type == Some(CheckpointType::Full);
+    start(cx, body.trigger_id, FORMAT, Operation::Checkpoint { job, full }).map(Answer::accepted_with)
 }
 
 /// `POST /savepoint-disposal`, which is answered with 200 and not 202.

@@ -192,7 +192,9 @@ impl Dispatcher for Services {
 
 fn operation_of(operation: WireOperation) -> Result<Operation, BadMessage> {
     Ok(match operation {
-        WireOperation::Checkpoint(wanted) => Operation::Checkpoint { job: id(&wanted.job_id, "job_id")? },
+        WireOperation::Checkpoint(wanted) => {
+            Operation::Checkpoint { job: id(&wanted.job_id, "job_id")?, full: wanted.full }
+        }
         WireOperation::Savepoint(wanted) => {
             let (job, format) = (id(&wanted.job_id, "job_id")?, SavepointFormat::of(wanted.native));
             let then = AfterSavepoint::from_wire(wanted.then());

@@ -10,6 +10,8 @@ pub enum Operation {
     Checkpoint {
         /// Of which job.
         job: JobId,
+        /// It shares no file with those before it.
+        full: bool,
     },
     /// Take a savepoint.
     Savepoint {

@@ -119,12 +119,16 @@ pub struct CheckpointCoordinator {
     tasks: Tasks,
     /// Whether a task has finished since the last checkpoint began.
     finished_since: bool,
+    /// Whether the last checkpoint that ended has failed, and none has begun since.
+    newest_failed: bool,
     next: CheckpointId,
     pending: BTreeMap<CheckpointId, Pending>,
     retained: Retained,
     failures: ConsecutiveFailures,
     /// Those who wait for the next checkpoint to begin.
     requests: Vec<RequestId>,
+    /// Whether any of them wants a checkpoint that builds on no other.
+    full_requested: bool,
     /// Savepoints that were asked for and have not begun.
     savepoints: VecDeque<(RequestId, Arc<Savepoint>)>,
     /// The savepoint that exists and after which the job is ending.
@@ -161,11 +165,13 @@ impl CheckpointCoordinator {
             tasks: Tasks::none(&graph),
             graph,
             finished_since: false,
+            newest_failed: false,
             next: CheckpointId(1),
             pending: BTreeMap::new(),
             retained: Retained::new(settings.retained),
             failures: ConsecutiveFailures::new(settings.tolerable_failures),
             requests: Vec::new(),
+            full_requested: false,
             savepoints: VecDeque::new(),
             stopping: None,
             periodic_at: None,
@@ -211,7 +217,7 @@ impl CheckpointCoordinator {
             Fact::TaskRunning { attempt } => self.tasks.run(attempt),
             Fact::TaskFinished { attempt, state, last_barrier } => self.task_finished(attempt, state, last_barrier),
             Fact::TaskWaits { attempt } => self.tasks.wait(attempt),
-            Fact::TriggerRequested { request, savepoint } => self.trigger_requested(request, savepoint),
+            Fact::TriggerRequested { request, full, savepoint } => self.trigger_requested(request, full, savepoint),
             Fact::Acknowledged { attempt, checkpoint, state, stats } => {
                 self.acknowledged(attempt, checkpoint, state, stats);
             }
@@ -270,9 +276,16 @@ impl CheckpointCoordinator {
         }
     }
 
-    fn task_finished(&mut self, attempt: ExecutionAttemptId, state: StateHandle, last_barrier: Option<CheckpointId>) {
+    fn task_finished(
+        &mut self,
+        attempt: ExecutionAttemptId,
+        state: Option<StateHandle>,
+        last_barrier: Option<CheckpointId>,
+    ) {
         let Some(task) = self.tasks.task_of(attempt) else { return };
-        if let Some(file) = state.files().find(|file| file.path != layout::final_state(self.epoch, attempt)) {
+        if let Some(file) =
+            state.iter().flat_map(StateHandle::files).find(|file| file.path != layout::final_state(self.epoch, attempt))
+        {
             let reason = format!("{} finished with a state file that is not its own: `{}`", self.name(task), file.path);
             return self.fail_job(reason);
         }
@@ -280,9 +293,7 @@ impl CheckpointCoordinator {
             return;
         }
         self.finished_since = true;
-        if self.settings.interval.is_none() {
-            self.state_is_not_kept(task, attempt, last_barrier);
-        }
+        let Some(state) = state else { return self.state_is_not_kept(task, attempt, last_barrier) };
         let mut more = Vec::new();
         for pending in self.pending.values_mut().filter(|pending| pending.stage == Stage::Collecting) {
             // A barrier that it passed comes before its end: then its state at the barrier is still on its way.
@@ -305,13 +316,11 @@ impl CheckpointCoordinator {
         self.actions.extend(more);
     }
 
-    fn trigger_requested(&mut self, request: RequestId, savepoint: Option<Arc<Savepoint>>) {
+    fn trigger_requested(&mut self, request: RequestId, full: bool, savepoint: Option<Arc<Savepoint>>) {
         let refusal = match self.phase {
             Phase::Running if !self.tasks.any_running() => Some("all tasks of the job have finished"),
             Phase::Running if self.is_stopping() => Some("the job is being stopped"),
-            Phase::Running if self.settings.interval.is_none() && self.tasks.finished().next().is_some() => {
-                Some(savepoints::NOT_KEPT)
-            }
+            Phase::Running if self.tasks.any_forgotten() => Some(savepoints::NOT_KEPT),
             Phase::Running if self.requests.len() + self.savepoints.len() >= REQUESTS_MAX => {
                 Some("too many requests wait for a checkpoint")
             }
@@ -322,7 +331,10 @@ impl CheckpointCoordinator {
         match refusal {
             None => match savepoint {
                 Some(savepoint) => self.savepoints.push_back((request, savepoint)),
-                None => self.requests.push(request),
+                None => {
+                    self.requests.push(request);
+                    self.full_requested |= full;
+                }
             },
             Some(reason) => {
                 self.statistics.refused();
@@ -438,8 +450,9 @@ impl CheckpointCoordinator {
 
     fn wants_to_trigger(&self) -> bool {
         // When the sources have finished, sinks wait for the checkpoint that has their last results.
+        // After one that failed they wait for the next period: storage that refuses is not asked without end.
         let last = (self.finished_since && self.tasks.sources_have_finished()) || self.tasks.any_waits();
-        (last && self.settings.interval.is_some())
+        (last && self.settings.interval.is_some() && !self.newest_failed)
             || !self.requests.is_empty()
             || !self.savepoints.is_empty()
             || self.periodic_at.is_some_and(|at| at <= self.now)
@@ -454,10 +467,12 @@ impl CheckpointCoordinator {
         };
         if savepoint.is_none() {
             self.finished_since = false;
+            self.newest_failed = false;
             self.tasks.begun(checkpoint);
             self.periodic_at = self.settings.interval.map(|interval| self.later(interval));
         }
-        let incremental = savepoint.is_none() && self.settings.incremental;
+        let whole = savepoint.is_some() || std::mem::take(&mut self.full_requested);
+        let incremental = self.settings.incremental && !whole;
         let base = if incremental { self.retained.base(self.claimed).cloned() } else { None };
         let base_id = base.as_ref().map(|base| base.checkpoint);
         let mut pending = Pending::new(checkpoint, self.now, savepoint.clone(), base, &self.tasks, requests);

@@ -101,6 +101,7 @@ impl CheckpointCoordinator {
         }
         self.statistics.failed(checkpoint, self.now, &message);
         self.tasks.given_up(checkpoint);
+        self.newest_failed |= pending.savepoint.is_none() && reason.is_a_failure();
         self.pause();
         self.sweep_due = true;
         let attempts = self.still_running(pending.participants());

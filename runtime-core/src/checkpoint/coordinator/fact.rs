@@ -22,8 +22,8 @@ pub enum Fact {
     TaskFinished {
         /// Its execution.
         attempt: ExecutionAttemptId,
-        /// Its state in every checkpoint from now on, durable.
-        state: StateHandle,
+        /// Its state in every checkpoint from now on, durable; none if nobody keeps it.
+        state: Option<StateHandle>,
         /// The newest checkpoint whose barrier it passed, or whose trigger it took, before it finished.
         last_barrier: Option<CheckpointId>,
     },
@@ -37,6 +37,8 @@ pub enum Fact {
     TriggerRequested {
         /// Whom to answer.
         request: RequestId,
+        /// Whether a checkpoint must not build on another. Savepoints never do.
+        full: bool,
         /// The savepoint that is wanted; none for a checkpoint.
         savepoint: Option<Arc<Savepoint>>,
     },

@@ -342,7 +342,7 @@ impl World {
                 let path = layout::final_state(Epoch(3), attempt);
                 self.files.insert(path.clone());
                 let last_barrier = self.passed.get(&attempt).copied();
-                self.tell(now, Fact::TaskFinished { attempt, state: state_file(path, 5), last_barrier });
+                self.tell(now, Fact::TaskFinished { attempt, state: Some(state_file(path, 5)), last_barrier });
             }
             18 | 19 => {
                 let Some((checkpoint, record)) = self.storing.pop_first() else { return };
@@ -387,7 +387,10 @@ impl World {
                     self.tell(now, Fact::Declined { attempt, checkpoint, reason: "no".to_owned() });
                 }
             }
-            25 | 26 => self.tell(now, Fact::TriggerRequested { request: RequestId(pick as u64), savepoint: None }),
+            25 | 26 => self.tell(
+                now,
+                Fact::TriggerRequested { request: RequestId(pick as u64), full: pick % 2 == 0, savepoint: None },
+            ),
             27 if !self.down => {
                 self.down = true;
                 self.deployed = false;
@@ -407,7 +410,7 @@ impl World {
                 let directory = format!("/savepoints/{pick}");
                 let savepoint = Savepoint { directory, format: SavepointFormat::Canonical, then };
                 let request = RequestId(pick as u64);
-                self.tell(now, Fact::TriggerRequested { request, savepoint: Some(Arc::new(savepoint)) });
+                self.tell(now, Fact::TriggerRequested { request, full: false, savepoint: Some(Arc::new(savepoint)) });
             }
             31 => self.sweep(),
             32..=35 if !self.removals.is_empty() => {

@@ -38,6 +38,8 @@ enum TaskState {
     Deployed,
     Running,
     Finished(StateHandle),
+    /// Finished, with a state that nobody has kept.
+    Forgotten,
 }
 
 /// The current executions.
@@ -90,6 +92,7 @@ impl Tasks {
         match task.state {
             TaskState::Deployed => self.deployed -= 1,
             TaskState::Running => self.running -= 1,
+            TaskState::Forgotten => {}
             TaskState::Finished(state) => return state.file().map(|file| file.path.clone()),
         }
         None
@@ -140,14 +143,14 @@ impl Tasks {
     }
 
     /// Answers whether that is news.
-    pub(super) fn finish(&mut self, attempt: ExecutionAttemptId, state: StateHandle) -> bool {
+    pub(super) fn finish(&mut self, attempt: ExecutionAttemptId, state: Option<StateHandle>) -> bool {
         let Some(task) = self.by_attempt.get(&attempt).and_then(|key| self.tasks.get_mut(key)) else { return false };
         match task.state {
             TaskState::Deployed => self.deployed -= 1,
             TaskState::Running => self.running -= 1,
-            TaskState::Finished(_) => return false,
+            TaskState::Finished(_) | TaskState::Forgotten => return false,
         }
-        task.state = TaskState::Finished(state);
+        task.state = state.map_or(TaskState::Forgotten, TaskState::Finished);
         true
     }
 
@@ -176,9 +179,14 @@ impl Tasks {
         })
     }
 
+    /// Whether the state of a task that has finished is gone.
+    pub(super) fn any_forgotten(&self) -> bool {
+        self.tasks.values().any(|task| task.state == TaskState::Forgotten)
+    }
+
     pub(super) fn sources_have_finished(&self) -> bool {
         let mut sources = self.tasks.iter().filter(|(key, _)| self.sources[key.vertex]);
-        sources.all(|(_, task)| matches!(task.state, TaskState::Finished(_)))
+        sources.all(|(_, task)| matches!(task.state, TaskState::Finished(_) | TaskState::Forgotten))
     }
 
     /// Running tasks that no barrier will reach by itself.

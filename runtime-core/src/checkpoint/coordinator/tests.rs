@@ -84,6 +84,8 @@ struct Script {
     alarms: bool,
     /// Checkpoints are gone as soon as they are to be removed.
     removes: bool,
+    /// Triggers are shown with what they build on.
+    bases: bool,
 }
 
 fn words_of(attempts: &[ExecutionAttemptId]) -> String {
@@ -119,7 +121,7 @@ impl Script {
     fn new(graph: Arc<JobGraph>, settings: CheckpointSettings) -> Self {
         let job = JobId::from_bytes([1; 16]);
         let coordinator = CheckpointCoordinator::new(job, Epoch(3), graph.clone(), settings);
-        Self { coordinator, graph, round: 0, now: 0, alarms: false, removes: true }
+        Self { coordinator, graph, round: 0, now: 0, alarms: false, removes: true, bases: false }
     }
 
     fn attempt(&self, name: &str) -> ExecutionAttemptId {
@@ -163,10 +165,10 @@ impl Script {
                 }
                 actions
             }
-            // finish A0 [last barrier]
-            "finish" => {
+            // finish A0 [last barrier], with a file or with nothing that anybody keeps
+            "finish" | "vanish" => {
                 let attempt = self.attempt(words[1]);
-                let state = state_file(layout::final_state(Epoch(3), attempt), 5);
+                let state = (words[0] == "finish").then(|| state_file(layout::final_state(Epoch(3), attempt), 5));
                 let last_barrier = (words.len() > 2).then(|| id(2));
                 self.tell(Fact::TaskFinished { attempt, state, last_barrier })
             }
@@ -202,9 +204,10 @@ impl Script {
                 let attempt = self.attempt(words[2]);
                 self.tell(Fact::Declined { attempt, checkpoint: id(1), reason: "no".to_owned() })
             }
-            "request" => {
+            // full 1 is a request for a checkpoint that builds on no other
+            "request" | "full" => {
                 let request = RequestId(words[1].parse().expect("a number"));
-                self.tell(Fact::TriggerRequested { request, savepoint: None })
+                self.tell(Fact::TriggerRequested { request, full: words[0] == "full", savepoint: None })
             }
             // savepoint 1 [stop | cancel | drain]
             "savepoint" => {
@@ -217,7 +220,7 @@ impl Script {
                 };
                 let (directory, format) = ("/savepoint".to_owned(), SavepointFormat::Canonical);
                 let savepoint = Some(Arc::new(Savepoint { directory, format, then }));
-                self.tell(Fact::TriggerRequested { request, savepoint })
+                self.tell(Fact::TriggerRequested { request, full: false, savepoint })
             }
             // saved 1 A0 B0 …: acknowledges a savepoint
             "saved" => {
@@ -272,9 +275,10 @@ impl Script {
 
     fn words(&self, action: Action) -> Option<String> {
         Some(match action {
-            Action::Trigger { checkpoint, savepoint, attempts, .. } => {
+            Action::Trigger { checkpoint, savepoint, attempts, base, .. } => {
                 let what = if savepoint.is_some() { "savepoint" } else { "trigger" };
-                format!("{what} {}{}", checkpoint.0, words_of(&attempts))
+                let base = base.filter(|_| self.bases).map(|base| format!(" on {}", base.0)).unwrap_or_default();
+                format!("{what} {}{}{base}", checkpoint.0, words_of(&attempts))
             }
             Action::StoreSavepoint { record, copies } => {
                 let named = |path: &str| record.files().any(|file| file.path == path);
@@ -319,6 +323,7 @@ impl Script {
         for line in script.lines().map(str::trim).filter(|line| !line.is_empty()) {
             match line {
                 "alarms" => self.alarms = true,
+                "bases" => self.bases = true,
                 // Whether checkpoints are removed is said by the script.
                 "slow removals" => self.removes = false,
                 _ => self.play_line(line),
@@ -879,9 +884,34 @@ fn who_waits_for_a_checkpoint_that_is_given_up_gets_the_next() {
         "run
          waits B0       => trigger 1 A0 A1
          waits B0
-         decline 1 A1   => aborted 1 A0 A1 B0; trigger 2 A0 A1
+         decline 1 A1   => aborted 1 A0 A1 B0
+         waits B0
+         at 10000
+         periodic       => trigger 2 A0 A1
          ack 2 A0 A1 B0 => store 2
-         failed 2       => aborted 2 A0 A1 B0; discard chk-2/A0 chk-2/A1 chk-2/B0; trigger 3 A0 A1",
+         failed 2       => aborted 2 A0 A1 B0; discard chk-2/A0 chk-2/A1 chk-2/B0
+         at 20000
+         periodic       => trigger 3 A0 A1
+         ack 3 A0 A1 B0 => store 3
+         stored 3       => completed 3 A0 A1 B0; sweep
+         waits B0       => trigger 4 A0 A1",
+    );
+}
+
+#[test]
+fn a_full_checkpoint_builds_on_no_other_and_those_after_it_do() {
+    check(
+        CheckpointSettings { incremental: true, ..settings() },
+        "bases
+         run
+         request 1          => trigger 1 A0 A1
+         share 1 1 A0 A1 B0 => store 1
+         stored 1           => completed 1 A0 A1 B0; answer 1 1
+         full 2             => trigger 2 A0 A1
+         request 3
+         share 2 2 A0 A1 B0 => store 2
+         stored 2           => completed 2 A0 A1 B0; answer 2 2; remove 1 chk-1/A0 chk-1/A1 chk-1/B0 shared/1/A0 shared/1/A1 shared/1/B0; \
+            trigger 3 A0 A1 on 2",
     );
 }
 
@@ -1259,7 +1289,7 @@ fn a_sweep_that_failed_is_repeated_after_the_next_checkpoint() {
 }
 
 #[test]
-fn a_job_that_takes_no_checkpoints_is_saved_until_a_task_has_finished() {
+fn a_job_that_takes_no_checkpoints_is_saved_until_a_task_has_finished_whose_state_nobody_keeps() {
     let only_saved = CheckpointSettings { interval: None, ..settings() };
     check(
         only_saved,
@@ -1269,11 +1299,14 @@ fn a_job_that_takes_no_checkpoints_is_saved_until_a_task_has_finished() {
          savepoint 1      => savepoint 1 A0 A1
          saved 1 A0 A1 B0 => store savepoint 1
          stored 1         => answer 1 1
-         savepoint 2      => savepoint 2 A0 A1
-         saved 2 A0
-         finish A1        => aborted 2 A0 B0; discard savepoint 2; answer 2 no: A (2/2) declined it: a task has finished, \
+         finish A0
+         savepoint 2      => savepoint 2 A1
+         saved 2 A1 B0    => store savepoint 2 shared/A0
+         stored 2         => answer 2 2
+         savepoint 3      => savepoint 3 A1
+         vanish A1        => aborted 3 B0; discard savepoint 3; answer 3 no: A (2/2) declined it: a task has finished, \
          and what it finished with is kept only by a job that takes checkpoints: set `execution.checkpointing.interval`
-         savepoint 3      => answer 3 no: a task has finished, and what it finished with is kept only by a job that takes \
+         savepoint 4      => answer 4 no: a task has finished, and what it finished with is kept only by a job that takes \
          checkpoints: set `execution.checkpointing.interval`",
     );
 }
