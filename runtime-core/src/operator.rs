@@ -99,9 +99,12 @@ impl Classify for OperatorError {
             Self::User(_) | Self::Data { .. } => FailureClass::User,
             // The next attempt is of the same program and gets the same state.
             Self::Misfit { .. }
-            | Self::State(StateError::Dropped { .. } | StateError::Restore { .. } | StateError::NoStore) => {
-                FailureClass::Unrecoverable
-            }
+            | Self::State(
+                StateError::Dropped { .. }
+                | StateError::Restore { .. }
+                | StateError::OtherKeyTypes { .. }
+                | StateError::NoStore,
+            ) => FailureClass::Unrecoverable,
             Self::Arrow(_) | Self::State(_) => FailureClass::System,
             Self::External { .. } => FailureClass::Transient,
         }

@@ -61,7 +61,10 @@ pub enum StateError {
     #[error("keyed state cannot be indexed")]
     UnsupportedKey(#[from] UnsupportedKey),
     /// Keys have other types than those before them.
-    #[error("keys of types {found:?} do not fit state that is keyed by {expected:?}")]
+    #[error(
+        "keys of types {found:?} do not fit state that is keyed by {expected:?}: the type of a key cannot change; give the \
+         operator another `uid` to begin with empty state, or the key its former type"
+    )]
     OtherKeyTypes {
         /// The types of the keys that are known.
         expected: Vec<DataType>,
