@@ -329,6 +329,38 @@ fn savepoints_of_a_running_job_are_taken_gone_on_from_and_disposed_of() {
 }
 
 #[test]
+fn a_job_without_checkpoints_of_which_a_source_has_ended_is_saved_and_goes_on() {
+    const FIRST: usize = 1000;
+    const ALL: usize = 9000;
+    let folder = tempfile::tempdir().expect("a folder");
+    let options = ClusterOptions::slots(2)
+        .set("execution.checkpointing.savepoint-dir", &folder.path().join("savepoints").display().to_string());
+    let cluster = Cluster::start(options);
+    let output = folder.path().join("out");
+    let (second, place) = ((ALL - FIRST).to_string(), output.display().to_string());
+    let arguments = ["two-sources", &FIRST.to_string(), &second, "2000", &place].map(str::to_owned);
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let job = cluster.submit(2, &program("test-job"), &words);
+    eventually("the first source ends", || {
+        let details = cluster.get(&format!("/jobs/{job}"));
+        let vertices = details["vertices"].as_array()?;
+        let first = vertices.iter().find(|vertex| vertex["name"].as_str().is_some_and(|name| name.contains("soon")))?;
+        (first["status"] == "FINISHED").then_some(())
+    });
+    let (said, error, code) = client(&cluster, &["savepoint", &job]);
+    assert_eq!(code, Some(0), "{error}");
+    assert!(path_in(&said[2]).join("_metadata").exists());
+    let (said, error, code) = client(&cluster, &["stop", &job]);
+    assert_eq!(code, Some(0), "{error}");
+    let written = lines(&output).len();
+    assert!((FIRST..ALL).contains(&written), "{written} lines: it was stopped in the middle");
+    let job = run_from(&cluster, &path_in(&said[3]), &["-p", "1"], &arguments);
+    finishes(&cluster, &job);
+    let expected = (0..10).flat_map(|digit| (1..=ALL / 10).map(move |count| format!("{digit} {count}")));
+    assert_same(&lines(&output), expected.collect());
+}
+
+#[test]
 fn a_savepoint_that_fails_costs_the_job_nothing() {
     let folder = tempfile::tempdir().expect("a folder");
     let cluster = Cluster::start(options(2, folder.path()));
@@ -385,11 +417,16 @@ fn types_of_state_may_change_as_far_as_no_value_is_lost() {
     assert_eq!(code, Some(0), "{error}");
     let savepoint = path_in(&said[3]);
 
-    let job = run_from(&cluster, &savepoint, &["-Drestart-strategy.type=none"], &told("other"));
-    assert_eq!(cluster.await_state(&job, &["FAILED", "FINISHED"]), "FAILED");
-    let why = cluster.failure(&job);
-    let expected = "its field `total` has type Int32 in the checkpoint, but the program needs Utf8";
-    assert!(why.contains(expected), "{why}");
+    // No restart can help, so there is none, although the job's strategy has no end.
+    for (form, expected) in [
+        ("other", "its field `total` has type Int32 in the checkpoint, but the program needs Utf8"),
+        ("rekeyed", "keys of types [Utf8] do not fit state that is keyed by [Int64]: the type of a key cannot change"),
+    ] {
+        let job = run_from(&cluster, &savepoint, &[], &told(form));
+        assert_eq!(cluster.await_state(&job, &["FAILED", "FINISHED"]), "FAILED");
+        let why = cluster.failure(&job);
+        assert!(why.contains(expected), "{why}");
+    }
 
     let job = run_from(&cluster, &savepoint, &["-p", "3"], &told("new"));
     finishes(&cluster, &job);

@@ -227,10 +227,11 @@ impl Checkpoints {
     }
 
     /// What the task that runs as `attempt` tells of its checkpoints.
-    pub fn listener(&self, attempt: ExecutionAttemptId, reporter: &Reporter) -> Arc<TaskCheckpoints> {
+    pub fn listener(&self, attempt: ExecutionAttemptId, is_source: bool, reporter: &Reporter) -> Arc<TaskCheckpoints> {
         Arc::new(TaskCheckpoints {
             checkpoints: self.clone(),
             attempt,
+            is_source,
             reporter: reporter.clone(),
             known: Arc::default(),
             told: Mutex::default(),
@@ -373,6 +374,20 @@ impl Checkpoints {
         Ok(own.with_shared(shared))
     }
 
+    /// State that needs no file; `None` if it does.
+    async fn small_state(
+        &self,
+        operators: Vec<(OperatorId, OperatorSnapshot)>,
+    ) -> Result<Option<StateHandle>, StateTransferError> {
+        let spill_folder = self.spill_folder.clone();
+        let together = move || put_together(&operators, &InFlight::default(), &spill_folder);
+        Ok(match self.env.blocking(together).await?? {
+            None => Some(StateHandle::Empty),
+            Some(bytes) if bytes.len() as u64 <= self.savepoint_inline_max => Some(StateHandle::Inline(bytes)),
+            Some(_) => None,
+        })
+    }
+
     async fn put(
         &self,
         path: String,
@@ -423,6 +438,7 @@ fn put_together(
 pub struct TaskCheckpoints {
     checkpoints: Checkpoints,
     attempt: ExecutionAttemptId,
+    is_source: bool,
     reporter: Reporter,
     known: Arc<KnownFiles>,
     told: Mutex<Told>,
@@ -447,7 +463,8 @@ impl TaskCheckpoints {
     pub async fn store_last(&self) -> Result<(Option<StateHandle>, Option<CheckpointId>), StateTransferError> {
         let Told { newest, last } = std::mem::take(&mut *self.told.lock());
         if !self.checkpoints.are_taken {
-            return Ok((None, newest));
+            let kept = if self.is_source { self.checkpoints.small_state(last).await? } else { None };
+            return Ok((kept, newest));
         }
         let path = layout::final_state(self.checkpoints.epoch, self.attempt);
         Ok((Some(self.checkpoints.put(path, last, InFlight::default()).await?), newest))
@@ -513,8 +530,10 @@ impl CheckpointListener for TaskCheckpoints {
         self.told.lock().last = operators;
     }
 
+    /// In a job that takes no checkpoints there may be savepoints; what is left of a source that has ended is little, and
+    /// without it there were none as soon as one ends.
     fn keeps_last_state(&self) -> bool {
-        self.checkpoints.are_taken
+        self.checkpoints.are_taken || self.is_source
     }
 
     fn waits_for_checkpoint(&self) {

@@ -148,8 +148,7 @@ impl Checkpoints {
         }
         let read = self.env.blocking(move || {
             // Nobody changes it, and it stays as long as the snapshot.
-            let bytes =
-                if bytes > SPILL_MIN { spill_file::mapped(&fs::File::open(local)?)? } else { fs::read(local)?.into() };
+            let bytes = if bytes > SPILL_MIN { spill_file::mapped_at(&local)? } else { fs::read(local)?.into() };
             let sha256: [u8; 32] = if is_lasting { Sha256::digest(&bytes).into() } else { [0; 32] };
             Ok((bytes, sha256))
         });

@@ -191,7 +191,7 @@ impl Launcher {
         restored: Option<Arc<RestoredCheckpoint>>,
         reporter: &Reporter,
     ) -> Result<(), Box<FailureCause>> {
-        let listener = self.checkpoints.listener(task.attempt, reporter);
+        let listener = self.checkpoints.listener(task.attempt, task.queue.is_none(), reporter);
         let subtask = self.subtask(&task);
         let metrics = self.attempts.metrics(task.attempt);
         let report = TaskReport {

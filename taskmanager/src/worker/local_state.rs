@@ -22,6 +22,9 @@ use pelton_runtime_core::element::CheckpointId;
 use pelton_runtime_core::id::ExecutionAttemptId;
 use sha2::{Digest, Sha256};
 
+use super::checkpoints::SPILL_MIN;
+use super::spill_file;
+
 /// The copies of one job.
 #[derive(Debug, Clone)]
 pub(super) struct LocalState {
@@ -44,7 +47,9 @@ impl LocalState {
     /// The bytes of a state file, if they are here.
     pub(super) fn read(&self, file: &StateFileHandle) -> Option<Bytes> {
         let path = self.folder.join(&file.path);
-        let bytes = match fs::read(&path) {
+        // As when it is fetched: what is large is the kernel's to keep, so that it costs the worker no memory.
+        let read = if file.bytes > SPILL_MIN { spill_file::mapped_at(&path) } else { fs::read(&path).map(Bytes::from) };
+        let bytes = match read {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
             Err(error) => {
@@ -56,7 +61,7 @@ impl LocalState {
             tracing::warn!(path = %path.display(), "a copy of state is not what was written, and is not used");
             return None;
         }
-        Some(bytes.into())
+        Some(bytes)
     }
 
     /// A checkpoint is complete: nothing begins from an older one any more, or it is fetched.

@@ -49,6 +49,11 @@ pub(super) fn mapped(file: &File) -> io::Result<Bytes> {
     Ok(Bytes::from_owner(Mapping { start, length }))
 }
 
+/// All bytes of a file that has a name, of which nobody cuts anything: it is replaced or removed as a whole.
+pub(super) fn mapped_at(path: &Path) -> io::Result<Bytes> {
+    mapped(&File::open(path)?)
+}
+
 struct Mapping {
     start: NonNull<u8>,
     length: usize,

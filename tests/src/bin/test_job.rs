@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 use pelton::StreamExecutionEnvironment;
 use pelton::keyed::TumblingEventTimeWindows;
-use pelton::record::Record;
+use pelton::record::{Record, field};
 use pelton::sinks::{FileSink, RollingPolicy};
 use pelton::sources::{DataGeneratorSource, FileSource, OnBadRow};
 use pelton::stream::DataStream;
@@ -25,7 +25,7 @@ enum Job {
     Steady { rows_per_second: f64, output: String },
     /// Counts COUNT rows of some keys, some rows each second, one after the other and by windows of 100 rows, into files
     Counts { count: u64, keys: u64, rows_per_second: f64, output: String },
-    /// Counts COUNT rows of 10 keys, some rows each second, into files; its state is of the form old, new or other
+    /// Counts COUNT rows of 10 keys, some rows each second, into files; its state is of the form old, new, other or rekeyed
     Evolving { form: String, count: u64, rows_per_second: f64, output: String },
     /// Reads `id,delay` rows from a CSV file with a header, with fail, skip or null for bad rows, and writes them
     Csv { policy: String, input: String, output: String },
@@ -95,6 +95,9 @@ enum Job {
         fast_while: String,
         output: String,
     },
+    /// Counts numbers by their last digits into files: those of a source that soon ends, and more of one that makes some
+    /// each second
+    TwoSources { first: u64, second: u64, rows_per_second: f64, output: String },
     /// Never reaches `execute`
     NeverPlans,
     /// Prints while it is planned
@@ -175,6 +178,18 @@ fn main() -> anyhow::Result<()> {
             });
             windows.sink_to(FileSink::text(format!("{output}/windows")));
         }
+        Job::TwoSources { first, second, rows_per_second, output } => {
+            let source = |name, numbers: DataGeneratorSource<i64>| {
+                env.from_source(numbers, WatermarkStrategy::no_watermarks(), name).uid(name)
+            };
+            let soon = source("soon", DataGeneratorSource::new(|index: u64| index.cast_signed()).count(first));
+            let later = DataGeneratorSource::new(move |index: u64| (first + index).cast_signed()).count(second);
+            let later = source("later", later.rows_per_second(rows_per_second));
+            let digits = soon.union([later]).map(|number: &i64| (*number % 10, 1_i64)).key_by(field::<0, _>());
+            let lines =
+                digits.sum(field::<1, _>()).uid("counts").map(|row: &(i64, i64)| format!("{} {}", row.0, row.1));
+            lines.sink_to(FileSink::text(output)).uid("files");
+        }
         Job::Evolving { form, count, rows_per_second, output } => {
             let rows = DataGeneratorSource::new(|index: u64| (index % 10).cast_signed());
             let keys = env.data_generator(rows.count(count).rows_per_second(rows_per_second)).uid("keys");
@@ -189,6 +204,12 @@ fn main() -> anyhow::Result<()> {
                     let totals = keys.map(new).key_by(NewTotal::key);
                     let plus = |a: &NewTotal, b: &NewTotal| NewTotal { total: a.total + b.total, ..b.clone() };
                     totals.reduce(plus).uid("totals").map(|row: &NewTotal| format!("{} {}", row.key, row.total))
+                }
+                "rekeyed" => {
+                    let totals = keys.map(|key: &i64| OldTotal { key: *key, total: 1 });
+                    let totals = totals.key_by(|row: &OldTotal| row.key.to_string());
+                    let totals = totals.reduce(|a, b| OldTotal { key: a.key, total: a.total + b.total }).uid("totals");
+                    totals.map(|row: &OldTotal| format!("{} {}", row.key, row.total))
                 }
                 "other" => {
                     let other = |key: &i64| OtherTotal { key: *key, total: "I".to_owned() };
