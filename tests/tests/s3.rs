@@ -12,6 +12,7 @@ use pelton_runtime_core::checkpoint::storage::PutIfAbsent;
 use pelton_runtime_core::env::Env;
 use pelton_runtime_core::failure::error_chain;
 use pelton_tests::cluster::signal;
+use pelton_tests::counts::run_from;
 use pelton_tests::output::parts;
 use pelton_tests::programs::program;
 use pelton_tests::{Cluster, ClusterOptions, S3Server, Trouble, TroubledProxy, eventually, within};
@@ -132,6 +133,32 @@ fn a_job_with_checkpoints_and_files_on_s3_loses_and_doubles_nothing_when_its_wor
     assert_eq!(windows.len() as u64, ROWS / 100 * KEYS);
     assert!(windows.values().all(|times| *times == 1));
     eventually("uploads that killed workers left open are aborted", || (server.open_uploads() == 0).then_some(()));
+}
+
+#[test]
+fn a_savepoint_lists_uploads_and_who_begins_from_it_is_told_when_they_and_their_objects_are_gone() {
+    let Some(server) = S3Server::start() else { return };
+    let options = options(2, &server).set("execution.checkpointing.savepoint-dir", &server.url("savepoints"));
+    let cluster = Cluster::start(options);
+    let out = server.url("out");
+    let arguments = ["counts", &ROWS.to_string(), &KEYS.to_string(), ROWS_PER_SECOND, &out];
+    let job = cluster.submit(1, &program("test-job"), &arguments);
+    eventually("objects are published", || (!lines(&server.objects("out/running")).is_empty()).then_some(()));
+    let saved = cluster.client(["savepoint", job.as_str()]);
+    let said = String::from_utf8_lossy(&saved.stdout).into_owned();
+    let savepoint = said.lines().find_map(|line| line.strip_prefix("Savepoint completed. Path: ")).expect(&said);
+    cluster.cancel(&job);
+    cluster.await_state(&job, &["CANCELED"]);
+    // Whether the job has published the savepoint's parts or they were still open: both are gone.
+    std::fs::remove_dir_all(server.objects("out")).expect("removed");
+    std::fs::remove_dir_all(server.objects(".sgwtmp")).expect("removed");
+    let arguments = arguments.map(str::to_owned);
+    let job = run_from(&cluster, Path::new(savepoint), &["-p", "1"], &arguments);
+    eventually("the loss is said", || {
+        let reason = cluster.exception(&job).to_string();
+        reason.contains("its upload is gone and there is no object").then_some(())
+    });
+    cluster.cancel(&job);
 }
 
 #[test]

@@ -9,9 +9,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch, StringArray};
-use pelton_filesystem::location::Location;
+use pelton_filesystem::location::{Location, Place};
 use pelton_runtime_core::checkpoint::snapshot::{OperatorSnapshot, OperatorTable, Redistribution, RestoredState};
 use pelton_runtime_core::env::Stopped;
+use pelton_runtime_core::failure::error_chain;
 use pelton_runtime_core::operator::{OperatorError, OperatorResult, OperatorRuntime};
 use pelton_runtime_core::source::splits::SplitEnumerator;
 use pelton_runtime_core::time::EpochMillis;
@@ -92,10 +93,10 @@ impl SplitEnumerator for FileEnumerator {
         let (sender, lists) = handover(LISTS_AHEAD);
         lists.wake_on_items(runtime.waker.clone());
         self.lists = Some(lists);
-        let (location, worker) = (self.source.location().to_owned(), runtime.clone());
+        let (location, worker, listed) = (self.source.location().to_owned(), runtime.clone(), self.listed);
         runtime
             .env
-            .spawn_thread("file-enumerator", move || watch(&location, interval, &worker, &sender))
+            .spawn_thread("file-enumerator", move || watch(&location, interval, listed, &worker, &sender))
             .map_err(|source| OperatorError::external("cannot start a thread to list files", source))
     }
 
@@ -138,20 +139,38 @@ impl SplitEnumerator for FileEnumerator {
     }
 }
 
-/// Lists the location until nobody listens, or once.
+/// Lists the location until nobody listens, or once. A location that was listed before may be away for a while.
 fn watch(
     location: &str,
     interval: Option<Duration>,
+    mut was_listed: bool,
     runtime: &OperatorRuntime,
     lists: &Sender<Result<Vec<FileEntry>, ReadError>>,
 ) {
     loop {
-        let listed = Location::parse(location, &runtime.configuration)
-            .map_err(ReadError::from)
-            .and_then(|location| list(&location, &runtime.env));
-        let failed = listed.is_err();
-        if lists.send_blocking(&runtime.env, listed, 1).is_err() || failed {
-            return;
+        let listed = Location::parse(location, &runtime.configuration).map_err(ReadError::from).and_then(|location| {
+            match list(&location, &runtime.env) {
+                // What an object store has nothing of may come.
+                Err(ReadError::Missing { .. })
+                    if interval.is_some() && matches!(location.place(), Place::Remote { .. }) =>
+                {
+                    Ok(Vec::new())
+                }
+                listed => listed,
+            }
+        });
+        match (listed, interval) {
+            (Err(error), Some(interval)) if was_listed => {
+                let reason = error_chain(&error);
+                tracing::warn!(location, reason, "files cannot be listed, which is tried again in {interval:?}");
+            }
+            (listed, _) => {
+                was_listed = true;
+                let failed = listed.is_err();
+                if lists.send_blocking(&runtime.env, listed, 1).is_err() || failed {
+                    return;
+                }
+            }
         }
         let Some(interval) = interval else { return };
         if wait_for(&runtime.env, runtime.env.sleep(interval)).is_err() {

@@ -186,10 +186,14 @@ fn complete(
         }
     });
     match found.map_err(|Stopped| io::Error::other(Stopped))?.map_err(io::Error::from)? {
-        Found::Whole => {}
-        Found::Nothing => warn_of_absence(part),
+        Found::Whole => Ok(()),
+        // Most buckets end uploads that are left open for long, with all that was written.
+        Found::Nothing => Err(Trouble::Lasting(
+            "its upload is gone and there is no object, so the rows of a checkpoint are lost: was the upload aborted by a \
+             rule of the bucket, or the object taken away? Begin from another checkpoint, or without this one"
+                .to_owned(),
+        )),
     }
-    Ok(())
 }
 
 /// Somebody took it away after it was published, as consumers of finished files do, or it was lost. Nobody can

@@ -82,3 +82,22 @@ async fn a_location_that_is_not_there_fails_with_its_name() {
     };
     assert!(error.contains(&location), "{error}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_that_is_away_for_a_while_is_watched_on() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (watched, away) = (folder.path().join("in"), folder.path().join("away"));
+    fs::create_dir(&watched).expect("a folder");
+    write(&watched, "first", 0..10);
+    let source = FileSource::text(watched.display().to_string()).monitor_continuously(Duration::from_millis(5));
+    let mut job = start(&source, 1, None);
+    job.until(|job| job.values.len() == 10);
+    fs::rename(&watched, &away).expect("moved");
+    for _ in 0..100 {
+        job.turn().expect("the job goes on");
+    }
+    write(&away, "second", 10..20);
+    fs::rename(&away, &watched).expect("moved back");
+    job.until(|job| job.values.len() == 20);
+    assert!(job.values.values().all(|times| *times == 1));
+}
