@@ -19,7 +19,7 @@ use pelton_runtime_core::checkpoint::storage::{Storage, StorageError};
 use pelton_runtime_core::checkpoint::store::{CheckpointStore, StoreError};
 use pelton_runtime_core::config::options::state_recovery;
 use pelton_runtime_core::config::{ClaimMode, Configuration, format_duration};
-use pelton_runtime_core::env::Env;
+use pelton_runtime_core::env::{Env, TimedOut};
 use pelton_runtime_core::graph::JobGraph;
 use pelton_runtime_core::id::OperatorId;
 
@@ -28,6 +28,9 @@ use crate::job_master::{Lies, Recovered};
 
 /// How long the storage may take to show what a job is to begin from.
 const STORAGE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How many files of a savepoint its storage removes before it counts as silent.
+const REMOVED_AT_ONCE: usize = 32;
 
 /// Why a job cannot begin from a path.
 #[derive(Debug, thiserror::Error)]
@@ -172,14 +175,27 @@ async fn find_record(env: &Env, configuration: &Configuration, path: &str) -> Re
 ///
 /// When there is none, or its storage refuses.
 pub(super) async fn dispose(env: &Env, configuration: &Configuration, path: &str) -> Result<(), RecoveryError> {
-    let removed = async {
-        let found = find_record(env, configuration, path).await?;
-        match found.record.kind {
-            RecordKind::Savepoint => Ok(found.store.remove_savepoint(&found.record).await?),
-            RecordKind::Checkpoint => Err(RecoveryError::NoSavepoint { checkpoint: found.record.checkpoint.0 }),
-        }
+    let found = env.timeout(STORAGE_TIMEOUT, find_record(env, configuration, path)).await;
+    let Found { record, store, .. } = found.unwrap_or(Err(RecoveryError::Silent))?;
+    if record.kind == RecordKind::Checkpoint {
+        return Err(RecoveryError::NoSavepoint { checkpoint: record.checkpoint.0 });
+    }
+    let answered = |removed: Result<Result<(), StorageError>, TimedOut>| match removed {
+        Ok(removed) => removed.map_err(RecoveryError::from),
+        Err(TimedOut(_)) => Err(RecoveryError::Silent),
     };
-    env.timeout(STORAGE_TIMEOUT, removed).await.unwrap_or(Err(RecoveryError::Silent))
+    answered(env.timeout(STORAGE_TIMEOUT, store.discard(&[layout::RECORD.to_owned()])).await)?;
+    // There may be many files: as long as they become fewer, the storage answers.
+    let files: Vec<String> = record.paths().into_iter().map(str::to_owned).collect();
+    let mut outcome = Ok(());
+    for some in files.chunks(REMOVED_AT_ONCE) {
+        let removed = answered(env.timeout(STORAGE_TIMEOUT, store.discard(some)).await);
+        if matches!(removed, Err(RecoveryError::Silent)) {
+            return removed;
+        }
+        outcome = outcome.and(removed);
+    }
+    outcome
 }
 
 /// Says what is there instead of a checkpoint.
