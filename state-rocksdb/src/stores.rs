@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use parking_lot::Mutex;
 use pelton_runtime_core::config::options::rocksdb as keys;
 use pelton_runtime_core::operator::OperatorRuntime;
 use pelton_runtime_core::state::StateError;
@@ -61,6 +62,8 @@ pub struct RocksDbStores {
     shares: MemoryShares,
     /// What all databases share; none where memory is not shared.
     memory: Option<(Cache, WriteBufferManager)>,
+    /// How blocks are laid out, and the bytes of the cache that each database then has of its own.
+    unshared: Option<Mutex<(BlockBasedOptions, usize)>>,
 }
 
 impl fmt::Debug for RocksDbStores {
@@ -113,7 +116,7 @@ impl RocksDbStores {
             table.set_bloom_filter(configuration.get(&keys::BLOOM_BITS_PER_KEY), false);
         }
         let mut write_buffer_bytes = configuration.get(&keys::WRITE_BUFFER_SIZE).as_bytes() as usize;
-        let mut memory = None;
+        let (mut memory, mut unshared) = (None, None);
         if configuration.get(&keys::MEMORY_MANAGED) || fixed.is_some() {
             let cache = Cache::new_lru_cache(shares.block_cache);
             table.set_block_cache(&cache);
@@ -123,13 +126,13 @@ impl RocksDbStores {
             write_buffer_bytes = write_buffer_bytes.min(shares.write_buffers / 2);
             memory = Some((cache, manager));
         } else {
-            table
-                .set_block_cache(&Cache::new_lru_cache(configuration.get(&keys::BLOCK_CACHE_SIZE).as_bytes() as usize));
+            unshared = Some(configuration.get(&keys::BLOCK_CACHE_SIZE).as_bytes() as usize);
         }
         options.set_write_buffer_size(write_buffer_bytes.max(LEAST_WRITE_BUFFER_BYTES));
         let write_buffers = configuration.get(&keys::WRITE_BUFFER_COUNT);
         options.set_max_write_buffer_number(i32::try_from(write_buffers).unwrap_or(i32::MAX));
         options.set_block_based_table_factory(&table);
+        let unshared = unshared.map(|bytes| Mutex::new((table, bytes)));
 
         let folders = match configuration.get(&keys::LOCAL_DIRECTORIES) {
             // Workers of several jobs may have the same folder.
@@ -144,6 +147,7 @@ impl RocksDbStores {
             reads_at_once,
             shares,
             memory,
+            unshared,
         }
     }
 
@@ -154,6 +158,16 @@ impl RocksDbStores {
             cache.get_usage() + buffers.get_usage().saturating_sub(self.shares.write_buffers)
         });
         used as u64
+    }
+
+    /// The options of one more database.
+    fn options(&self) -> Arc<Options> {
+        let Some(unshared) = &self.unshared else { return Arc::clone(&self.options) };
+        let (table, cache_bytes) = &mut *unshared.lock();
+        table.set_block_cache(&Cache::new_lru_cache(*cache_bytes));
+        let mut options = Options::clone(&self.options);
+        options.set_block_based_table_factory(table);
+        Arc::new(options)
     }
 
     /// The folder for an operator instance's database.
@@ -173,9 +187,10 @@ impl ColdStores for RocksDbStores {
         if let Some(parent) = folder.parent() {
             std::fs::create_dir_all(parent).map_err(|error| refused(error.into()))?;
         }
-        let database = Database::create(folder.clone(), &self.options).map_err(|error| refused(error.into()))?;
+        let options = self.options();
+        let database = Database::create(folder.clone(), &options).map_err(|error| refused(error.into()))?;
         Ok(OpenedStore {
-            store: Box::new(RocksStore::new(database, self.options.clone(), self.clock.clone(), self.reads_at_once)),
+            store: Box::new(RocksStore::new(database, options, self.clock.clone(), self.reads_at_once)),
             cache: self.caches.join(),
         })
     }
