@@ -893,8 +893,7 @@ fn who_waits_for_a_checkpoint_that_is_given_up_gets_the_next() {
          at 20000
          periodic       => trigger 3 A0 A1
          ack 3 A0 A1 B0 => store 3
-         stored 3       => completed 3 A0 A1 B0; sweep
-         waits B0       => trigger 4 A0 A1",
+         stored 3       => completed 3 A0 A1 B0; sweep",
     );
 }
 
