@@ -389,7 +389,11 @@ impl World {
             }
             25 | 26 => self.tell(
                 now,
-                Fact::TriggerRequested { request: RequestId(pick as u64), full: pick % 2 == 0, savepoint: None },
+                Fact::TriggerRequested {
+                    request: RequestId(pick as u64),
+                    full: pick.is_multiple_of(2),
+                    savepoint: None,
+                },
             ),
             27 if !self.down => {
                 self.down = true;
