@@ -6,7 +6,7 @@
 //! ```
 //!
 //! What other windows do for many keys at once is done here element by element: a trigger is asked about each. A window
-//! is there as long as it has contents, a trigger's state or a timer; those of time are dropped at their end plus the
+//! is there as long as it has contents, a trigger's state or a timer, and a session until its end; those of time are dropped at their end plus the
 //! allowed lateness, of which the trigger is told first. After a restart watermarks begin anew, and what is late is
 //! judged by them.
 

@@ -328,5 +328,8 @@ proptest! {
     }
 }
 
-/// Below the macro that it uses.
+// Below the macro that they use.
+mod gaps;
+mod own;
 mod reference;
+mod sessions;

@@ -210,7 +210,8 @@ where
             entry.contents = None;
         }
         entry.apply(self.changes.drain(..));
-        if entry.is_empty() {
+        // A session that was purged goes on until its end: elements that touch it belong to it.
+        if entry.is_empty() && !self.settings.windowing.merges() {
             entries.swap_remove(position);
         }
         self.output.emit_if_full(cx)
@@ -429,7 +430,9 @@ where
                 taken = true;
                 self.tell(*slot, window, &Occasion::Element(&record, time), cx)?;
             }
-            if !taken {
+            // One that falls between windows is in none and is late only by its own time; by the wall clock none is.
+            let behind = time.saturating_add(self.settings.allowed_lateness_ms) <= cx.current_watermark();
+            if !taken && by_event_time && behind {
                 self.late.push(row as u32);
             }
         }
