@@ -301,13 +301,25 @@ fn an_input_that_was_idle_and_is_behind_does_not_hold_event_time_back_until_it_h
 }
 
 #[test]
-fn event_time_stands_still_while_all_inputs_are_idle() {
+fn when_the_last_input_goes_idle_event_time_comes_to_the_input_that_was_furthest() {
+    let (mut harness, [left, right], alarms) = united();
+    harness.push(&left, [5, 10, 11].map(|at| (event("a", at), 0))).unwrap();
+    harness.watermark(&left, 10).unwrap();
+    harness.watermark(&right, 4).unwrap();
+    harness.idle(&left).unwrap();
+    assert!(numbers(&alarms).is_empty(), "the other input is at 4");
+    harness.idle(&right).unwrap();
+    assert_eq!(numbers(&alarms), [5, 10]);
+}
+
+#[test]
+fn event_time_goes_on_from_where_it_was_when_an_input_is_idle_no_more() {
     let (mut harness, [left, right], alarms) = united();
     harness.push(&left, [(event("a", 5), 0)]).unwrap();
     harness.watermark(&left, 4).unwrap();
     harness.idle(&left).unwrap();
     harness.idle(&right).unwrap();
-    assert!(numbers(&alarms).is_empty());
+    assert!(numbers(&alarms).is_empty(), "no input has come to 5");
     harness.watermark(&left, 5).unwrap();
     assert_eq!(numbers(&alarms), [5], "the other is idle still");
 }
@@ -369,3 +381,5 @@ fn a_co_group_sees_keys_that_one_side_lacks_and_a_join_does_not() {
     harness.end().unwrap();
     assert_eq!(pairs(&found), [(1, 0), (1, 2)]);
 }
+
+mod order;
