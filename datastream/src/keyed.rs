@@ -25,6 +25,7 @@ mod state;
 mod timer_service;
 mod triggered_windows;
 mod triggers;
+mod window_function;
 mod windowed;
 mod windows;
 
@@ -58,6 +59,7 @@ pub use triggers::{
     AssignersTrigger, ContinuousEventTimeTrigger, ContinuousProcessingTimeTrigger, CountTrigger, DeltaTrigger,
     EventTimeTrigger, ProcessingTimeTrigger, PurgingTrigger, Trigger, TriggerContext, TriggerResult,
 };
+pub use window_function::{ProcessWindowFunction, WindowContext};
 pub use windowed::WindowedStream;
 pub use windows::{
     EventTimeSessionWindows, ProcessingTimeSessionWindows, SlidingEventTimeWindows, SlidingProcessingTimeWindows,

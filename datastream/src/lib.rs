@@ -17,10 +17,11 @@ pub mod cep;
 pub mod connected;
 pub mod environment;
 pub mod graph_builder;
-#[cfg(doctest)]
+#[cfg(any(test, doctest))]
 mod guide;
 pub mod joins;
 pub mod keyed;
+pub mod metrics;
 pub mod operator_state;
 pub mod parameters;
 pub mod prelude;

@@ -94,16 +94,25 @@ impl<U> AsyncOptions<U> {
     /// ```
     /// # fn main() -> Result<(), pelton::ExecuteError> {
     /// # let env = pelton::testing::mini_cluster(1);
+    /// use std::sync::Arc;
+    /// use std::sync::atomic::{AtomicU32, Ordering};
     /// use std::time::Duration;
     ///
     /// use pelton::async_io::{AsyncOptions, AsyncRetry};
     ///
-    /// let names = env.from_elements(["ann".to_owned(), "bob".to_owned()]);
-    /// let retry = AsyncRetry::fixed_delay(3, Duration::from_millis(100));
+    /// let names = env.from_elements(["ann".to_owned()]);
+    /// let retry = AsyncRetry::fixed_delay(3, Duration::from_millis(1));
     /// let options = AsyncOptions::ordered(Duration::from_secs(5)).retry(retry);
-    /// let answers = names.async_map(options, |name: String| async move { Ok(format!("{name} is known")) });
+    /// let asked = Arc::new(AtomicU32::new(0));
+    /// let requests = asked.clone();
+    /// let answers = names.async_map(options, move |name: String| {
+    ///     let request = requests.fetch_add(1, Ordering::Relaxed) + 1;
+    ///     // The first two requests find nobody.
+    ///     async move { if request < 3 { Err("try again".into()) } else { Ok(format!("{name} is known")) } }
+    /// });
     /// let answers = answers.execute_and_collect("example")?;
-    /// assert_eq!(answers.collect::<Result<Vec<_>, _>>()?, ["ann is known", "bob is known"]);
+    /// assert_eq!(answers.collect::<Result<Vec<_>, _>>()?, ["ann is known"]);
+    /// assert_eq!(asked.load(Ordering::Relaxed), 3);
     /// # Ok(())
     /// # }
     /// ```
@@ -149,16 +158,25 @@ impl<U> AsyncRetry<U> {
     /// ```
     /// # fn main() -> Result<(), pelton::ExecuteError> {
     /// # let env = pelton::testing::mini_cluster(1);
+    /// use std::sync::Arc;
+    /// use std::sync::atomic::{AtomicU32, Ordering};
     /// use std::time::Duration;
     ///
     /// use pelton::async_io::{AsyncOptions, AsyncRetry};
     ///
-    /// let names = env.from_elements(["ann".to_owned(), "bob".to_owned()]);
-    /// let retry = AsyncRetry::fixed_delay(3, Duration::from_millis(100));
+    /// let names = env.from_elements(["ann".to_owned()]);
+    /// let retry = AsyncRetry::fixed_delay(3, Duration::from_millis(1));
     /// let options = AsyncOptions::ordered(Duration::from_secs(5)).retry(retry);
-    /// let answers = names.async_map(options, |name: String| async move { Ok(format!("{name} is known")) });
+    /// let asked = Arc::new(AtomicU32::new(0));
+    /// let requests = asked.clone();
+    /// let answers = names.async_map(options, move |name: String| {
+    ///     let request = requests.fetch_add(1, Ordering::Relaxed) + 1;
+    ///     // The first two requests find nobody.
+    ///     async move { if request < 3 { Err("try again".into()) } else { Ok(format!("{name} is known")) } }
+    /// });
     /// let answers = answers.execute_and_collect("example")?;
-    /// assert_eq!(answers.collect::<Result<Vec<_>, _>>()?, ["ann is known", "bob is known"]);
+    /// assert_eq!(answers.collect::<Result<Vec<_>, _>>()?, ["ann is known"]);
+    /// assert_eq!(asked.load(Ordering::Relaxed), 3);
     /// # Ok(())
     /// # }
     /// ```
@@ -171,17 +189,26 @@ impl<U> AsyncRetry<U> {
     /// ```
     /// # fn main() -> Result<(), pelton::ExecuteError> {
     /// # let env = pelton::testing::mini_cluster(1);
+    /// use std::sync::Arc;
+    /// use std::sync::atomic::{AtomicU32, Ordering};
     /// use std::time::Duration;
     ///
     /// use pelton::async_io::{AsyncOptions, AsyncRetry};
     ///
-    /// let names = env.from_elements(["ann".to_owned(), "bob".to_owned()]);
-    /// let (first, longest) = (Duration::from_millis(10), Duration::from_secs(1));
+    /// let names = env.from_elements(["ann".to_owned()]);
+    /// let (first, longest) = (Duration::from_millis(1), Duration::from_secs(1));
     /// let retry = AsyncRetry::exponential_backoff(5, first, longest, 2.0);
     /// let options = AsyncOptions::ordered(Duration::from_secs(5)).retry(retry);
-    /// let answers = names.async_map(options, |name: String| async move { Ok(format!("{name} is known")) });
+    /// let asked = Arc::new(AtomicU32::new(0));
+    /// let requests = asked.clone();
+    /// let answers = names.async_map(options, move |name: String| {
+    ///     let request = requests.fetch_add(1, Ordering::Relaxed) + 1;
+    ///     // The first two requests find nobody.
+    ///     async move { if request < 3 { Err("try again".into()) } else { Ok(format!("{name} is known")) } }
+    /// });
     /// let answers = answers.execute_and_collect("example")?;
-    /// assert_eq!(answers.collect::<Result<Vec<_>, _>>()?, ["ann is known", "bob is known"]);
+    /// assert_eq!(answers.collect::<Result<Vec<_>, _>>()?, ["ann is known"]);
+    /// assert_eq!(asked.load(Ordering::Relaxed), 3);
     /// # Ok(())
     /// # }
     /// ```
@@ -194,17 +221,26 @@ impl<U> AsyncRetry<U> {
     /// ```
     /// # fn main() -> Result<(), pelton::ExecuteError> {
     /// # let env = pelton::testing::mini_cluster(1);
+    /// use std::sync::Arc;
+    /// use std::sync::atomic::{AtomicU32, Ordering};
     /// use std::time::Duration;
     ///
     /// use pelton::async_io::{AsyncOptions, AsyncRetry};
     ///
-    /// let names = env.from_elements(["ann".to_owned(), "bob".to_owned()]);
-    /// let retry = AsyncRetry::fixed_delay(3, Duration::from_millis(100))
+    /// let names = env.from_elements(["ann".to_owned()]);
+    /// let retry = AsyncRetry::fixed_delay(3, Duration::from_millis(1))
     ///     .if_error(|error| error.to_string().contains("try again"));
     /// let options = AsyncOptions::ordered(Duration::from_secs(5)).retry(retry);
-    /// let answers = names.async_map(options, |name: String| async move { Ok(format!("{name} is known")) });
+    /// let asked = Arc::new(AtomicU32::new(0));
+    /// let requests = asked.clone();
+    /// let answers = names.async_map(options, move |name: String| {
+    ///     let request = requests.fetch_add(1, Ordering::Relaxed) + 1;
+    ///     // The first two requests find nobody.
+    ///     async move { if request < 3 { Err("try again".into()) } else { Ok(format!("{name} is known")) } }
+    /// });
     /// let answers = answers.execute_and_collect("example")?;
-    /// assert_eq!(answers.collect::<Result<Vec<_>, _>>()?, ["ann is known", "bob is known"]);
+    /// assert_eq!(answers.collect::<Result<Vec<_>, _>>()?, ["ann is known"]);
+    /// assert_eq!(asked.load(Ordering::Relaxed), 3);
     /// # Ok(())
     /// # }
     /// ```
@@ -218,17 +254,27 @@ impl<U> AsyncRetry<U> {
     /// ```
     /// # fn main() -> Result<(), pelton::ExecuteError> {
     /// # let env = pelton::testing::mini_cluster(1);
+    /// use std::sync::Arc;
+    /// use std::sync::atomic::{AtomicU32, Ordering};
     /// use std::time::Duration;
     ///
     /// use pelton::async_io::{AsyncOptions, AsyncRetry};
     ///
-    /// let names = env.from_elements(["ann".to_owned(), "bob".to_owned()]);
-    /// // An answer without results is no answer yet.
-    /// let retry = AsyncRetry::fixed_delay(3, Duration::from_millis(100)).if_result(|answers| answers.is_empty());
+    /// let names = env.from_elements(["ann".to_owned()]);
+    /// // An empty answer is none yet.
+    /// let empty = |answers: &[String]| answers.iter().all(String::is_empty);
+    /// let retry = AsyncRetry::fixed_delay(3, Duration::from_millis(1)).if_result(empty);
     /// let options = AsyncOptions::ordered(Duration::from_secs(5)).retry(retry);
-    /// let answers = names.async_map(options, |name: String| async move { Ok(format!("{name} is known")) });
+    /// let asked = Arc::new(AtomicU32::new(0));
+    /// let requests = asked.clone();
+    /// let answers = names.async_map(options, move |name: String| {
+    ///     let request = requests.fetch_add(1, Ordering::Relaxed) + 1;
+    ///     // The second request is answered.
+    ///     async move { Ok(if request < 2 { String::new() } else { format!("{name} is known") }) }
+    /// });
     /// let answers = answers.execute_and_collect("example")?;
-    /// assert_eq!(answers.collect::<Result<Vec<_>, _>>()?, ["ann is known", "bob is known"]);
+    /// assert_eq!(answers.collect::<Result<Vec<_>, _>>()?, ["ann is known"]);
+    /// assert_eq!(asked.load(Ordering::Relaxed), 2);
     /// # Ok(())
     /// # }
     /// ```

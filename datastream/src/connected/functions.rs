@@ -9,6 +9,7 @@ use crate::record::Record;
 use crate::stream::Collector;
 
 /// Sees every record of two streams.
+/// [`ConnectedStreams::process`](super::ConnectedStreams::process) has an example.
 pub trait CoProcessFunction: Clone + Send + Sync + 'static {
     /// The type of the first stream's records.
     type In1: Record;
@@ -210,6 +211,7 @@ pub trait BroadcastProcessFunction: Clone + Send + Sync + 'static {
 
 /// Sees every record of a keyed stream, with state and timers of its key, and every record of another stream, which
 /// all subtasks see.
+/// [`KeyedBroadcastConnectedStream::process`](super::KeyedBroadcastConnectedStream::process) has an example.
 pub trait KeyedBroadcastProcessFunction: Clone + Send + Sync + 'static {
     /// The keys' type.
     type Key: Record;

@@ -14,6 +14,36 @@ use crate::stream::Parallel;
 use super::windows::millis;
 
 /// Takes elements out of a window when it fires.
+///
+/// ```
+/// # use pelton::testing::Harness;
+/// # fn main() -> Result<(), pelton::testing::TestError> {
+/// # let mut harness = Harness::new();
+/// use std::time::Duration;
+///
+/// use pelton::keyed::{Evictor, EvictorContext, TimeWindow, TumblingEventTimeWindows};
+///
+/// /// Leaves the least and the greatest out.
+/// #[derive(Clone)]
+/// struct WithoutExtremes;
+///
+/// impl Evictor<i64> for WithoutExtremes {
+///     fn evict_before(&self, elements: &mut Vec<(i64, i64)>, _window: &TimeWindow, _ctx: &EvictorContext) {
+///         elements.sort_by_key(|(_time, value)| *value);
+///         elements.pop();
+///         elements.drain(..elements.len().min(1));
+///     }
+/// }
+///
+/// let (numbers, input) = harness.source::<i64>();
+/// let windows = numbers.window_all(TumblingEventTimeWindows::of(Duration::from_millis(10)));
+/// let sums = harness.collect(windows.evictor(WithoutExtremes).reduce(|a, b| a + b));
+/// harness.push(&input, [(5, 0), (900, 3), (-70, 4), (6, 9)])?;
+/// harness.end()?;
+/// assert_eq!(sums.take_records(), [5 + 6]);
+/// # Ok(())
+/// # }
+/// ```
 pub trait Evictor<T: Record>: Clone + Send + Sync + 'static {
     /// Takes elements out before the function sees them. They are in the order of arrival, each with its time.
     fn evict_before(&self, elements: &mut Vec<(EpochMillis, T)>, window: &TimeWindow, ctx: &EvictorContext);

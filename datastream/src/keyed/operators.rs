@@ -9,3 +9,4 @@ pub(crate) mod rolling_reduce;
 pub(crate) mod triggered;
 pub(crate) mod unkeyed;
 pub(crate) mod window;
+pub(crate) mod window_function;

@@ -1,10 +1,12 @@
 //! What keyed streams promise, operator by operator and without a cluster.
 
+mod metrics;
 mod process;
 mod restarts;
 mod rolling;
 mod triggers;
 mod ttl;
+mod window_functions;
 mod windows;
 
 use std::sync::Arc;

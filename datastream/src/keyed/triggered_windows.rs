@@ -14,6 +14,7 @@ use super::evictors::{CountEvictor, Evictor};
 use super::operators::triggered::{Contents, Evicting, Incremental, TriggeredSettings, TriggeredWindows, Windowing};
 use super::operators::window::{
     Accumulate, Aggregate, AllRows, Collect, EmitReduced, EmitResult, EmitWindow, EmitWith, Reduce, Reduced, ResultOf,
+    instances_of,
 };
 use super::rolling::{greatest_by, least_by};
 use super::triggers::{CountTrigger, PurgingTrigger, Trigger};
@@ -318,7 +319,7 @@ impl<T: Record, K: Record, R: Trigger<T>, V: Holds<T>> TriggeredStream<T, K, R, 
     /// # }
     /// ```
     pub fn reduce(self, reduce: impl Fn(&T, &T) -> T + Parallel) -> DataStream<T> {
-        self.functions(Reduce(Arc::new(reduce)), EmitReduced)
+        self.functions(Reduce(Arc::new(reduce)), instances_of(EmitReduced))
     }
 
     /// Reduces the elements of each key and window into one, and gives it to a function with key and window.
@@ -347,7 +348,11 @@ impl<T: Record, K: Record, R: Trigger<T>, V: Holds<T>> TriggeredStream<T, K, R, 
         reduce: impl Fn(&T, &T) -> T + Parallel,
         function: impl Fn(&K, &TimeWindow, &T, &mut Collector<'_, U>) + Parallel,
     ) -> DataStream<U> {
-        self.functions(Reduce(Arc::new(reduce)), EmitWith { view: Reduced, function: Arc::new(function) })
+        let function = move |key: &K, window: &TimeWindow, reduced: &[T], out: &mut Collector<'_, U>| {
+            reduced.iter().for_each(|reduced| function(key, window, reduced, out));
+        };
+        let emit = EmitWith { view: Reduced, function: Arc::new(function) };
+        self.functions(Reduce(Arc::new(reduce)), instances_of(emit))
     }
 
     /// Aggregates the elements of each key and window.
@@ -393,7 +398,7 @@ impl<T: Record, K: Record, R: Trigger<T>, V: Holds<T>> TriggeredStream<T, K, R, 
     /// # }
     /// ```
     pub fn aggregate<A: AggregateFunction<In = T>>(self, function: A) -> DataStream<A::Out> {
-        self.functions(Aggregate(function.clone()), EmitResult(function))
+        self.functions(Aggregate(function.clone()), instances_of(EmitResult(function)))
     }
 
     /// Aggregates the elements of each key and window, and gives the result to a function with key and window.
@@ -443,8 +448,11 @@ impl<T: Record, K: Record, R: Trigger<T>, V: Holds<T>> TriggeredStream<T, K, R, 
         aggregate: A,
         function: impl Fn(&K, &TimeWindow, &A::Out, &mut Collector<'_, U>) + Parallel,
     ) -> DataStream<U> {
+        let function = move |key: &K, window: &TimeWindow, results: &[A::Out], out: &mut Collector<'_, U>| {
+            results.iter().for_each(|result| function(key, window, result, out));
+        };
         let emit = EmitWith { view: ResultOf(aggregate.clone()), function: Arc::new(function) };
-        self.functions(Aggregate(aggregate), emit)
+        self.functions(Aggregate(aggregate), instances_of(emit))
     }
 
     /// Gives all elements of each key and window to a function.
@@ -469,7 +477,7 @@ impl<T: Record, K: Record, R: Trigger<T>, V: Holds<T>> TriggeredStream<T, K, R, 
         self,
         function: impl Fn(&K, &TimeWindow, &[T], &mut Collector<'_, U>) + Parallel,
     ) -> DataStream<U> {
-        self.functions(Collect, EmitWith { view: AllRows, function: Arc::new(function) })
+        self.functions(Collect, instances_of(EmitWith { view: AllRows, function: Arc::new(function) }))
     }
 
     /// The element with the least value of a column; the first of several.
@@ -516,23 +524,24 @@ impl<T: Record, K: Record, R: Trigger<T>, V: Holds<T>> TriggeredStream<T, K, R, 
         self.reduce(greatest_by(column))
     }
 
-    fn functions<U: Record, A: Accumulate<T>, E: EmitWindow<K, A::Accumulator, U>>(
+    /// `emit` makes what emits, for each instance.
+    pub(super) fn functions<U: Record, A: Accumulate<T>, E: EmitWindow<K, A::Accumulator, U>>(
         self,
         accumulate: A,
-        emit: E,
+        emit: impl Fn(&OperatorRuntime, &SideOutputs) -> OperatorResult<E> + Parallel,
     ) -> DataStream<U> {
         let side_outputs = SideOutputs::default();
         let (sides, key, late) = (side_outputs.clone(), self.keyed.key.clone(), self.late);
         let (windowing, allowed_lateness_ms) = (self.windowing, self.allowed_lateness_ms);
         let (contents, trigger) = (self.held.contents(accumulate), self.trigger);
-        let factory = move |_: &OperatorRuntime| -> OperatorResult<Box<dyn Operator>> {
+        let factory = move |runtime: &OperatorRuntime| -> OperatorResult<Box<dyn Operator>> {
             let late_output = late.as_ref().and_then(|tag| sides.port_of(tag.id()));
             let (key, windowing) = (key.clone(), windowing.clone());
             let settings = TriggeredSettings { key, windowing, allowed_lateness_ms, late_output };
             Ok(Box::new(TriggeredWindows::<T, K, U, _, E, R>::new(
                 settings,
                 contents.clone(),
-                emit.clone(),
+                emit(runtime, &sides)?,
                 trigger.clone(),
             )))
         };

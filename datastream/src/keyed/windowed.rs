@@ -18,7 +18,7 @@ use super::evictors::Evictor;
 use super::operators::triggered::Windowing;
 use super::operators::window::{
     Accumulate, Aggregate, AllRows, Collect, EmitReduced, EmitResult, EmitWindow, EmitWith, Reduce, Reduced, ResultOf,
-    WindowFunctions,
+    WindowFunctions, instances_of,
 };
 use super::rolling::{greatest_by, in_place, least_by};
 use super::triggered_windows::{AllElements, Evicted, TriggeredStream, Windows};
@@ -230,7 +230,7 @@ impl<T: Record, K: Record> WindowedStream<T, K> {
     /// # }
     /// ```
     pub fn reduce(self, reduce: impl Fn(&T, &T) -> T + Parallel) -> DataStream<T> {
-        self.functions(Reduce(Arc::new(reduce)), EmitReduced)
+        self.functions(Reduce(Arc::new(reduce)), instances_of(EmitReduced))
     }
 
     /// Reduces the records of each key and window into one, and gives it to a function with key and window.
@@ -262,7 +262,11 @@ impl<T: Record, K: Record> WindowedStream<T, K> {
         reduce: impl Fn(&T, &T) -> T + Parallel,
         function: impl Fn(&K, &TimeWindow, &T, &mut Collector<'_, U>) + Parallel,
     ) -> DataStream<U> {
-        self.functions(Reduce(Arc::new(reduce)), EmitWith { view: Reduced, function: Arc::new(function) })
+        let function = move |key: &K, window: &TimeWindow, reduced: &[T], out: &mut Collector<'_, U>| {
+            reduced.iter().for_each(|reduced| function(key, window, reduced, out));
+        };
+        let emit = EmitWith { view: Reduced, function: Arc::new(function) };
+        self.functions(Reduce(Arc::new(reduce)), instances_of(emit))
     }
 
     /// Aggregates the records of each key and window.
@@ -311,7 +315,7 @@ impl<T: Record, K: Record> WindowedStream<T, K> {
     /// # }
     /// ```
     pub fn aggregate<A: AggregateFunction<In = T>>(self, function: A) -> DataStream<A::Out> {
-        self.functions(Aggregate(function.clone()), EmitResult(function))
+        self.functions(Aggregate(function.clone()), instances_of(EmitResult(function)))
     }
 
     /// Aggregates the records of each key and window, and gives the result to a function with key and window.
@@ -366,8 +370,11 @@ impl<T: Record, K: Record> WindowedStream<T, K> {
         aggregate: A,
         function: impl Fn(&K, &TimeWindow, &A::Out, &mut Collector<'_, U>) + Parallel,
     ) -> DataStream<U> {
+        let function = move |key: &K, window: &TimeWindow, results: &[A::Out], out: &mut Collector<'_, U>| {
+            results.iter().for_each(|result| function(key, window, result, out));
+        };
         let emit = EmitWith { view: ResultOf(aggregate.clone()), function: Arc::new(function) };
-        self.functions(Aggregate(aggregate), emit)
+        self.functions(Aggregate(aggregate), instances_of(emit))
     }
 
     /// Gives all records of each key and window to a function. They are kept until the window is dropped: where a
@@ -396,7 +403,7 @@ impl<T: Record, K: Record> WindowedStream<T, K> {
         self,
         function: impl Fn(&K, &TimeWindow, &[T], &mut Collector<'_, U>) + Parallel,
     ) -> DataStream<U> {
-        self.functions(Collect, EmitWith { view: AllRows, function: Arc::new(function) })
+        self.functions(Collect, instances_of(EmitWith { view: AllRows, function: Arc::new(function) }))
     }
 
     /// The same as [`process`](Self::process), under Flink's older name.
@@ -571,32 +578,36 @@ impl<T: Record, K: Record> WindowedStream<T, K> {
         self.reduce(greatest_by(column))
     }
 
-    fn functions<U: Record, A: Accumulate<T>, E: EmitWindow<K, A::Accumulator, U>>(
+    /// `emit` makes what emits, for each instance.
+    pub(super) fn functions<U: Record, A: Accumulate<T>, E: EmitWindow<K, A::Accumulator, U>>(
         self,
         accumulate: A,
-        emit: E,
+        emit: impl Fn(&OperatorRuntime, &SideOutputs) -> OperatorResult<E> + Parallel,
     ) -> DataStream<U> {
         let key = self.keyed.key.clone();
-        self.with_factory(move || WindowFunctions::<T, K, U, A, E>::new(key.clone(), accumulate.clone(), emit.clone()))
+        self.with_factory(move |runtime, sides| {
+            let emit = emit(runtime, sides)?;
+            Ok(WindowFunctions::<T, K, U, A, E>::new(key.clone(), accumulate.clone(), emit))
+        })
     }
 
     fn operator<U: Record, A: GroupAggregate + Clone + Sync>(self, aggregate: A) -> DataStream<U> {
-        self.with_factory(move || aggregate.clone())
+        self.with_factory(move |_, _| Ok(aggregate.clone()))
     }
 
     fn with_factory<U: Record, A: GroupAggregate + Clone>(
         self,
-        make: impl Fn() -> A + Send + Sync + 'static,
+        make: impl Fn(&OperatorRuntime, &SideOutputs) -> OperatorResult<A> + Parallel,
     ) -> DataStream<U> {
         let side_outputs = SideOutputs::default();
         let sides = side_outputs.clone();
         let key = self.keyed.key.columns.clone();
         let (windows, allowed_lateness_ms, late) = (self.windows, self.allowed_lateness_ms, self.late);
-        let factory = move |_: &OperatorRuntime| -> OperatorResult<Box<dyn Operator>> {
+        let factory = move |runtime: &OperatorRuntime| -> OperatorResult<Box<dyn Operator>> {
             let late_output = late.as_ref().and_then(|tag| sides.port_of(tag.id()));
             let settings =
                 WindowSettings { key: key.clone(), windows: windows.clone(), allowed_lateness_ms, late_output };
-            let operator = WindowOperator::new(settings, make());
+            let operator = WindowOperator::new(settings, make(runtime, &sides)?);
             Ok(Box::new(operator.map_err(|error| OperatorError::data(error.to_string()))?))
         };
         self.keyed.keyed("Window", Arc::new(factory)).with_side_outputs(side_outputs)

@@ -18,6 +18,63 @@ const VALUE: &str = "value";
 
 /// A map that is the same on every subtask, as long as all of them change it alike: only elements that every subtask
 /// sees may change it.
+///
+/// ```
+/// # use pelton::testing::Harness;
+/// # fn main() -> Result<(), pelton::testing::TestError> {
+/// # let mut harness = Harness::new();
+/// use pelton::connected::BroadcastProcessFunction;
+/// use pelton::keyed::{BroadcastContext, FunctionResult, OpenContext, ProcessContext};
+/// use pelton::operator_state::BroadcastState;
+/// use pelton::stream::Collector;
+///
+/// /// Translates words by the dictionary that has come so far.
+/// #[derive(Clone)]
+/// struct Translate {
+///     dictionary: BroadcastState<String, String>,
+/// }
+///
+/// impl BroadcastProcessFunction for Translate {
+///     type In = String;
+///     type Broadcast = (String, String);
+///     type Out = String;
+///
+///     fn open(&mut self, ctx: &mut OpenContext<'_>) -> FunctionResult {
+///         ctx.register(&mut self.dictionary)
+///     }
+///
+///     fn process_element(
+///         &mut self,
+///         word: &String,
+///         ctx: &mut ProcessContext<'_>,
+///         out: &mut Collector<'_, String>,
+///     ) -> FunctionResult {
+///         out.collect(self.dictionary.get(ctx, word)?.unwrap_or(word));
+///         Ok(())
+///     }
+///
+///     fn process_broadcast_element(
+///         &mut self,
+///         (word, translation): &(String, String),
+///         ctx: &mut BroadcastContext<'_, '_>,
+///         _out: &mut Collector<'_, String>,
+///     ) -> FunctionResult {
+///         Ok(self.dictionary.put(ctx, word.clone(), translation.clone())?)
+///     }
+/// }
+///
+/// let (words, word) = harness.source::<String>();
+/// let (entries, entry) = harness.source::<(String, String)>();
+/// let translated = words.connect_broadcast(entries).process(Translate { dictionary: BroadcastState::new("dictionary") });
+/// let translated = harness.collect(translated);
+/// harness.push_untimed(&word, ["pear"])?;
+/// harness.push_untimed(&entry, [("pear", "Birne")])?;
+/// harness.restart()?;
+/// harness.push_untimed(&word, ["pear", "plum"])?;
+/// assert_eq!(translated.take_records(), ["pear", "Birne", "plum"]);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct BroadcastState<M: MapKey, V: Record> {
     handle: Handle,

@@ -14,6 +14,63 @@ use super::store::Contents;
 use super::{Handle, OperatorStateAccess, OperatorStateAccessMut};
 
 /// A list per subtask, whose elements are given out anew after a restart.
+///
+/// ```
+/// # use pelton::testing::Harness;
+/// # fn main() -> Result<(), pelton::testing::TestError> {
+/// # let mut harness = Harness::new();
+/// use pelton::keyed::{FunctionResult, OpenContext, ProcessContext, ProcessFunction};
+/// use pelton::operator_state::{OperatorListState, StateContext};
+/// use pelton::stream::Collector;
+///
+/// /// Passes texts by threes. Those that wait are kept in a field, and in the state when a checkpoint is taken.
+/// #[derive(Clone)]
+/// struct Threes {
+///     waiting: Vec<String>,
+///     saved: OperatorListState<String>,
+/// }
+///
+/// impl ProcessFunction for Threes {
+///     type In = String;
+///     type Out = String;
+///
+///     fn open(&mut self, ctx: &mut OpenContext<'_>) -> FunctionResult {
+///         ctx.register(&mut self.saved)
+///     }
+///
+///     fn process_element(
+///         &mut self,
+///         text: &String,
+///         _ctx: &mut ProcessContext<'_>,
+///         out: &mut Collector<'_, String>,
+///     ) -> FunctionResult {
+///         self.waiting.push(text.clone());
+///         if self.waiting.len() == 3 {
+///             out.collect(self.waiting.drain(..).collect::<Vec<_>>().join(" "));
+///         }
+///         Ok(())
+///     }
+///
+///     fn snapshot_state(&mut self, ctx: &mut StateContext<'_>) -> FunctionResult {
+///         Ok(self.saved.update(ctx, self.waiting.clone())?)
+///     }
+///
+///     fn restore_state(&mut self, ctx: &mut StateContext<'_>) -> FunctionResult {
+///         self.waiting = self.saved.get(ctx)?.to_vec();
+///         Ok(())
+///     }
+/// }
+///
+/// let (texts, input) = harness.source::<String>();
+/// let threes = texts.process(Threes { waiting: Vec::new(), saved: OperatorListState::split("waiting") });
+/// let threes = harness.collect(threes);
+/// harness.push_untimed(&input, ["to", "be"])?;
+/// harness.restart()?;
+/// harness.push_untimed(&input, ["or"])?;
+/// assert_eq!(threes.take_records(), ["to be or"]);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct OperatorListState<V: Record> {
     handle: Handle,

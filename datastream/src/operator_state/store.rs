@@ -50,6 +50,11 @@ impl OperatorStates {
         Ok(self.0.len() - 1)
     }
 
+    /// The names of all states.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|state| state.name.as_ref())
+    }
+
     /// What the state at `place` holds.
     ///
     /// # Panics

@@ -27,7 +27,7 @@ use tokio::sync::watch;
 use tonic::transport::Channel;
 
 use super::interruption;
-use super::job_client::{JobClient, JobEnds, ReasonsToEnd, cluster, connect, said, until_ended};
+use super::job_client::{JobClient, JobEnds, ReasonsToEnd, Started, cluster, connect, said, until_ended};
 use super::{ExecuteError, JobExecutionResult, plan};
 
 /// Whether this process has described its job.
@@ -130,7 +130,7 @@ fn look_after(
             env.spawn("results", talk(dispatcher.clone(), job, conversation));
         }
         // Nobody may be waiting for the id any more.
-        let _ = ends.started.send(job);
+        let _ = ends.started.send(Started { job_id: job, rest_address: None });
         until_ended(dispatcher, job, ReasonsToEnd { canceled, interruption }).await
     });
     runtime.shutdown_background();

@@ -1,5 +1,7 @@
 //! A job that was submitted: waiting for its end, and ending it.
 
+use std::net::SocketAddr;
+
 use pelton_proto as proto;
 use pelton_proto::dispatcher_client::DispatcherClient;
 use pelton_runtime_core::failure::FailureCause;
@@ -20,13 +22,21 @@ const MESSAGE_BYTES_MAX: usize = 64 << 20;
 #[derive(Debug)]
 pub struct JobClient {
     job_id: JobId,
+    rest_address: Option<SocketAddr>,
     cancel: watch::Sender<bool>,
     result: oneshot::Receiver<Result<JobExecutionResult, ExecuteError>>,
 }
 
+/// A job was submitted.
+pub(super) struct Started {
+    pub(super) job_id: JobId,
+    /// Where the REST API of its cluster is, when the cluster is of this process.
+    pub(super) rest_address: Option<SocketAddr>,
+}
+
 /// What the thread that looks after a job has of its [`JobClient`].
 pub(super) struct JobEnds {
-    pub(super) started: oneshot::Sender<JobId>,
+    pub(super) started: oneshot::Sender<Started>,
     pub(super) canceled: watch::Receiver<bool>,
 }
 
@@ -34,6 +44,12 @@ impl JobClient {
     /// The job.
     pub fn job_id(&self) -> JobId {
         self.job_id
+    }
+
+    /// Where the REST API and the dashboard of the job's cluster are, when the cluster was started for the job: of a program
+    /// that is run by hand, and in tests. They are gone when the job has ended.
+    pub fn rest_address(&self) -> Option<SocketAddr> {
+        self.rest_address
     }
 
     /// Asks the job to end. [`JobClient::wait`] tells when it has.
@@ -71,7 +87,7 @@ impl JobClient {
         let thread = std::thread::Builder::new().name(thread.to_owned()).spawn(run);
         thread.map_err(|source| cluster("start a thread", source))?;
         match futures::executor::block_on(starting) {
-            Ok(job_id) => Ok(Self { job_id, cancel, result }),
+            Ok(Started { job_id, rest_address }) => Ok(Self { job_id, rest_address, cancel, result }),
             // It did not get that far; its outcome says why.
             Err(_) => match futures::executor::block_on(result) {
                 Ok(Err(error)) => Err(error),

@@ -15,10 +15,9 @@ use pelton_runtime_core::env::Env;
 use pelton_runtime_core::graph::program::Program;
 use pelton_runtime_core::id::JobId;
 use pelton_taskmanager::{self as taskmanager, Workers, worker};
-use tokio::sync::oneshot;
 
 use super::interruption::{self, Running};
-use super::job_client::{JobClient, JobEnds, ReasonsToEnd, cluster, connect, said, until_ended};
+use super::job_client::{JobClient, JobEnds, ReasonsToEnd, Started, cluster, connect, said, until_ended};
 use super::{ExecuteError, JobExecutionResult};
 
 /// Threads for control; tasks have threads of their own.
@@ -95,6 +94,9 @@ async fn run_job(
     let task_manager = taskmanager::start(env.clone(), &task_configuration, workers)
         .await
         .map_err(|source| cluster("start its TaskManager", source))?;
+    let rest_address = job_manager.rest_address();
+    // Nobody may be waiting for the id any more.
+    let started = |job_id| drop(started.send(Started { job_id, rest_address: Some(rest_address) }));
     let result = submit_and_wait(&env, &address.to_string(), graph, end, started).await;
     task_manager.stop().await;
     job_manager.shutdown("the embedded job has ended").await;
@@ -119,7 +121,7 @@ async fn submit_and_wait(
     address: &str,
     graph: proto::JobGraph,
     reasons_to_end: ReasonsToEnd,
-    started: oneshot::Sender<JobId>,
+    started: impl FnOnce(JobId),
 ) -> Result<JobExecutionResult, ExecuteError> {
     let mut dispatcher = connect(address).await?;
     let job_id = JobId::random(env);
@@ -130,7 +132,6 @@ async fn submit_and_wait(
         job_id: Some(job_id.to_wire()),
     };
     dispatcher.submit_job(request).await.map_err(|status| cluster("take the job", said(&status)))?;
-    // Nobody may be waiting for the id any more.
-    let _ = started.send(job_id);
+    started(job_id);
     until_ended(dispatcher, job_id, reasons_to_end).await
 }

@@ -102,11 +102,41 @@ impl<T: Record> DataStream<T> {
     /// ```
     /// # use pelton::testing::mini_cluster;
     /// # fn main() -> Result<(), pelton::ExecuteError> {
+    /// use pelton::keyed::{FunctionResult, OpenContext, ProcessContext, ProcessFunction};
+    /// use pelton::stream::Collector;
+    ///
+    /// /// Says which subtask sees a number.
+    /// #[derive(Clone, Default)]
+    /// struct Where(u32);
+    ///
+    /// impl ProcessFunction for Where {
+    ///     type In = i64;
+    ///     type Out = (u32, i64);
+    ///
+    ///     fn open(&mut self, ctx: &mut OpenContext<'_>) -> FunctionResult {
+    ///         self.0 = ctx.runtime().subtask;
+    ///         Ok(())
+    ///     }
+    ///
+    ///     fn process_element(
+    ///         &mut self,
+    ///         number: &i64,
+    ///         _ctx: &mut ProcessContext<'_>,
+    ///         out: &mut Collector<'_, (u32, i64)>,
+    ///     ) -> FunctionResult {
+    ///         out.collect((self.0, *number));
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
     /// let env = mini_cluster(2);
-    /// let numbers = env.from_sequence(1, 100);
-    /// let apart = numbers.partition_custom(|number: &i64, readers| (*number as u32) % readers);
-    /// # apart.map(|number| *number).discard();
-    /// # env.execute("custom")?;
+    /// let numbers = env.from_sequence(1, 4);
+    /// // Small numbers go to the first reader, all others to the last.
+    /// let apart = numbers.partition_custom(|number: &i64, readers| if *number < 3 { 0 } else { readers - 1 });
+    /// let seen = apart.process(Where::default()).execute_and_collect("custom")?;
+    /// let mut seen = seen.collect::<Result<Vec<_>, _>>()?;
+    /// seen.sort();
+    /// assert_eq!(seen, [(0, 1), (0, 2), (1, 3), (1, 4)]);
     /// # Ok(())
     /// # }
     /// ```

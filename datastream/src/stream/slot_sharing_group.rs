@@ -103,6 +103,8 @@ impl SlotSharingGroupBuilder {
 
 #[cfg(test)]
 mod tests {
+    use pelton_runtime_core::config::ByteSize;
+
     use super::SlotSharingGroup;
     use crate::testing::mini_cluster;
 
@@ -112,8 +114,20 @@ mod tests {
         let huge = SlotSharingGroup::new_builder("huge").set_task_heap_memory_mb(1 << 30).build();
         env.from_sequence(1, 3).slot_sharing_group(huge).discard();
         let said = env.execute("huge").unwrap_err().to_string();
-        assert!(said.contains("the slot sharing group `huge` asks for"), "{said}");
-        assert!(said.contains("of task memory in a slot, and a slot of this TaskManager has"), "{said}");
+        assert!(said.contains("the slot sharing group `huge` asks for 1024 tb of task memory in a slot"), "{said}");
+        let found = said.split("and a slot of this TaskManager has ").nth(1).expect("it says what there is");
+        let found = found.split(':').next().expect("and goes on");
+        let bytes: ByteSize = found.parse().expect("a figure");
+        assert!(bytes > ByteSize::from_bytes(1 << 20) && bytes < ByteSize::from_bytes(1 << 50), "{found}");
+    }
+
+    #[test]
+    fn so_does_one_that_asks_for_more_cores() {
+        let env = mini_cluster(1);
+        let busy = SlotSharingGroup::new_builder("busy").set_cpu_cores(1e6).build();
+        env.from_sequence(1, 3).slot_sharing_group(busy).discard();
+        let said = env.execute("busy").unwrap_err().to_string();
+        assert!(said.contains("`busy` asks for 1000000 of CPU cores in a slot, and a slot of this"), "{said}");
     }
 
     #[test]

@@ -7,6 +7,45 @@ use pelton_runtime_core::time::{EpochMillis, MIN_WATERMARK};
 use crate::record::{Record, RecordReader};
 
 /// Makes the watermarks of one subtask from its records.
+///
+/// ```
+/// # use pelton::testing::Harness;
+/// # fn main() -> Result<(), pelton::testing::TestError> {
+/// # let mut harness = Harness::new();
+/// use std::time::Duration;
+///
+/// use pelton::keyed::TumblingEventTimeWindows;
+/// use pelton::record::field;
+/// use pelton::watermarks::{WatermarkGenerator, WatermarkStrategy};
+///
+/// /// Records `end` say how far time has come.
+/// #[derive(Default)]
+/// struct Punctuated(Option<i64>);
+///
+/// impl WatermarkGenerator<(String, i64)> for Punctuated {
+///     fn on_event(&mut self, record: &(String, i64), timestamp: i64) {
+///         if record.0 == "end" {
+///             self.0 = Some(timestamp);
+///         }
+///     }
+///
+///     fn current_watermark(&mut self) -> Option<i64> {
+///         self.0
+///     }
+/// }
+///
+/// let (readings, input) = harness.source::<(String, i64)>();
+/// let times = WatermarkStrategy::for_generator(Punctuated::default).with_timestamp_column(field::<1, _>());
+/// let windows = TumblingEventTimeWindows::of(Duration::from_millis(10));
+/// let readings = readings.assign_timestamps_and_watermarks(times).key_by(field::<0, _>()).window(windows);
+/// let latest = harness.collect(readings.max(field::<1, _>()));
+/// harness.push_untimed(&input, [("a", 3), ("a", 25), ("a", 7)])?;
+/// assert!(latest.take_records().is_empty(), "nothing has said that the first window is over");
+/// harness.push_untimed(&input, [("end", 12)])?;
+/// assert_eq!(latest.take_records(), [("a".to_owned(), 7)]);
+/// # Ok(())
+/// # }
+/// ```
 pub trait WatermarkGenerator<T>: Send + 'static {
     /// A record with its event time.
     fn on_event(&mut self, record: &T, timestamp: EpochMillis);

@@ -3,21 +3,24 @@
 //! ```text
 //!  rows ── Accumulate::add ──► accumulator of each key and window ── EmitWindow::emit ──► results
 //! ```
+//!
+//! An accumulator is what can be cloned and saved; what emits is one instance's own.
 
 use std::marker::PhantomData;
 use std::sync::Arc;
 
 use arrow::array::ArrayRef;
 use pelton_runtime_core::element::StreamBatch;
-use pelton_runtime_core::operator::{OperatorContext, OperatorResult};
+use pelton_runtime_core::operator::{OperatorContext, OperatorResult, OperatorRuntime};
 use pelton_runtime_core::state::{ColumnError, NO_SLOT, Rows, Slot, StateColumn, ValueCodec};
+use pelton_runtime_core::time::EpochMillis;
 use pelton_runtime_core::window::{GroupAggregate, TimeWindow, Windows};
 
 use crate::keyed::aggregate_function::AggregateFunction;
 use crate::keyed::key_selector::KeyLayout;
 use crate::record::{Record, RecordReader};
 use crate::state_codec::{codec, list_codec, optional_codec};
-use crate::stream::{Collector, only_inserts};
+use crate::stream::{Collector, Parallel, SideOutputs, only_inserts};
 
 use super::output_rows::OutputRows;
 
@@ -34,16 +37,43 @@ pub trait Accumulate<T>: Clone + Send + Sync + 'static {
 }
 
 /// What is made of it when the window fires.
-pub(crate) trait EmitWindow<K, A, U: Record>: Clone + Send + Sync + 'static {
+pub(crate) trait EmitWindow<K, A, U: Record>: Send + 'static {
     /// Whether the key must be read.
     const NEEDS_KEY: bool;
-    fn emit(&self, key: Option<&K>, window: &TimeWindow, accumulator: &A, out: &mut Collector<'_, U>);
+
+    fn emit(
+        &mut self,
+        key: Option<&K>,
+        window: &TimeWindow,
+        clocks: Clocks,
+        accumulator: &A,
+        out: &mut Collector<'_, U>,
+    ) -> OperatorResult;
+
+    /// Emits what went to side outputs.
+    fn flush(&mut self, _cx: &mut OperatorContext<'_>) -> OperatorResult {
+        Ok(())
+    }
+}
+
+/// The clocks when a window fires.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Clocks {
+    pub(crate) watermark: EpochMillis,
+    pub(crate) processing_time: EpochMillis,
+}
+
+impl Clocks {
+    pub(crate) fn now(cx: &OperatorContext<'_>) -> Self {
+        Self { watermark: cx.current_watermark(), processing_time: cx.processing_time() }
+    }
 }
 
 /// An aggregation of windows by functions.
 pub(crate) struct WindowFunctions<T: Record, K: Record, U: Record, A, E> {
     accumulate: A,
-    emit: E,
+    /// Absent in copies, which make groups only.
+    emit: Option<E>,
     key: KeyLayout,
     reader: Option<RecordReader<T>>,
     record: T,
@@ -55,6 +85,10 @@ impl<T: Record, K: Record, U: Record, A: Accumulate<T>, E: EmitWindow<K, A::Accu
     WindowFunctions<T, K, U, A, E>
 {
     pub(crate) fn new(key: KeyLayout, accumulate: A, emit: E) -> Self {
+        Self::with(key, accumulate, Some(emit))
+    }
+
+    fn with(key: KeyLayout, accumulate: A, emit: Option<E>) -> Self {
         Self {
             accumulate,
             emit,
@@ -71,7 +105,7 @@ impl<T: Record, K: Record, U: Record, A: Accumulate<T>, E: EmitWindow<K, A::Accu
     for WindowFunctions<T, K, U, A, E>
 {
     fn clone(&self) -> Self {
-        Self::new(self.key.clone(), self.accumulate.clone(), self.emit.clone())
+        Self::with(self.key.clone(), self.accumulate.clone(), None)
     }
 }
 
@@ -211,18 +245,21 @@ impl<T: Record, K: Record, U: Record, A: Accumulate<T>, E: EmitWindow<K, A::Accu
     ) -> OperatorResult {
         let reader: Option<RecordReader<K>> = if E::NEEDS_KEY { Some(self.key.reader(keys, of.len())?) } else { None };
         let mut key: Option<K> = None;
+        let clocks = Clocks::now(cx);
+        let emit = self.emit.as_mut().expect("only a copy, which makes groups, does not emit");
         for (position, group) in of.iter().enumerate() {
             if let Some(reader) = &reader {
                 reader.read_into(position, key.get_or_insert_with(K::scratch));
             }
             let window = windows.get(position);
-            let (emit, accumulator) = (&self.emit, &groups.values[*group as usize]);
+            let accumulator = &groups.values[*group as usize];
             self.output.write(Some(window.max_timestamp()), |out| {
-                emit.emit(key.as_ref(), &window, accumulator, out);
-            });
+                emit.emit(key.as_ref(), &window, clocks, accumulator, out)
+            })?;
             self.output.emit_if_full(cx)?;
         }
-        self.output.emit(cx)
+        self.output.emit(cx)?;
+        emit.flush(cx)
     }
 }
 
@@ -323,10 +360,18 @@ pub(crate) struct EmitReduced;
 impl<K, T: Record> EmitWindow<K, Option<T>, T> for EmitReduced {
     const NEEDS_KEY: bool = false;
 
-    fn emit(&self, _key: Option<&K>, _window: &TimeWindow, accumulator: &Option<T>, out: &mut Collector<'_, T>) {
+    fn emit(
+        &mut self,
+        _key: Option<&K>,
+        _window: &TimeWindow,
+        _clocks: Clocks,
+        accumulator: &Option<T>,
+        out: &mut Collector<'_, T>,
+    ) -> OperatorResult {
         if let Some(reduced) = accumulator {
             out.collect(reduced);
         }
+        Ok(())
     }
 }
 
@@ -338,17 +383,62 @@ impl<K, A: AggregateFunction> EmitWindow<K, A::Accumulator, A::Out> for EmitResu
     const NEEDS_KEY: bool = false;
 
     fn emit(
-        &self,
+        &mut self,
         _key: Option<&K>,
         _window: &TimeWindow,
+        _clocks: Clocks,
         accumulator: &A::Accumulator,
         out: &mut Collector<'_, A::Out>,
-    ) {
+    ) -> OperatorResult {
         out.collect(self.0.get_result(accumulator));
+        Ok(())
     }
 }
 
-/// Gives key, window and what `view` makes of the accumulator to a function of the user.
+/// Shows an accumulator as the elements that a function of the user sees.
+pub(crate) trait View<A>: Clone + Send + Sync + 'static {
+    type Element;
+    /// Answers what `see` does; nothing when there is nothing to see.
+    fn show<R>(&self, accumulator: &A, see: impl FnOnce(&[Self::Element]) -> R) -> Option<R>;
+}
+
+/// Shows all rows.
+#[derive(Clone)]
+pub(crate) struct AllRows;
+
+impl<T: 'static> View<Vec<T>> for AllRows {
+    type Element = T;
+
+    fn show<R>(&self, accumulator: &Vec<T>, see: impl FnOnce(&[T]) -> R) -> Option<R> {
+        Some(see(accumulator))
+    }
+}
+
+/// Shows the reduced record.
+#[derive(Clone)]
+pub(crate) struct Reduced;
+
+impl<T: 'static> View<Option<T>> for Reduced {
+    type Element = T;
+
+    fn show<R>(&self, accumulator: &Option<T>, see: impl FnOnce(&[T]) -> R) -> Option<R> {
+        accumulator.as_ref().map(|reduced| see(std::slice::from_ref(reduced)))
+    }
+}
+
+/// Shows an aggregate function's result.
+#[derive(Clone)]
+pub(crate) struct ResultOf<A>(pub(in crate::keyed) A);
+
+impl<A: AggregateFunction> View<A::Accumulator> for ResultOf<A> {
+    type Element = A::Out;
+
+    fn show<R>(&self, accumulator: &A::Accumulator, see: impl FnOnce(&[A::Out]) -> R) -> Option<R> {
+        Some(see(std::slice::from_ref(&self.0.get_result(accumulator))))
+    }
+}
+
+/// Gives key, window and what `view` shows to a closure of the user.
 pub(crate) struct EmitWith<V, F> {
     pub(crate) view: V,
     pub(crate) function: Arc<F>,
@@ -360,62 +450,33 @@ impl<V: Clone, F> Clone for EmitWith<V, F> {
     }
 }
 
-/// Shows all rows.
-#[derive(Clone)]
-pub(crate) struct AllRows;
-
-impl<K, T, U, F> EmitWindow<K, Vec<T>, U> for EmitWith<AllRows, F>
+impl<K, A, V, U, F> EmitWindow<K, A, U> for EmitWith<V, F>
 where
     K: Record,
-    T: Record,
+    V: View<A>,
     U: Record,
-    F: Fn(&K, &TimeWindow, &[T], &mut Collector<'_, U>) + Send + Sync + 'static,
+    F: Fn(&K, &TimeWindow, &[V::Element], &mut Collector<'_, U>) + Send + Sync + 'static,
 {
     const NEEDS_KEY: bool = true;
 
-    fn emit(&self, key: Option<&K>, window: &TimeWindow, accumulator: &Vec<T>, out: &mut Collector<'_, U>) {
+    fn emit(
+        &mut self,
+        key: Option<&K>,
+        window: &TimeWindow,
+        _clocks: Clocks,
+        accumulator: &A,
+        out: &mut Collector<'_, U>,
+    ) -> OperatorResult {
         if let Some(key) = key {
-            (self.function)(key, window, accumulator, out);
+            self.view.show(accumulator, |elements| (self.function)(key, window, elements, out));
         }
+        Ok(())
     }
 }
 
-/// Shows the reduced record.
-#[derive(Clone)]
-pub(crate) struct Reduced;
-
-impl<K, T, U, F> EmitWindow<K, Option<T>, U> for EmitWith<Reduced, F>
-where
-    K: Record,
-    T: Record,
-    U: Record,
-    F: Fn(&K, &TimeWindow, &T, &mut Collector<'_, U>) + Send + Sync + 'static,
-{
-    const NEEDS_KEY: bool = true;
-
-    fn emit(&self, key: Option<&K>, window: &TimeWindow, accumulator: &Option<T>, out: &mut Collector<'_, U>) {
-        if let (Some(key), Some(reduced)) = (key, accumulator) {
-            (self.function)(key, window, reduced, out);
-        }
-    }
-}
-
-/// Shows an aggregate function's result.
-#[derive(Clone)]
-pub(crate) struct ResultOf<A>(pub(in crate::keyed) A);
-
-impl<K, U, A, F> EmitWindow<K, A::Accumulator, U> for EmitWith<ResultOf<A>, F>
-where
-    K: Record,
-    U: Record,
-    A: AggregateFunction,
-    F: Fn(&K, &TimeWindow, &A::Out, &mut Collector<'_, U>) + Send + Sync + 'static,
-{
-    const NEEDS_KEY: bool = true;
-
-    fn emit(&self, key: Option<&K>, window: &TimeWindow, accumulator: &A::Accumulator, out: &mut Collector<'_, U>) {
-        if let Some(key) = key {
-            (self.function)(key, window, &self.view.0.get_result(accumulator), out);
-        }
-    }
+/// Makes a copy for each instance.
+pub(crate) fn instances_of<E: Clone + Parallel>(
+    emit: E,
+) -> impl Fn(&OperatorRuntime, &SideOutputs) -> OperatorResult<E> + Parallel {
+    move |_, _| Ok(emit.clone())
 }

@@ -17,7 +17,7 @@ use pelton_runtime_core::window::{RowMillis, TimeDomain, TimeWindow, WindowAssig
 use crate::keyed::evictors::EvictorContext;
 use crate::keyed::key_selector::KeyLayout;
 use crate::keyed::operators::output_rows::OutputRows;
-use crate::keyed::operators::window::EmitWindow;
+use crate::keyed::operators::window::{Clocks, EmitWindow};
 use crate::keyed::triggers::{TimerChange, Trigger, TriggerContext};
 use crate::record::{Record, RecordReader};
 use crate::state_codec::codec;
@@ -200,11 +200,15 @@ where
             }
         };
         if result.fires() {
-            let times = EvictorContext { watermark: cx.current_watermark(), processing_time: cx.processing_time() };
-            let (emit, output, key) = (&self.emit, &mut self.output, E::NEEDS_KEY.then_some(&self.key));
+            let clocks = Clocks::now(cx);
+            let times = EvictorContext { watermark: clocks.watermark, processing_time: clocks.processing_time };
+            let (emit, output, key) = (&mut self.emit, &mut self.output, E::NEEDS_KEY.then_some(&self.key));
+            let mut emitted = Ok(());
             self.contents.fire(&mut entry.contents, &window, &times, |shown| {
-                output.write(Some(window.max_timestamp()), |out| emit.emit(key, &window, shown, out));
+                let time = Some(window.max_timestamp());
+                emitted = output.write(time, |out| emit.emit(key, &window, clocks, shown, out));
             });
+            emitted?;
         }
         if result.purges() {
             entry.contents = None;
@@ -265,7 +269,8 @@ where
             }
             self.settle(&mut due.slots)?;
         }
-        self.output.emit(cx)
+        self.output.emit(cx)?;
+        self.emit.flush(cx)
     }
 
     /// Fires what is due of a key at `at`, drops windows that end then, and arms the key again.
@@ -442,6 +447,7 @@ where
         self.settle(&mut slots)?;
         self.slots = slots;
         self.output.emit(cx)?;
+        self.emit.flush(cx)?;
         self.pass_late(&batch, cx)?;
         self.arm(cx);
         Ok(())
