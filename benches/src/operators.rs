@@ -3,17 +3,18 @@
 //! Rows are made beforehand, and what comes out is dropped, so what is measured is the operator, with reading rows from
 //! columns and writing them. A watermark follows every batch of 8192 rows.
 
-use std::hint::black_box;
+mod functions;
+
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use pelton::async_io::AsyncOptions;
 use pelton::cep::Pattern;
-use pelton::connected::{BroadcastProcessFunction, KeyedCoProcessFunction};
 use pelton::keyed::{
-    AggregateFunction, BroadcastContext, CountEvictor, CountTrigger, EventTimeSessionWindows, FunctionResult,
-    KeyedContext, KeyedProcessFunction, KeyedStream, ListState, MapState, OpenContext, ProcessContext, ProcessFunction,
-    PurgingTrigger, SlidingEventTimeWindows, StateTtlConfig, TumblingEventTimeWindows, ValueState,
+    AggregatingState, ContinuousEventTimeTrigger, CountEvictor, CountTrigger, DeltaEvictor, DeltaTrigger,
+    EventTimeSessionWindows, EventTimeTrigger, KeyedStream, ListState, MapState, PurgingTrigger, ReducingState,
+    SlidingEventTimeWindows, StateTtlConfig, TimeEvictor, TumblingEventTimeWindows, TumblingProcessingTimeWindows,
+    ValueState,
 };
 use pelton::operator_state::BroadcastState;
 use pelton::record::{Record, RecordBuilder};
@@ -28,6 +29,8 @@ use crate::Options;
 use crate::machine::thread_cpu_time;
 use crate::measure::median;
 use crate::report::{Section, verdict};
+
+use self::functions::{Count, CountValues, Delay, Latest, Limits, Mean, MeanSoFar, Pass, Rules, Scale, Total, WithEnd};
 
 /// Rows per CPU second that every operator is to take.
 const TARGET: f64 = 1e6;
@@ -156,8 +159,10 @@ fn window() -> Duration {
 
 fn cases() -> Vec<Case> {
     let mut cases = stateless();
+    cases.extend(exchanges());
     cases.extend(per_key());
     cases.extend(windows());
+    cases.extend(triggers_and_evictors());
     cases.extend(two_streams());
     cases.extend(patterns());
     cases
@@ -203,9 +208,31 @@ fn stateless() -> Vec<Case> {
     ]
 }
 
+/// On one thread there is one reader, so what is measured is what choosing it costs.
+fn exchanges() -> Vec<Case> {
+    vec![
+        case("`forward`, and `map`", |rows| one(rows, |rows| rows.forward().map(|row| row.value))),
+        case("`rebalance`, and `map`", |rows| one(rows, |rows| rows.rebalance().map(|row| row.value))),
+        case("`rescale`, and `map`", |rows| one(rows, |rows| rows.rescale().map(|row| row.value))),
+        case("`shuffle`, and `map`", |rows| one(rows, |rows| rows.shuffle().map(|row| row.value))),
+        case("`broadcast`, and `map`", |rows| one(rows, |rows| rows.broadcast().map(|row| row.value))),
+        case("`global`, and `map`", |rows| one(rows, |rows| rows.global().map(|row| row.value))),
+        case("`partition_custom`, and `map`", |rows| {
+            one(rows, |rows| {
+                let by_key = |row: &Row, readers: u32| (row.key.unsigned_abs() % u64::from(readers)) as u32;
+                rows.partition_custom(by_key).map(|row| row.value)
+            })
+        }),
+        case("`union`, and `map`", |rows| two(rows, |left, right| left.union([right]).map(|row| row.value))),
+    ]
+}
+
 fn per_key() -> Vec<Case> {
     vec![
         case("`sum`", |rows| keyed(rows, |rows| rows.sum(Row::value))),
+        case("`min`", |rows| keyed(rows, |rows| rows.min(Row::value))),
+        case("`max`", |rows| keyed(rows, |rows| rows.max(Row::value))),
+        case("`min_by`", |rows| keyed(rows, |rows| rows.min_by(Row::value))),
         case("`max_by`", |rows| keyed(rows, |rows| rows.max_by(Row::value))),
         case("`reduce`", |rows| keyed(rows, |rows| rows.reduce(|a, b| Row { value: a.value + b.value, ..b.clone() }))),
         case("`KeyedProcessFunction`, `ValueState`", |rows| {
@@ -217,6 +244,12 @@ fn per_key() -> Vec<Case> {
         }),
         case("`KeyedProcessFunction`, `MapState`", |rows| {
             keyed(rows, |rows| rows.process(CountValues { counts: MapState::new("counts") }))
+        }),
+        case("`KeyedProcessFunction`, `ReducingState`", |rows| {
+            keyed(rows, |rows| rows.process(Total { total: ReducingState::new("total", |a: &i64, b: &i64| a + b) }))
+        }),
+        case("`KeyedProcessFunction`, `AggregatingState`", |rows| {
+            keyed(rows, |rows| rows.process(MeanSoFar { mean: AggregatingState::new("mean", Mean) }))
         }),
         case("`KeyedProcessFunction`, `ListState` and an event-time timer per row", |rows| {
             keyed(rows, |rows| rows.process(Delay { waiting: ListState::new("waiting") }))
@@ -257,28 +290,127 @@ fn windows() -> Vec<Case> {
                 windows.process(|key, _, rows, out| out.collect((*key, rows.len() as i64)))
             })
         }),
+        case("tumbling windows, `reduce_with`", |rows| {
+            keyed(rows, |rows| {
+                let windows = rows.window(TumblingEventTimeWindows::of(window()));
+                windows.reduce_with(
+                    |a, b| Row { value: a.value + b.value, ..b.clone() },
+                    |key, window, row, out| out.collect((*key, window.end, row.value)),
+                )
+            })
+        }),
+        case("tumbling windows, `aggregate_with`", |rows| {
+            keyed(rows, |rows| {
+                let windows = rows.window(TumblingEventTimeWindows::of(window()));
+                windows.aggregate_with(Mean, |key, window, mean, out| out.collect((*key, window.end, *mean)))
+            })
+        }),
+        case("tumbling windows, `aggregate_process`", |rows| {
+            keyed(rows, |rows| rows.window(TumblingEventTimeWindows::of(window())).aggregate_process(Mean, WithEnd))
+        }),
+        case("tumbling windows, `min`", |rows| {
+            keyed(rows, |rows| rows.window(TumblingEventTimeWindows::of(window())).min(Row::value))
+        }),
+        case("tumbling windows, `max`", |rows| {
+            keyed(rows, |rows| rows.window(TumblingEventTimeWindows::of(window())).max(Row::value))
+        }),
+        case("tumbling windows, `min_by`", |rows| {
+            keyed(rows, |rows| rows.window(TumblingEventTimeWindows::of(window())).min_by(Row::value))
+        }),
+        case("tumbling windows, `max_by`", |rows| {
+            keyed(rows, |rows| rows.window(TumblingEventTimeWindows::of(window())).max_by(Row::value))
+        }),
+        case("tumbling windows of the wall clock, which stands still, `sum`", |rows| {
+            keyed(rows, |rows| rows.window(TumblingProcessingTimeWindows::of(window())).sum(Row::value))
+        }),
+        case("tumbling windows with allowed lateness, one row in a hundred late, `aggregate`", |rows| {
+            keyed(&late(rows), |rows| {
+                rows.window(TumblingEventTimeWindows::of(window())).allowed_lateness(window() * 2).aggregate(Mean)
+            })
+        })
+        .because("a late row fires its window again, alone"),
+        case("tumbling windows, one row in a hundred too late, to a side output, `sum`", |rows| {
+            keyed(&late(rows), |rows| {
+                let tag = OutputTag::<Row>::new("late");
+                let windows = rows.window(TumblingEventTimeWindows::of(window())).side_output_late_data(&tag);
+                let sums = windows.sum(Row::value);
+                sums.get_side_output(&tag).union([sums])
+            })
+        }),
         case("count windows of ten, `reduce`", |rows| {
             keyed(rows, |rows| rows.count_window(10).reduce(|a, b| Row { value: a.value + b.value, ..b.clone() }))
         }),
-        case("tumbling windows with `CountTrigger`, `aggregate`", |rows| {
-            keyed(rows, |rows| {
-                let windows = rows.window(TumblingEventTimeWindows::of(window()));
-                windows.trigger(PurgingTrigger::of(CountTrigger::of(10))).aggregate(Mean)
-            })
+        case("sliding count windows of ten at every fifth, `aggregate`", |rows| {
+            keyed(rows, |rows| rows.sliding_count_window(10, 5).aggregate(Mean))
         })
-        .because("a trigger decides after each row, so windows are computed row by row"),
-        case("tumbling windows with `CountEvictor`, `aggregate`", |rows| {
-            keyed(rows, |rows| {
-                rows.window(TumblingEventTimeWindows::of(window())).evictor(CountEvictor::of(3)).aggregate(Mean)
-            })
-        })
-        .because("an evictor chooses among all rows of a window, so each is kept as a record of its own"),
+        .because(EVICTED),
+        case("`count_window_all` of ten, `reduce`", |rows| {
+            one(rows, |rows| rows.count_window_all(10).reduce(|a, b| Row { value: a.value + b.value, ..b.clone() }))
+        }),
         case("`window_all`, `reduce`", |rows| {
             one(rows, |rows| {
                 let windows = rows.window_all(TumblingEventTimeWindows::of(window()));
                 windows.reduce(|a, b| Row { value: a.value + b.value, ..b.clone() })
             })
         }),
+    ]
+}
+
+/// Why windows with triggers are slow, and windows with evictors.
+const ASKS: &str = "a trigger decides after each row, so windows are computed row by row";
+const EVICTED: &str = "an evictor chooses among all rows of a window, so each is kept as a record of its own";
+
+fn triggers_and_evictors() -> Vec<Case> {
+    vec![
+        case("tumbling windows with `CountTrigger`, `aggregate`", |rows| {
+            keyed(rows, |rows| {
+                let windows = rows.window(TumblingEventTimeWindows::of(window()));
+                windows.trigger(PurgingTrigger::of(CountTrigger::of(10))).aggregate(Mean)
+            })
+        })
+        .because(ASKS),
+        case("tumbling windows with `ContinuousEventTimeTrigger`, `aggregate`", |rows| {
+            keyed(rows, |rows| {
+                let windows = rows.window(TumblingEventTimeWindows::of(window()));
+                windows.trigger(ContinuousEventTimeTrigger::of(window() / 4)).aggregate(Mean)
+            })
+        })
+        .because(ASKS),
+        case("tumbling windows with `DeltaTrigger`, `aggregate`", |rows| {
+            keyed(rows, |rows| {
+                let windows = rows.window(TumblingEventTimeWindows::of(window()));
+                let delta = |old: &Row, new: &Row| (new.value - old.value) as f64;
+                windows.trigger(PurgingTrigger::of(DeltaTrigger::of(512.0, delta))).aggregate(Mean)
+            })
+        })
+        .because("a trigger decides after each row, and this one keeps the row that it fired at"),
+        case("tumbling windows with `EventTimeTrigger`, `aggregate`", |rows| {
+            keyed(rows, |rows| {
+                rows.window(TumblingEventTimeWindows::of(window())).trigger(EventTimeTrigger).aggregate(Mean)
+            })
+        })
+        .because(ASKS),
+        case("tumbling windows with `CountEvictor`, `aggregate`", |rows| {
+            keyed(rows, |rows| {
+                rows.window(TumblingEventTimeWindows::of(window())).evictor(CountEvictor::of(3)).aggregate(Mean)
+            })
+        })
+        .because(EVICTED),
+        case("tumbling windows with `TimeEvictor`, `aggregate`", |rows| {
+            keyed(rows, |rows| {
+                let windows = rows.window(TumblingEventTimeWindows::of(window()));
+                windows.evictor(TimeEvictor::of(window() / 2)).aggregate(Mean)
+            })
+        })
+        .because(EVICTED),
+        case("tumbling windows with `DeltaEvictor`, `aggregate`", |rows| {
+            keyed(rows, |rows| {
+                let windows = rows.window(TumblingEventTimeWindows::of(window()));
+                let delta = |row: &Row, last: &Row| (last.value - row.value) as f64;
+                windows.evictor(DeltaEvictor::of(512.0, delta)).aggregate(Mean)
+            })
+        })
+        .because(EVICTED),
     ]
 }
 
@@ -294,10 +426,18 @@ fn two_streams() -> Vec<Case> {
                     .process(Latest { latest: ValueState::new("latest") })
             })
         }),
+        case("`CoProcessFunction`", |rows| two(rows, |left, right| left.connect(right).process(Scale { factor: 1 }))),
         case("`BroadcastProcessFunction`, a rule for each row", |rows| {
             two(rows, |left, right| {
                 let rules = right.filter(|row| row.value == 0);
                 left.connect_broadcast(rules).process(Rules { rules: BroadcastState::new("rules") })
+            })
+        }),
+        case("`KeyedBroadcastProcessFunction`, `ValueState` and a rule for each row", |rows| {
+            two(rows, |left, right| {
+                let rules = right.filter(|row| row.value == 0);
+                let limits = Limits { limits: BroadcastState::new("limits"), spent: ValueState::new("spent") };
+                left.key_by(Row::key).connect_broadcast(rules).process(limits)
             })
         }),
         case("window join, about one pair per row", |rows| {
@@ -349,25 +489,19 @@ fn patterns() -> Vec<Case> {
         case("pattern in processing time, one row in a hundred begins a match", |rows| {
             keyed(rows, |rows| rows.pattern(rare()).in_processing_time().select(|found| found.first("high").value))
         }),
+        case("pattern in event time with timeouts, one row in a hundred begins a match", |rows| {
+            keyed(rows, |rows| {
+                let given_up = OutputTag::<i64>::new("given up");
+                let found = rows.pattern(rare()).select_with_timeout(
+                    &given_up,
+                    |partial, _| partial.first("low").value,
+                    |found| found.first("high").value,
+                );
+                found.get_side_output(&given_up).union([found])
+            })
+        })
+        .because("every row waits for the watermark as a record of its own, in the order of time of its key"),
     ]
-}
-
-#[derive(Clone)]
-struct Pass;
-
-impl ProcessFunction for Pass {
-    type In = Row;
-    type Out = (i64, i64);
-
-    fn process_element(
-        &mut self,
-        row: &Row,
-        ctx: &mut ProcessContext<'_>,
-        out: &mut Collector<'_, (i64, i64)>,
-    ) -> FunctionResult {
-        out.collect((row.key, black_box(ctx.timestamp()).unwrap_or_default()));
-        Ok(())
-    }
 }
 
 /// Why asynchronous functions are slow.
@@ -389,188 +523,13 @@ fn side_output(rows: DataStream<Row>) -> DataStream<i64> {
     even.get_side_output(&odd).union([even])
 }
 
-#[derive(Clone)]
-struct Count {
-    count: ValueState<i64>,
-}
-
-impl KeyedProcessFunction for Count {
-    type Key = i64;
-    type In = Row;
-    type Out = (i64, i64);
-
-    fn open(&mut self, ctx: &mut OpenContext<'_>) -> FunctionResult {
-        ctx.register(&mut self.count)
-    }
-
-    fn process_element(
-        &mut self,
-        row: &Row,
-        ctx: &mut KeyedContext<'_, i64>,
-        out: &mut Collector<'_, (i64, i64)>,
-    ) -> FunctionResult {
-        let count = self.count.value(ctx)?.copied().unwrap_or_default() + 1;
-        self.count.update(ctx, count)?;
-        out.collect((row.key, count));
-        Ok(())
-    }
-}
-
-#[derive(Clone)]
-struct CountValues {
-    counts: MapState<i64, i64>,
-}
-
-impl KeyedProcessFunction for CountValues {
-    type Key = i64;
-    type In = Row;
-    type Out = i64;
-
-    fn open(&mut self, ctx: &mut OpenContext<'_>) -> FunctionResult {
-        ctx.register(&mut self.counts)
-    }
-
-    fn process_element(
-        &mut self,
-        row: &Row,
-        ctx: &mut KeyedContext<'_, i64>,
-        out: &mut Collector<'_, i64>,
-    ) -> FunctionResult {
-        let kind = row.value % 8;
-        let count = self.counts.get(ctx, &kind)?.copied().unwrap_or_default() + 1;
-        self.counts.put(ctx, kind, count)?;
-        out.collect(count);
-        Ok(())
-    }
-}
-
-/// Emits rows 100 ms later.
-#[derive(Clone)]
-struct Delay {
-    waiting: ListState<i64>,
-}
-
-impl KeyedProcessFunction for Delay {
-    type Key = i64;
-    type In = Row;
-    type Out = i64;
-
-    fn open(&mut self, ctx: &mut OpenContext<'_>) -> FunctionResult {
-        ctx.register(&mut self.waiting)
-    }
-
-    fn process_element(
-        &mut self,
-        row: &Row,
-        ctx: &mut KeyedContext<'_, i64>,
-        _out: &mut Collector<'_, i64>,
-    ) -> FunctionResult {
-        self.waiting.add(ctx, row.value)?;
-        ctx.timer_service().register_event_time_timer(row.time + 100);
-        Ok(())
-    }
-
-    fn on_timer(&mut self, _at: i64, ctx: &mut KeyedContext<'_, i64>, out: &mut Collector<'_, i64>) -> FunctionResult {
-        self.waiting.get(ctx)?.iter().for_each(|value| out.collect(*value));
-        Ok(self.waiting.clear(ctx)?)
-    }
-}
-
-#[derive(Clone)]
-struct Mean;
-
-impl AggregateFunction for Mean {
-    type In = Row;
-    type Accumulator = (i64, i64);
-    type Out = f64;
-
-    fn create_accumulator(&self) -> (i64, i64) {
-        (0, 0)
-    }
-
-    fn add(&self, row: &Row, accumulator: &mut (i64, i64)) {
-        accumulator.0 += row.value;
-        accumulator.1 += 1;
-    }
-
-    fn get_result(&self, accumulator: &(i64, i64)) -> f64 {
-        accumulator.0 as f64 / accumulator.1 as f64
-    }
-
-    fn merge(&self, into: &mut (i64, i64), other: &(i64, i64)) {
-        into.0 += other.0;
-        into.1 += other.1;
-    }
-}
-
-/// Adds to each row the latest value that the other stream has for its key.
-#[derive(Clone)]
-struct Latest {
-    latest: ValueState<i64>,
-}
-
-impl KeyedCoProcessFunction for Latest {
-    type Key = i64;
-    type In1 = Row;
-    type In2 = Row;
-    type Out = (i64, i64);
-
-    fn open(&mut self, ctx: &mut OpenContext<'_>) -> FunctionResult {
-        ctx.register(&mut self.latest)
-    }
-
-    fn process_element1(
-        &mut self,
-        row: &Row,
-        ctx: &mut KeyedContext<'_, i64>,
-        out: &mut Collector<'_, (i64, i64)>,
-    ) -> FunctionResult {
-        out.collect((row.value, self.latest.value(ctx)?.copied().unwrap_or_default()));
-        Ok(())
-    }
-
-    fn process_element2(
-        &mut self,
-        row: &Row,
-        ctx: &mut KeyedContext<'_, i64>,
-        _out: &mut Collector<'_, (i64, i64)>,
-    ) -> FunctionResult {
-        Ok(self.latest.update(ctx, row.value)?)
-    }
-}
-
-#[derive(Clone)]
-struct Rules {
-    rules: BroadcastState<i64, i64>,
-}
-
-impl BroadcastProcessFunction for Rules {
-    type In = Row;
-    type Broadcast = Row;
-    type Out = i64;
-
-    fn open(&mut self, ctx: &mut OpenContext<'_>) -> FunctionResult {
-        ctx.register(&mut self.rules)
-    }
-
-    fn process_element(
-        &mut self,
-        row: &Row,
-        ctx: &mut ProcessContext<'_>,
-        out: &mut Collector<'_, i64>,
-    ) -> FunctionResult {
-        if let Some(rule) = self.rules.get(ctx, &(row.key % 8))? {
-            out.collect(row.value + rule);
-        }
-        Ok(())
-    }
-
-    fn process_broadcast_element(
-        &mut self,
-        rule: &Row,
-        ctx: &mut BroadcastContext<'_, '_>,
-        _out: &mut Collector<'_, i64>,
-    ) -> FunctionResult {
-        Ok(self.rules.put(ctx, rule.key % 8, rule.value)?)
-    }
+/// The same rows, of which one in a hundred comes a window and a half after its time.
+fn late(batches: &[StreamBatch]) -> Vec<StreamBatch> {
+    let behind_ms = window().as_millis() as i64 * 3 / 2;
+    let late = |batch: &StreamBatch| {
+        let times = batch.timestamps().into_iter().flatten().enumerate();
+        let times: Vec<i64> = times.map(|(row, time)| if row % 100 == 50 { time - behind_ms } else { *time }).collect();
+        batch.clone().with_timestamps(Some(times.into()))
+    };
+    batches.iter().map(late).collect()
 }
