@@ -7,11 +7,20 @@
 
 use std::time::Duration;
 
+use clap::Parser;
 use pelton::StreamExecutionEnvironment;
 use pelton::cep::{AfterMatchSkipStrategy, Pattern};
 use pelton::record::Record;
 use pelton::stream::OutputTag;
 use pelton::watermarks::WatermarkStrategy;
+use pelton_examples::Output;
+
+/// Finds accounts that somebody may have broken into
+#[derive(Debug, Parser)]
+struct Arguments {
+    #[command(flatten)]
+    output: Output,
+}
 
 #[derive(Debug, Clone, Record)]
 struct Login {
@@ -22,6 +31,7 @@ struct Login {
 }
 
 fn main() -> anyhow::Result<()> {
+    let arguments = Arguments::parse();
     let env = StreamExecutionEnvironment::get_execution_environment();
     let logins = [
         (0, "ann", "10.0.0.1", true),
@@ -71,8 +81,8 @@ fn main() -> anyhow::Result<()> {
                 format!("ALERT {} from {} after {failures} failures", success.user, success.address)
             },
         );
-    alerts.get_side_output(&given_up).print();
-    alerts.print();
+    arguments.output.write(alerts.get_side_output(&given_up));
+    arguments.output.write(alerts);
     env.execute("Logins that fail")?;
     Ok(())
 }

@@ -14,7 +14,7 @@ use pelton::keyed::{FunctionResult, KeyedContext, KeyedProcessFunction, OpenCont
 use pelton::sources::DataGeneratorSource;
 use pelton::stream::Collector;
 use pelton_examples::Output;
-use pelton_examples::state_machine::{Event, State, sequence};
+use pelton_examples::state_machine::{Event, State, address, dotted, sequence};
 
 /// Checks that events come in an order that a machine of states allows
 #[derive(Debug, Parser)]
@@ -31,9 +31,6 @@ struct Arguments {
     #[command(flatten)]
     output: Output,
 }
-
-/// Addresses that things happen to. Each has its events one sequence after the other.
-const ADDRESSES: u64 = 1000;
 
 /// Follows each address's machine.
 #[derive(Clone)]
@@ -59,8 +56,7 @@ impl KeyedProcessFunction for StateMachine {
         let state = self.state.value(ctx)?.copied().unwrap_or(State::Initial);
         match state.transition(event.event_type) {
             None => {
-                let address = format!("192.168.{}.{}", event.source_address / 256, event.source_address % 256);
-                alerts.collect(format!("ALERT {address} : {state:?} -> {:?}", event.event_type));
+                alerts.collect(format!("ALERT {} : {state:?} -> {:?}", dotted(event.source_address), event.event_type));
             }
             Some(State::Terminal) => self.state.clear(ctx)?,
             Some(next) => self.state.update(ctx, next)?,
@@ -88,7 +84,7 @@ fn main() -> anyhow::Result<()> {
         .flat_map(move |number: &i64, events: &mut Collector<'_, Event>| {
             let number = number.unsigned_abs();
             for event_type in sequence(number, error_rate) {
-                events.collect(Event { source_address: (number % ADDRESSES) as i64, event_type });
+                events.collect(Event { source_address: address(number), event_type });
             }
         })
         .set_parallelism(1)

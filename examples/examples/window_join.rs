@@ -14,7 +14,7 @@ use pelton::record::Record;
 use pelton::sources::DataGeneratorSource;
 use pelton::stream::DataStream;
 use pelton::watermarks::WatermarkStrategy;
-use pelton_examples::Output;
+use pelton_examples::{Output, people};
 
 /// Joins the grades and the salaries of people who have the same name
 #[derive(Debug, Parser)]
@@ -46,29 +46,18 @@ struct Salary {
     time: i64,
 }
 
-const NAMES: [&str; 6] = ["tom", "jerry", "alice", "bob", "john", "grace"];
-
-/// A number that looks random and is always the same for the same index.
-fn number(index: u64, seed: u64) -> u64 {
-    let mixed = (index * 4 + seed).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    (mixed ^ (mixed >> 32)).wrapping_mul(0xd6e8_feb8_6659_fd93) >> 33
-}
-
 fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     let env = StreamExecutionEnvironment::get_execution_environment();
 
     let millis = 1000 / arguments.rate.max(1);
-    let name = |index: u64, seed: u64| NAMES[(number(index, seed) % 6) as usize].to_owned();
-    let grades = generated(&env, &arguments, "grades", Grade::time, move |index| Grade {
-        name: name(index, 0),
-        grade: (number(index, 1) % 5) as i32 + 1,
-        time: index as i64 * millis,
+    let grades = generated(&env, &arguments, "grades", Grade::time, move |index| {
+        let (name, grade) = people::grade(index);
+        Grade { name: name.to_owned(), grade, time: index as i64 * millis }
     });
-    let salaries = generated(&env, &arguments, "salaries", Salary::time, move |index| Salary {
-        name: name(index, 2),
-        salary: (number(index, 3) % 10_000) as i32 + 1,
-        time: index as i64 * millis,
+    let salaries = generated(&env, &arguments, "salaries", Salary::time, move |index| {
+        let (name, salary) = people::salary(index);
+        Salary { name: name.to_owned(), salary, time: index as i64 * millis }
     });
     let joined = grades
         .join(salaries)

@@ -2,6 +2,7 @@
 
 pub mod hamlet;
 pub mod pages;
+pub mod people;
 pub mod state_machine;
 
 use std::time::Duration;

@@ -1,4 +1,5 @@
-//! Sequences of events that a machine of states allows, and faulty ones.
+//! Sequences of events that a machine of states allows, and faulty ones: in those something happens that the state does not
+//! allow.
 //!
 //! ```text
 //!            ┌─ a ──► W ── b ──► Y ── e ──┐
@@ -70,10 +71,30 @@ impl State {
     }
 }
 
-/// The events of sequence `number` at one address, in their order. Some sequences have a fault: `fault_rate` of them, by
-/// their number alone.
-pub fn sequence(number: u64, fault_rate: f64) -> Vec<EventType> {
+/// All events.
+pub const EVENT_TYPES: [EventType; 7] = {
     use EventType::{a, b, c, d, e, f, g};
+    [a, b, c, d, e, f, g]
+};
+
+/// Addresses that things happen to. Each has its sequences of events one after the other.
+const ADDRESSES: u64 = 1000;
+
+/// The address of sequence `number`, as the number that it is in IPv4.
+pub fn address(number: u64) -> i64 {
+    // An odd factor makes different addresses of different numbers.
+    i64::from(((number % ADDRESSES) as u32).wrapping_mul(0x9e37_79b1))
+}
+
+/// An address as people write it.
+pub fn dotted(address: i64) -> String {
+    std::net::Ipv4Addr::from_bits(address as u32).to_string()
+}
+
+/// The events of sequence `number` at one address, in their order. Some sequences have a fault, an event that is not
+/// allowed where it comes: `fault_rate` of them, by their number alone.
+pub fn sequence(number: u64, fault_rate: f64) -> Vec<EventType> {
+    use EventType::{a, b, c, d, e, g};
     let random = splitmix(number);
     let mut events = match random % 5 {
         0..3 => vec![a, b, e, g],
@@ -82,7 +103,9 @@ pub fn sequence(number: u64, fault_rate: f64) -> Vec<EventType> {
     };
     if (random >> 11) as f64 / (1u64 << 53) as f64 <= fault_rate {
         let at = (random >> 3) as usize % events.len();
-        events.insert(at, f);
+        let state = events[..at].iter().fold(State::Initial, |state, event| state.transition(*event).unwrap_or(state));
+        let refused: Vec<_> = EVENT_TYPES.into_iter().filter(|event| state.transition(*event).is_none()).collect();
+        events.insert(at, refused[splitmix(random) as usize % refused.len()]);
     }
     events
 }

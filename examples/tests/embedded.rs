@@ -57,7 +57,12 @@ fn sorted(mut lines: Vec<String>) -> Vec<String> {
 
 /// Lines of a printing job of several subtasks, without the subtasks' numbers.
 fn unnumbered(lines: Vec<String>) -> Vec<String> {
-    lines.into_iter().map(|line| line.split_once("> ").map_or(line.clone(), |(_, rest)| rest.to_owned())).collect()
+    let is_number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    let unnumbered = |line: String| match line.split_once("> ") {
+        Some((subtask, rest)) if is_number(subtask) => rest.to_owned(),
+        _ => line,
+    };
+    lines.into_iter().map(unnumbered).collect()
 }
 
 /// What `flight_delays` should say, from the file's text alone.
@@ -207,9 +212,13 @@ fn an_event_that_is_none_fails_the_job_with_its_text() {
 
 #[test]
 fn every_example_explains_itself() {
-    for name in ["flight_delays", "word_count", "session_windowing", "top_speed_windowing"] {
+    for name in ["flight_delays", "word_count", "session_windowing", "top_speed_windowing", "side_output"] {
         let help = lines(example(name).arg("--help")).join("\n");
         assert!(help.contains("--input") && help.contains("--output"), "{name}: {help}");
+    }
+    for name in ["window_join", "state_machine", "cep_login_fail"] {
+        let help = lines(example(name).arg("--help")).join("\n");
+        assert!(help.contains("--output"), "{name}: {help}");
     }
 }
 
@@ -222,18 +231,43 @@ fn fraud_is_a_large_payment_within_a_minute_of_a_tiny_one() {
 
 #[test]
 fn every_fault_of_a_sequence_is_an_alert() {
-    use pelton_examples::state_machine::{EventType, sequence};
-    let command = |name| {
-        let mut command = example(name);
-        command.args(["--sequences", "20000", "--error-rate", "0.02"]);
-        command
+    use pelton_examples::state_machine::{address, sequence};
+    // The machine once more, as the texts of sequences that it allows and the states behind their beginnings.
+    let allowed = ["abeg", "cbeg", "cdg"];
+    let state = |events: &str| match events {
+        "" => "Initial",
+        "a" => "W",
+        "c" => "X",
+        "ab" | "cb" => "Y",
+        _ => "Z",
     };
-    let found = lines(&mut command("state_machine"));
-    let faults = (0..20_000).filter(|number| sequence(*number, 0.02).contains(&EventType::f)).count();
-    assert!((300..500).contains(&faults));
-    assert_eq!(found.len(), faults);
-    let well_formed = |line: &String| line.contains("ALERT 192.168.") && line.ends_with(" -> f");
-    assert!(found.iter().all(well_formed), "{}", found[0]);
+    let mut expected = Vec::new();
+    for number in 0..20_000 {
+        let mut come = String::new();
+        for event in sequence(number, 0.02) {
+            let event = format!("{event:?}");
+            if allowed.iter().any(|allowed| allowed.starts_with(&format!("{come}{event}"))) {
+                come += &event;
+            } else {
+                let [a, b, c, d] = (address(number) as u32).to_be_bytes();
+                expected.push(format!("ALERT {a}.{b}.{c}.{d} : {} -> {event}", state(&come)));
+            }
+        }
+        assert!(allowed.contains(&come.as_str()), "sequence {number} comes to its end: {come}");
+    }
+    assert!((300..500).contains(&expected.len()), "{}", expected.len());
+    // What is not allowed somewhere happens there, and addresses have all their numbers.
+    let ends = |part: usize| {
+        expected.iter().filter_map(|line| line.split(' ').nth(part)).collect::<std::collections::BTreeSet<_>>()
+    };
+    assert_eq!(ends(3).into_iter().collect::<Vec<_>>(), ["Initial", "W", "X", "Y", "Z"]);
+    assert_eq!(ends(5).into_iter().collect::<Vec<_>>(), ["a", "b", "c", "d", "e", "f", "g"]);
+    assert!(ends(1).len() > 200, "{} addresses", ends(1).len());
+    for parallelism in ["1", "3"] {
+        let mut job = example("state_machine");
+        job.args(["--sequences", "20000", "--error-rate", "0.02"]).env("PELTON_PARALLELISM_DEFAULT", parallelism);
+        assert_eq!(sorted(unnumbered(lines(&mut job))), sorted(expected.clone()));
+    }
 }
 
 #[test]
@@ -253,27 +287,51 @@ fn rules_find_the_same_pairs_whenever_they_come() {
 #[test]
 fn long_words_are_rejected_and_short_ones_are_counted_in_windows() {
     use pelton_examples::hamlet::{HAMLET, split_words};
-    let (mut expected, mut counts) = (Vec::new(), BTreeMap::<(usize, String), i64>::new());
-    for (second, line) in HAMLET.lines().enumerate() {
-        split_words(line, |word| match word.len() {
-            0..=5 => *counts.entry((second / 5, word.to_owned())).or_default() += 1,
-            _ => expected.push(format!("rejected: {word}")),
-        });
-    }
-    expected.extend(counts.into_iter().map(|((_, word), count)| format!("({word},{count})")));
+    let expected = |text: &str| {
+        let (mut expected, mut counts) = (Vec::new(), BTreeMap::<(usize, String), i64>::new());
+        for (second, line) in text.lines().enumerate() {
+            split_words(line, |word| match word.len() {
+                0..=5 => *counts.entry((second / 5, word.to_owned())).or_default() += 1,
+                _ => expected.push(format!("rejected: {word}")),
+            });
+        }
+        expected.extend(counts.into_iter().map(|((_, word), count)| format!("({word},{count})")));
+        sorted(expected)
+    };
     for parallelism in ["1", "3"] {
         let found = unnumbered(lines(example("side_output").env("PELTON_PARALLELISM_DEFAULT", parallelism)));
-        assert_eq!(sorted(found), sorted(expected.clone()));
+        assert_eq!(sorted(found), expected(HAMLET));
     }
+    let directory = TempDir::new().expect("a directory");
+    let (file, results) = (directory.path().join("lines.txt"), directory.path().join("results"));
+    let text = "short and interminable\nshort\n\n\nand\nshort again\n";
+    fs::write(&file, text).expect("written");
+    let printed = lines(example("side_output").arg("--input").arg(&file).arg("--output").arg(&results));
+    assert_eq!(printed, Vec::<String>::new());
+    assert_eq!(sorted(lines_in(&results)), expected(text));
 }
 
 #[test]
 fn grades_and_salaries_of_one_name_and_window_are_joined() {
-    let found = unnumbered(lines(example("window_join").args(["--pairs", "600", "--rate", "100"])));
-    // Windows of 200 of each; about a sixth of all pairs have one name.
-    assert!((12_000..28_000).contains(&found.len()), "{} pairs", found.len());
-    let again = unnumbered(lines(example("window_join").args(["--pairs", "600", "--rate", "100"])));
-    assert_eq!(sorted(found), sorted(again));
+    use pelton_examples::people::{grade, salary};
+    let pairs = |count: u64, per_window: u64| {
+        let all = (0..count).flat_map(|left| (0..count).map(move |right| (left, right)));
+        let pairs = all.filter(|(left, right)| left / per_window == right / per_window);
+        let pairs = pairs.map(|(left, right)| (grade(left), salary(right)));
+        let pairs = pairs.filter(|((left, _), (right, _))| left == right);
+        sorted(pairs.map(|((name, grade), (_, salary))| format!("({name},{grade},{salary})")).collect())
+    };
+    // Two seconds of 100 each second; about a sixth of all pairs have one name.
+    let expected = pairs(600, 200);
+    assert!((15_000..25_000).contains(&expected.len()), "{} pairs", expected.len());
+    for parallelism in ["1", "3"] {
+        let mut job = example("window_join");
+        job.args(["--pairs", "600", "--rate", "100"]).env("PELTON_PARALLELISM_DEFAULT", parallelism);
+        assert!(sorted(unnumbered(lines(&mut job))) == expected, "the pairs differ");
+    }
+    let mut job = example("window_join");
+    let found = lines(job.args(["--pairs", "50", "--rate", "10", "--window-size", "500"]));
+    assert_eq!(sorted(unnumbered(found)), pairs(50, 5));
 }
 
 #[test]
@@ -286,6 +344,7 @@ fn a_slow_world_answers_every_number_in_order_where_that_is_wanted() {
 
 #[test]
 fn failed_logins_before_a_successful_one_are_an_alert_and_those_that_time_out_are_not() {
+    let directory = TempDir::new().expect("a directory");
     let found = sorted(unnumbered(lines(&mut example("cep_login_fail"))));
     let expected = [
         "ALERT eve from 172.16.0.9 after 3 failures",
@@ -293,6 +352,8 @@ fn failed_logins_before_a_successful_one_are_an_alert_and_those_that_time_out_ar
         "ann failed from second 21 on and gave up",
     ];
     assert_eq!(found, expected);
+    assert_eq!(lines(example("cep_login_fail").arg("--output").arg(directory.path())), Vec::<String>::new());
+    assert_eq!(sorted(lines_in(directory.path())), expected);
 }
 
 #[test]
