@@ -1,9 +1,11 @@
 //! Files on this machine and in object stores.
 //!
 //! Owns how a path or URL becomes a place ([`location`]), with the credentials and endpoints that object stores need, and
-//! how checkpoints are kept there ([`checkpoint_storage`]). Connectors read and write such places themselves. Local files are written with plain system calls: an object store's adapter for them would not make
-//! anything durable.
+//! how checkpoints are kept there ([`checkpoint_storage`]). Connectors read and write such places themselves. Local files are
+//! written with plain system calls: an object store's adapter for them would not make anything durable. Hadoop's file
+//! system is an object store of our own.
 
+mod hdfs;
 mod local;
 pub mod location;
 mod object;
@@ -15,6 +17,7 @@ use pelton_runtime_core::checkpoint::storage::Storage;
 use pelton_runtime_core::env::Env;
 use pelton_runtime_core::id::JobId;
 
+pub use self::hdfs::{HdfsSettingsError, HdfsStore};
 pub use self::local::LocalStorage;
 use self::location::{Location, LocationError, Place};
 pub use self::object::ObjectStorage;
@@ -63,7 +66,7 @@ pub fn checkpoint_storage(
         }
         Place::Remote { store, path } => {
             let url = directory.trim_end_matches('/').to_owned();
-            Arc::new(ObjectStorage::new(Arc::clone(store), path.clone(), url))
+            Arc::new(ObjectStorage::of_location(&location, store, path, url))
         }
     })
 }
@@ -87,9 +90,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn hdfs_is_refused_by_name() {
-        let refused = checkpoint_storage("hdfs://host/x", &BTreeMap::new(), &Env::production());
+    async fn what_is_not_built_is_refused_by_name() {
+        let refused = checkpoint_storage("viewfs://host/x", &BTreeMap::new(), &Env::production());
         let message = refused.map(drop).expect_err("not built").to_string();
-        assert!(message.contains("hdfs:// is not built yet"), "{message}");
+        assert!(message.contains("viewfs:// is not built yet"), "{message}");
     }
 }

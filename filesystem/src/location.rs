@@ -22,23 +22,27 @@ use object_store::{BackoffConfig, ObjectStore, ObjectStoreScheme, RetryConfig};
 use pelton_runtime_core::config::options::execution::WORKING_DIRECTORY;
 use url::Url;
 
+use self::open_uploads::S3OpenUploads;
 pub use self::open_uploads::{ListUploadsError, OpenUpload, OpenUploads};
+use crate::hdfs::{self, HdfsSettingsError, HdfsStore};
 
 /// A file or directory, here or in an object store.
 #[derive(Clone)]
 pub struct Location {
     text: String,
     place: Place,
-    uploads: Uploads,
+    abilities: Abilities,
 }
 
-/// What can be done about uploads in several requests, beyond making them.
+/// What a store can do beyond what all of them can.
 #[derive(Clone, Default)]
-struct Uploads {
+struct Abilities {
     /// For stores whose uploads can be completed by their ids.
     multipart: Option<Arc<dyn MultipartStore>>,
     /// For stores whose open uploads can be listed.
-    open: Option<Arc<OpenUploads>>,
+    open_uploads: Option<Arc<dyn OpenUploads>>,
+    /// For stores with directories, which stay when they are empty.
+    directories: Option<Arc<HdfsStore>>,
 }
 
 /// How a location is reached.
@@ -86,7 +90,7 @@ pub enum LocationError {
     },
     /// A file system that Flink reaches and Pelton does not yet.
     #[error(
-        "`{text}`: {scheme}:// is not built yet; supported are paths, file, s3, s3a, gs, az, abfs, abfss, http and https"
+        "`{text}`: {scheme}:// is not built yet; supported are paths, file, hdfs, s3, s3a, gs, az, abfs, abfss, http and https"
     )]
     NotBuilt {
         /// What was given.
@@ -96,7 +100,7 @@ pub enum LocationError {
     },
     /// A scheme nobody knows.
     #[error(
-        "`{text}`: unknown scheme `{scheme}`; supported are paths, file, s3, s3a, gs, az, abfs, abfss, http and https"
+        "`{text}`: unknown scheme `{scheme}`; supported are paths, file, hdfs, s3, s3a, gs, az, abfs, abfss, http and https"
     )]
     UnknownScheme {
         /// What was given.
@@ -120,15 +124,24 @@ pub enum LocationError {
         /// What is missing or wrong.
         source: object_store::Error,
     },
+    /// Hadoop's file system cannot be set up.
+    #[error("cannot set up access to `{text}`")]
+    Hdfs {
+        /// What was given.
+        text: String,
+        /// What is missing or wrong.
+        source: HdfsSettingsError,
+    },
 }
 
 /// Schemes that Flink's file systems have and that are still to come.
-const NOT_BUILT: [&str; 7] = ["hdfs", "webhdfs", "viewfs", "oss", "wasb", "wasbs", "maprfs"];
+const NOT_BUILT: [&str; 6] = ["webhdfs", "viewfs", "oss", "wasb", "wasbs", "maprfs"];
 
 impl Location {
     /// The location that `text` names. A relative path is in the job's `pelton.working-directory`, wherever the process
     /// runs, and is shown with it. Credentials and endpoints come from the job's `configuration` (Flink's keys:
-    /// `s3.access-key`, `s3.endpoint`, …) and otherwise from the environment (`AWS_*`, `AZURE_*`, `GOOGLE_*`).
+    /// `s3.access-key`, `s3.endpoint`, …) and otherwise from the environment (`AWS_*`, `AZURE_*`, `GOOGLE_*`,
+    /// `HADOOP_*`).
     ///
     /// # Errors
     ///
@@ -137,38 +150,43 @@ impl Location {
         if text.is_empty() {
             return Err(LocationError::Empty);
         }
-        let (place, uploads) = match scheme_of(text) {
-            None if Path::new(text).is_absolute() => (Place::Local(PathBuf::from(text)), Uploads::default()),
+        let (place, abilities) = match scheme_of(text) {
+            None if Path::new(text).is_absolute() => (Place::Local(PathBuf::from(text)), Abilities::default()),
             None => {
                 let path = relative::resolve(text, configuration)?;
-                return Ok(Self { text: display(&path), place: Place::Local(path), uploads: Uploads::default() });
+                return Ok(Self { text: display(&path), place: Place::Local(path), abilities: Abilities::default() });
             }
             Some(scheme) => place_of_url(text, &scheme, configuration)?,
         };
-        Ok(Self { text: text.to_owned(), place, uploads })
+        Ok(Self { text: text.to_owned(), place, abilities })
     }
 
     /// A place in a store that is there already.
     pub fn remote(text: &str, store: Arc<dyn ObjectStore>, path: &str) -> Self {
         let place = Place::Remote { store, path: StorePath::from(path) };
-        Self { text: text.to_owned(), place, uploads: Uploads::default() }
+        Self { text: text.to_owned(), place, abilities: Abilities::default() }
     }
 
     /// A place in a store that is there already, whose uploads can be completed by their ids.
     pub fn resumable<S: ObjectStore + MultipartStore>(text: &str, store: &Arc<S>, path: &str) -> Self {
         let multipart: Arc<dyn MultipartStore> = Arc::clone(store) as _;
-        let uploads = Uploads { multipart: Some(multipart), open: None };
-        Self { uploads, ..Self::remote(text, Arc::clone(store) as _, path) }
+        let abilities = Abilities { multipart: Some(multipart), ..Abilities::default() };
+        Self { abilities, ..Self::remote(text, Arc::clone(store) as _, path) }
     }
 
     /// How to complete uploads of others; absent for local files and stores that cannot.
     pub fn multipart(&self) -> Option<&Arc<dyn MultipartStore>> {
-        self.uploads.multipart.as_ref()
+        self.abilities.multipart.as_ref()
     }
 
     /// How to find uploads that nobody will complete; absent for local files and stores that cannot list them.
-    pub fn open_uploads(&self) -> Option<&Arc<OpenUploads>> {
-        self.uploads.open.as_ref()
+    pub fn open_uploads(&self) -> Option<&Arc<dyn OpenUploads>> {
+        self.abilities.open_uploads.as_ref()
+    }
+
+    /// The store whose directories stay when they are empty; absent for local files and stores without directories.
+    pub(crate) fn directories(&self) -> Option<&Arc<HdfsStore>> {
+        self.abilities.directories.as_ref()
     }
 
     /// How the location is reached.
@@ -207,17 +225,17 @@ fn scheme_of(text: &str) -> Option<String> {
     (is_name && (rest.starts_with("//") || (scheme == "file" && rest.starts_with('/')))).then_some(scheme)
 }
 
-type PlaceAndUploads = (Place, Uploads);
+type PlaceAndAbilities = (Place, Abilities);
 
 fn place_of_url(
     text: &str,
     scheme: &str,
     configuration: &BTreeMap<String, String>,
-) -> Result<PlaceAndUploads, LocationError> {
+) -> Result<PlaceAndAbilities, LocationError> {
     if NOT_BUILT.contains(&scheme) {
         return Err(LocationError::NotBuilt { text: text.to_owned(), scheme: scheme.to_owned() });
     }
-    let known = ["file", "s3", "s3a", "s3p", "gs", "az", "adl", "azure", "abfs", "abfss", "http", "https"];
+    let known = ["file", "hdfs", "s3", "s3a", "s3p", "gs", "az", "adl", "azure", "abfs", "abfss", "http", "https"];
     if !known.contains(&scheme) {
         return Err(LocationError::UnknownScheme { text: text.to_owned(), scheme: scheme.to_owned() });
     }
@@ -228,7 +246,17 @@ fn place_of_url(
     let url = Url::parse(&normalized).map_err(|source| LocationError::InvalidUrl { text: text.to_owned(), source })?;
     if scheme == "file" {
         let path = url.to_file_path().map_err(|()| LocationError::FileUrlWithHost { text: text.to_owned() })?;
-        return Ok((Place::Local(path), Uploads::default()));
+        return Ok((Place::Local(path), Abilities::default()));
+    }
+    if scheme == "hdfs" {
+        let opened = hdfs::open(&url, configuration);
+        let (store, path) = opened.map_err(|source| LocationError::Hdfs { text: text.to_owned(), source })?;
+        let abilities = Abilities {
+            multipart: Some(Arc::clone(&store) as _),
+            open_uploads: Some(Arc::clone(&store) as _),
+            directories: Some(Arc::clone(&store)),
+        };
+        return Ok((Place::Remote { store, path }, abilities));
     }
     let options = store_options::options(scheme, configuration)?;
     open_store(&url, options).map_err(|source| LocationError::Store { text: text.to_owned(), source })
@@ -253,7 +281,7 @@ fn retries() -> RetryConfig {
 }
 
 /// The store behind a URL, as [`object_store::parse_url_opts`] has it, without losing what else it can do.
-fn open_store(url: &Url, options: BTreeMap<String, String>) -> Result<PlaceAndUploads, object_store::Error> {
+fn open_store(url: &Url, options: BTreeMap<String, String>) -> Result<PlaceAndAbilities, object_store::Error> {
     macro_rules! builder {
         ($builder:ty) => {
             options.into_iter().fold(
@@ -268,8 +296,8 @@ fn open_store(url: &Url, options: BTreeMap<String, String>) -> Result<PlaceAndUp
     macro_rules! place {
         ($store:expr, $path:expr, $open:expr) => {{
             let multipart: Arc<dyn MultipartStore> = Arc::clone(&$store) as _;
-            let uploads = Uploads { multipart: Some(multipart), open: $open };
-            (Place::Remote { store: $store, path: StorePath::parse($path)? }, uploads)
+            let abilities = Abilities { multipart: Some(multipart), open_uploads: $open, directories: None };
+            (Place::Remote { store: $store, path: StorePath::parse($path)? }, abilities)
         }};
     }
     let (scheme, path) = ObjectStoreScheme::parse(url)?;
@@ -279,7 +307,7 @@ fn open_store(url: &Url, options: BTreeMap<String, String>) -> Result<PlaceAndUp
             let region = builder.get_config_value(&AmazonS3ConfigKey::Region);
             let store = Arc::new(builder.build()?);
             let region = region.unwrap_or_else(|| DEFAULT_REGION.to_owned());
-            let open = Arc::new(OpenUploads::new(Arc::clone(&store), region)?);
+            let open: Arc<dyn OpenUploads> = Arc::new(S3OpenUploads::new(Arc::clone(&store), region)?);
             place!(store, path, Some(open))
         }
         ObjectStoreScheme::GoogleCloudStorage => {
@@ -292,7 +320,7 @@ fn open_store(url: &Url, options: BTreeMap<String, String>) -> Result<PlaceAndUp
         }
         _ => {
             let (store, path) = object_store::parse_url_opts(url, options)?;
-            (Place::Remote { store: Arc::from(store), path }, Uploads::default())
+            (Place::Remote { store: Arc::from(store), path }, Abilities::default())
         }
     })
 }
@@ -353,6 +381,8 @@ mod tests {
             ("s3a://bucket/dir", "dir"),
             ("s3p://bucket/dir", "dir"),
             ("http://localhost:1/some/file.csv", "some/file.csv"),
+            ("hdfs://localhost/dir/a%20b", "dir/a b"),
+            ("hdfs://localhost", ""),
         ] {
             match parse(text).map(|location| location.place) {
                 Ok(Place::Remote { path, .. }) => assert_eq!(path.as_ref(), expected),
@@ -364,7 +394,8 @@ mod tests {
     #[test]
     fn what_is_not_supported_is_refused_with_its_name() {
         for (text, expected) in [
-            ("hdfs://host/x", "`hdfs://host/x`: hdfs:// is not built yet"),
+            ("viewfs://host/x", "`viewfs://host/x`: viewfs:// is not built yet"),
+            ("hdfs://me@host/x", "cannot set up access to `hdfs://me@host/x`"),
             ("ftp://host/x", "`ftp://host/x`: unknown scheme `ftp`"),
             ("file://host/x", "`file://host/x` names a host"),
             ("http://[/x", "`http://[/x` is not a valid URL"),

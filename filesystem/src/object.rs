@@ -1,7 +1,8 @@
 //! Checkpoints in an object store.
 //!
 //! An object is complete and durable as soon as the store says so. The record is written with the store's own
-//! condition that there is none; a store without such a condition is refused with the first record.
+//! condition that there is none; a store without such a condition is refused with the first record. What is written under
+//! another name first has a hidden one beside the file, and is swept with the other leftovers if it stays.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -16,6 +17,9 @@ use pelton_runtime_core::checkpoint::storage::{
     FileParts, PutIfAbsent, Storage, StorageAction, StorageError, StoredFile,
 };
 
+use crate::hdfs::{HdfsFailure, HdfsStore};
+use crate::location::Location;
+
 /// Objects up to this size are written with one request, larger ones in parts of this size.
 const PART_BYTES: usize = 16 << 20;
 
@@ -28,12 +32,19 @@ pub struct ObjectStorage {
     store: Arc<dyn ObjectStore>,
     root: Path,
     url: String,
+    directories: Option<Arc<HdfsStore>>,
 }
 
 impl ObjectStorage {
     /// The objects of `store` below `root`, which people find under `url`.
     pub fn new(store: Arc<dyn ObjectStore>, root: Path, url: String) -> Self {
-        Self { store, root, url }
+        Self { store, root, url, directories: None }
+    }
+
+    /// Those of a location, whose directories go with the last file in them, the one at the root too.
+    pub(crate) fn of_location(location: &Location, store: &Arc<dyn ObjectStore>, root: &Path, url: String) -> Self {
+        let directories = location.directories().cloned();
+        Self { directories, ..Self::new(Arc::clone(store), root.clone(), url) }
     }
 
     fn place(&self, path: &str) -> Result<Path, StorageError> {
@@ -133,10 +144,18 @@ impl Storage for ObjectStorage {
     }
 
     async fn delete(&self, path: &str) -> Result<(), StorageError> {
-        match self.store.delete(&self.place(path)?).await {
-            Ok(()) | Err(Error::NotFound { .. }) => Ok(()),
-            Err(error) => Err(self.failed(StorageAction::Remove, path, error)),
-        }
+        let place = self.place(path)?;
+        let removed = async {
+            match self.store.delete(&place).await {
+                Ok(()) | Err(Error::NotFound { .. }) => {}
+                Err(error) => return Err(error),
+            }
+            match &self.directories {
+                Some(directories) => directories.remove_empty(&place, &self.root).await,
+                None => Ok(()),
+            }
+        };
+        removed.await.map_err(|error| self.failed(StorageAction::Remove, path, error))
     }
 
     async fn list(&self) -> Result<Vec<StoredFile>, StorageError> {
@@ -165,7 +184,7 @@ fn was_refused(error: &Error) -> bool {
             | Error::Unauthenticated { .. }
             | Error::InvalidPath { .. }
             | Error::UnknownConfigurationKey { .. }
-    )
+    ) || HdfsFailure::says_not_written(error)
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ mod directories;
 mod documentation;
 mod duration;
 mod environment;
+pub mod hadoop;
 mod known_keys;
 mod memory;
 mod option;

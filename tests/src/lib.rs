@@ -7,6 +7,7 @@ pub mod cluster;
 pub mod counts;
 pub mod deadline;
 pub mod footprint;
+pub mod hdfs;
 pub mod hosts;
 pub mod output;
 pub mod programs;
@@ -15,6 +16,7 @@ pub mod troubled_proxy;
 
 pub use cluster::{Cluster, ClusterOptions};
 pub use deadline::{eventually, within};
+pub use hdfs::Hdfs;
 pub use hosts::Hosts;
 pub use s3::S3Server;
 pub use troubled_proxy::{Trouble, TroubledProxy};

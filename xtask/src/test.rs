@@ -73,10 +73,10 @@ pub fn run(workspace: &Workspace, arguments: &Arguments) -> Result<()> {
         ran.push((watch.elapsed(), step.name, outcome.is_ok()));
     }
     let untouched = sources::untouched(workspace, &before);
-    report(ran, all.elapsed(), untouched)
+    report(workspace, ran, all.elapsed(), untouched)
 }
 
-fn report(mut ran: Vec<(Took, &str, bool)>, all: Took, untouched: Result<()>) -> Result<()> {
+fn report(workspace: &Workspace, mut ran: Vec<(Took, &str, bool)>, all: Took, untouched: Result<()>) -> Result<()> {
     ran.sort_by(|a, b| b.cmp(a));
     println!("\nsteps, slowest first:");
     for (took, name, passed) in &ran {
@@ -87,6 +87,7 @@ fn report(mut ran: Vec<(Took, &str, bool)>, all: Took, untouched: Result<()>) ->
     untouched?;
     if ran.iter().any(|(_, name, _)| *name == "tests") {
         // Said again where it is seen, when there is none.
+        tool::hdfs::report(workspace)?;
         tool::s3_server::ensure()?;
     }
     if !failed.is_empty() {
@@ -107,6 +108,7 @@ fn tools(workspace: &Workspace) -> Result<()> {
     tool::ensure_libclang()?;
     tool::ensure_component(workspace, "fmt", "rustfmt")?;
     tool::ensure_component(workspace, "clippy", "clippy")?;
+    tool::hdfs::ensure(workspace)?;
     tool::s3_server::ensure().map(drop)
 }
 

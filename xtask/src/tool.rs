@@ -1,5 +1,6 @@
 //! Programs that tasks need beside cargo: found, or installed where that is possible without asking.
 
+pub mod hdfs;
 pub mod s3_server;
 
 use std::path::{Path, PathBuf};
@@ -24,6 +25,9 @@ pub struct Tool {
 pub const MAKE: Tool = Tool { program: "make", package: "make", needed_by: "the build of jemalloc" };
 /// Network namespaces, which play separate hosts.
 pub const IP: Tool = Tool { program: "ip", package: "iproute2", needed_by: "the tests with several hosts" };
+
+/// Fetches what has no installer.
+pub const CURL: Tool = Tool { program: "curl", package: "curl", needed_by: "the tests on HDFS" };
 
 impl Tool {
     /// Installs the program with apt where it is missing.

@@ -136,8 +136,8 @@ async fn what_cannot_be_read_is_named() {
     let message = error_of(&FileSource::text(&beneath), &place(0, 1));
     assert!(message.starts_with(&format!("cannot read `{beneath}`: Not a directory")), "{message}");
 
-    let message = error_of(&FileSource::text("hdfs://host/x"), &place(0, 1));
-    assert!(message.contains("hdfs:// is not built yet"), "{message}");
+    let message = error_of(&FileSource::text("viewfs://host/x"), &place(0, 1));
+    assert!(message.contains("viewfs:// is not built yet"), "{message}");
 
     let packed = write(guard.path(), "x.bz2", "x");
     let message = error_of(&FileSource::text(&packed), &place(0, 1));

@@ -1,8 +1,9 @@
-//! Uploads to S3 that were begun and neither completed nor aborted: what `object_store` can abort but not list.
+//! Uploads that were begun and neither completed nor aborted: what `object_store` can abort but not list.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use http::Method;
 use object_store::aws::{AmazonS3, AwsAuthorizer};
 use object_store::client::{ClientOptions, HttpClient, HttpConnector, HttpRequest, HttpRequestBody, ReqwestConnector};
@@ -38,9 +39,20 @@ pub enum ListUploadsError {
     },
 }
 
-/// Lists open uploads of one bucket.
+/// Lists open uploads of one bucket or file system.
+#[async_trait]
+pub trait OpenUploads: std::fmt::Debug + Send + Sync {
+    /// The uploads of objects beneath `directory`.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be asked or does not answer.
+    async fn beneath(&self, directory: &Path) -> Result<Vec<OpenUpload>, ListUploadsError>;
+}
+
+/// Those of a bucket in S3.
 #[derive(Debug)]
-pub struct OpenUploads {
+pub(super) struct S3OpenUploads {
     store: Arc<AmazonS3>,
     region: String,
     client: HttpClient,
@@ -52,31 +64,11 @@ const ANSWER_SHOWN: usize = 300;
 /// How long the address that only tells where the bucket is would be valid.
 const ADDRESS_VALID: Duration = Duration::from_secs(1);
 
-impl OpenUploads {
+impl S3OpenUploads {
     pub(super) fn new(store: Arc<AmazonS3>, region: String) -> Result<Self, object_store::Error> {
         // An address without TLS has been allowed or refused by the store already.
         let client = ReqwestConnector::default().connect(&ClientOptions::new().with_allow_http(true))?;
         Ok(Self { store, region, client })
-    }
-
-    /// The uploads of objects beneath `directory`.
-    ///
-    /// # Errors
-    ///
-    /// When the store cannot be asked or does not answer.
-    pub async fn beneath(&self, directory: &Path) -> Result<Vec<OpenUpload>, ListUploadsError> {
-        let mut bucket = self.store.signed_url(Method::GET, &Path::default(), ADDRESS_VALID).await?;
-        bucket.set_query(None);
-        let mut found = Vec::new();
-        let mut after: Option<(String, String)> = None;
-        loop {
-            let page = self.page(bucket.clone(), directory, after.as_ref()).await?;
-            found.extend(uploads_in(&page));
-            after = match (value_in(&page, "NextKeyMarker"), value_in(&page, "NextUploadIdMarker")) {
-                (Some(key), Some(id)) if value_in(&page, "IsTruncated").as_deref() == Some("true") => Some((key, id)),
-                _ => return Ok(found),
-            };
-        }
     }
 
     async fn page(
@@ -103,6 +95,24 @@ impl OpenUploads {
             return Ok(text);
         }
         Err(ListUploadsError::Refused { status: status.as_u16(), answer: text.chars().take(ANSWER_SHOWN).collect() })
+    }
+}
+
+#[async_trait]
+impl OpenUploads for S3OpenUploads {
+    async fn beneath(&self, directory: &Path) -> Result<Vec<OpenUpload>, ListUploadsError> {
+        let mut bucket = self.store.signed_url(Method::GET, &Path::default(), ADDRESS_VALID).await?;
+        bucket.set_query(None);
+        let mut found = Vec::new();
+        let mut after: Option<(String, String)> = None;
+        loop {
+            let page = self.page(bucket.clone(), directory, after.as_ref()).await?;
+            found.extend(uploads_in(&page));
+            after = match (value_in(&page, "NextKeyMarker"), value_in(&page, "NextUploadIdMarker")) {
+                (Some(key), Some(id)) if value_in(&page, "IsTruncated").as_deref() == Some("true") => Some((key, id)),
+                _ => return Ok(found),
+            };
+        }
     }
 }
 

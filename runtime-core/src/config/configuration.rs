@@ -266,6 +266,7 @@ fn validate(key: &str, assigned: &Assigned, errors: &mut Vec<ConfigError>, warni
                 origin,
             }));
         }
+        Key::PassedOn => {}
         Key::NotSupported(reason) => {
             warnings.push(ConfigWarning::NotSupported { key: key.to_owned(), reason, origin });
         }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
 use super::option::AnyOption;
-use super::options;
+use super::{hadoop, options};
 
 /// What a key is to Pelton.
 pub(super) enum Key {
@@ -12,6 +12,8 @@ pub(super) enum Key {
     Option(&'static dyn AnyOption),
     /// An old name of an option.
     OldName(&'static dyn AnyOption),
+    /// Not Pelton's to check: who reaches the file system reads it.
+    PassedOn,
     /// Flink's, and without effect here; with the reason.
     NotSupported(&'static str),
     /// Nobody's.
@@ -37,13 +39,12 @@ static OLD_NAMES: LazyLock<BTreeMap<&'static str, &'static dyn AnyOption>> = Laz
 });
 
 /// Areas in which Flink accepts names of the user's choice, or passes keys on to a library.
-const FREE_PREFIXES: [&str; 24] = [
+const FREE_PREFIXES: [&str; 23] = [
     "$internal.",
     "containerized.",
     "env.java.",
     "events.reporter.",
     "external-resource.",
-    "flink.hadoop.",
     "flink.yarn.",
     "fs.",
     "gs.",
@@ -71,6 +72,7 @@ const JOB_MANAGER_MEMORY: &str = "the JobManager takes what it needs and needs n
 const NO_REUSE: &str = "records are never copied between operators of one task";
 const SERIALIZERS: &str = "records are columns with a schema and need no serializers";
 const NETTY: &str = "it tunes Flink's network stack; buffers and credits are sized by themselves";
+const HADOOP: &str = "Pelton's client of HDFS does not know this key of Hadoop's";
 const NOT_YET: &str = "Pelton does not support this Flink key yet";
 
 /// Why keys have no effect, by prefix or whole key; the first match counts.
@@ -114,6 +116,9 @@ pub(super) fn classify(key: &str) -> Key {
     }
     if let Some(option) = OLD_NAMES.get(key) {
         return Key::OldName(*option);
+    }
+    if let Some(key) = key.strip_prefix(hadoop::PREFIX) {
+        return if hadoop::is_read(key) { Key::PassedOn } else { Key::NotSupported(HADOOP) };
     }
     if is_exact_flink_key(key) || FREE_PREFIXES.iter().any(|prefix| key.starts_with(prefix)) {
         let reason = REASONS.iter().find(|(prefix, _)| key.starts_with(prefix));
@@ -190,6 +195,8 @@ mod tests {
         assert_eq!(reason("blob.server.port"), ARTIFACTS);
         assert_eq!(reason("metrics.reporter.prom.port"), NOT_YET);
         assert_eq!(reason("s3.assumed.role.arn"), NOT_YET);
+        assert_eq!(reason("flink.hadoop.io.file.buffer.size"), HADOOP);
+        assert!(matches!(classify("flink.hadoop.dfs.replication"), Key::PassedOn));
         assert_eq!(reason("execution.checkpointing.unaligned.forced"), NOT_YET);
         assert!(matches!(classify("execution.buffer-timeout"), Key::OldName(_)));
         assert!(matches!(classify("rest.port"), Key::Option(_)));

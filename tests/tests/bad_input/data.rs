@@ -58,7 +58,7 @@ rows! {
     csv_row_is_too_long => bad_file(&format!("id,delay\n1,{}\n", "1".repeat(65 << 20)), "csv");
     json_line_is_malformed_and_fails => bad_file(JSON, "json");
     json_line_is_malformed_and_skipped => tolerated(JSON, "json", "skip");
-    scheme_is_not_built => refused(&Place::new(), "csv", "hdfs://namenode/in.csv");
+    scheme_is_not_built => refused(&Place::new(), "csv", "viewfs://cluster/in.csv");
     scheme_is_unknown => refused(&Place::new(), "csv", "ftp://host/in.csv");
     output_is_a_file => written(|place| place.absolute("file"));
     output_is_below_a_file => written(|place| place.absolute("file/out"));
