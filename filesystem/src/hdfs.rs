@@ -17,6 +17,7 @@
 //! - whatever a node does or does not do, every call ends, by a limit for each step;
 //! - a panic of the client's library ends the call, not the process.
 
+mod directories;
 mod failure;
 mod hidden;
 mod pieces;

@@ -66,7 +66,8 @@ pub fn checkpoint_storage(
         }
         Place::Remote { store, path } => {
             let url = directory.trim_end_matches('/').to_owned();
-            Arc::new(ObjectStorage::of_location(&location, store, path, url))
+            let store = location.below_our_root(store, path);
+            Arc::new(ObjectStorage::new(store, path.clone(), url))
         }
     })
 }

@@ -184,9 +184,12 @@ impl Location {
         self.abilities.open_uploads.as_ref()
     }
 
-    /// The store whose directories stay when they are empty; absent for local files and stores without directories.
-    pub(crate) fn directories(&self) -> Option<&Arc<HdfsStore>> {
-        self.abilities.directories.as_ref()
+    /// The location's store, where directories below it, and it itself, go with the last file in them.
+    pub(crate) fn below_our_root(&self, store: &Arc<dyn ObjectStore>, root: &StorePath) -> Arc<dyn ObjectStore> {
+        match &self.abilities.directories {
+            Some(directories) => Arc::new(directories.removing_empty_directories(root)),
+            None => Arc::clone(store),
+        }
     }
 
     /// How the location is reached.

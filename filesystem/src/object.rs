@@ -17,8 +17,7 @@ use pelton_runtime_core::checkpoint::storage::{
     FileParts, PutIfAbsent, Storage, StorageAction, StorageError, StoredFile,
 };
 
-use crate::hdfs::{HdfsFailure, HdfsStore};
-use crate::location::Location;
+use crate::hdfs::HdfsFailure;
 
 /// Objects up to this size are written with one request, larger ones in parts of this size.
 const PART_BYTES: usize = 16 << 20;
@@ -32,19 +31,12 @@ pub struct ObjectStorage {
     store: Arc<dyn ObjectStore>,
     root: Path,
     url: String,
-    directories: Option<Arc<HdfsStore>>,
 }
 
 impl ObjectStorage {
     /// The objects of `store` below `root`, which people find under `url`.
     pub fn new(store: Arc<dyn ObjectStore>, root: Path, url: String) -> Self {
-        Self { store, root, url, directories: None }
-    }
-
-    /// Those of a location, whose directories go with the last file in them, the one at the root too.
-    pub(crate) fn of_location(location: &Location, store: &Arc<dyn ObjectStore>, root: &Path, url: String) -> Self {
-        let directories = location.directories().cloned();
-        Self { directories, ..Self::new(Arc::clone(store), root.clone(), url) }
+        Self { store, root, url }
     }
 
     fn place(&self, path: &str) -> Result<Path, StorageError> {
@@ -144,18 +136,10 @@ impl Storage for ObjectStorage {
     }
 
     async fn delete(&self, path: &str) -> Result<(), StorageError> {
-        let place = self.place(path)?;
-        let removed = async {
-            match self.store.delete(&place).await {
-                Ok(()) | Err(Error::NotFound { .. }) => {}
-                Err(error) => return Err(error),
-            }
-            match &self.directories {
-                Some(directories) => directories.remove_empty(&place, &self.root).await,
-                None => Ok(()),
-            }
-        };
-        removed.await.map_err(|error| self.failed(StorageAction::Remove, path, error))
+        match self.store.delete(&self.place(path)?).await {
+            Ok(()) | Err(Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(self.failed(StorageAction::Remove, path, error)),
+        }
     }
 
     async fn list(&self) -> Result<Vec<StoredFile>, StorageError> {

@@ -123,10 +123,10 @@ async fn directories_go_with_the_last_file_in_them(hdfs: &Hdfs) {
 }
 
 async fn a_write_that_is_given_up_leaves_nothing(hdfs: &Hdfs) {
-    let storage = storage(hdfs, "given-up");
+    let storage = storage(hdfs, "given-up/job");
     let large: Bytes = vec![7; 8 << 20].into();
     {
-        let put = storage.put("a.state", large);
+        let put = storage.put("chk-1/a.state", large);
         let begun = async {
             while paths(&storage).await.is_empty() {
                 tokio::task::yield_now().await;
@@ -139,7 +139,11 @@ async fn a_write_that_is_given_up_leaves_nothing(hdfs: &Hdfs) {
         }
     }
     let started = Instant::now();
-    while paths(&storage).await.iter().any(|path| path.starts_with('.')) {
+    let given_up = || async {
+        let has_directory = directories(hdfs, "given-up/job").await.contains(&"given-up/job/chk-1".to_owned());
+        has_directory && !paths(&storage).await.contains(&"chk-1/a.state".to_owned())
+    };
+    while given_up().await {
         assert!(started.elapsed() < BOUNDED, "{:?}", paths(&storage).await);
         tokio::task::yield_now().await;
     }
@@ -335,8 +339,9 @@ fn a_job_with_checkpoints_and_files_on_hdfs_loses_and_doubles_nothing_when_its_w
     eventually("checkpoints complete", || (completed(&job) > 3).then_some(()));
     cluster.cancel(&job);
     cluster.await_state(&job, &["CANCELED"]);
-    eventually("the retained checkpoint alone is left of a job that was cancelled", || {
-        let left = runtime.block_on(directories(&hdfs, &format!("checkpoints/{job}")));
+    let left = || runtime.block_on(directories(&hdfs, &format!("checkpoints/{job}")));
+    eventually(&format!("the retained checkpoint alone is left of a job that was cancelled: {:?}", left()), || {
+        let left = left();
         (left.len() == 1 && left[0].contains("/chk-")).then_some(())
     });
 }

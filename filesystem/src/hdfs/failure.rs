@@ -53,7 +53,6 @@ impl HdfsFailure {
         match self {
             Self::Hdfs(HdfsError::FileNotFound(_)) => true,
             Self::Hdfs(HdfsError::RPCError(exception, _)) => exception == NO_FILE,
-            Self::NotWritten(source) => source.is_not_found(),
             _ => false,
         }
     }

@@ -63,9 +63,8 @@ impl HdfsStore {
 
 #[async_trait]
 impl MultipartStore for HdfsStore {
-    async fn create_multipart(&self, path: &Path) -> Result<MultipartId> {
-        let session = self.sessions.session().map_err(|error| error.into_store_error(path.as_ref()))?;
-        let id = hidden::upload_id(session.env.random_u64());
+    async fn create_multipart(&self, _: &Path) -> Result<MultipartId> {
+        let id = hidden::upload_id(self.sessions.random_number());
         self.next_pieces().insert(id.clone(), 0);
         Ok(id)
     }

@@ -150,6 +150,11 @@ impl Sessions {
         Ok(Arc::clone(&current.session))
     }
 
+    /// A number that tells files apart.
+    pub(super) fn random_number(&self) -> u64 {
+        lock(&self.current).session.env.random_u64()
+    }
+
     /// The output of `work`, done on the client's own threads. It ends when nobody waits for it any more.
     pub(super) async fn run<T, W>(&self, work: impl FnOnce(Arc<Session>) -> W) -> Result<T, HdfsFailure>
     where

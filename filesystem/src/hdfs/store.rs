@@ -1,8 +1,7 @@
 //! The object store over Hadoop's file system.
 //!
 //! An object is a file; what objects' names have in common are directories, which are made with the first file in them.
-//! They stay when they are empty, as somebody may have made them with rights of their own, unless whoever removes the
-//! last file has them [removed](HdfsStore::remove_empty).
+//! They [stay](super::directories) when they are empty, except below a root.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -21,12 +20,13 @@ use object_store::{
     PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, RenameTargetMode, Result,
 };
 
+use super::directories;
 use super::failure::HdfsFailure;
 use super::hidden::{self, absolute};
 use super::session::Sessions;
 use super::settings::{HdfsSettingsError, Settings};
 use super::stream::{self, Gone, hand_on};
-use super::upload::{self, PartsUpload};
+use super::upload::{self, Hidden, PartsUpload};
 
 /// How many files are removed at once.
 const REMOVED_AT_ONCE: usize = 8;
@@ -35,53 +35,21 @@ const REMOVED_AT_ONCE: usize = 8;
 #[derive(Debug)]
 pub struct HdfsStore {
     pub(super) sessions: Arc<Sessions>,
+    /// Below this empty directories are removed.
+    root: Option<String>,
     /// The next piece of each upload that this process makes.
     pub(super) next_pieces: Mutex<BTreeMap<String, usize>>,
 }
 
 impl HdfsStore {
     pub(super) fn of(settings: Settings) -> std::result::Result<Arc<Self>, HdfsSettingsError> {
-        Ok(Arc::new(Self { sessions: Sessions::of(settings)?, next_pieces: Mutex::default() }))
+        Ok(Arc::new(Self { sessions: Sessions::of(settings)?, root: None, next_pieces: Mutex::default() }))
     }
 
-    /// Removes the directory that `file` was in and those above it up to `root`, as long as they are empty.
-    ///
-    /// # Errors
-    ///
-    /// When the name node cannot be asked.
-    pub async fn remove_empty(&self, file: &Path, root: &Path) -> Result<()> {
-        let (file, root) = (absolute(file), absolute(root));
-        let below = format!("{}/", root.trim_end_matches('/'));
-        let mut next = hidden::parent(&file);
-        while let Some(directory) = next.filter(|directory| *directory == root || directory.starts_with(&below)) {
-            if !self.remove_if_empty(directory).await.map_err(|error| error.into_store_error(directory))? {
-                break;
-            }
-            next = hidden::parent(directory);
-        }
-        Ok(())
-    }
-
-    async fn remove_if_empty(&self, directory: &str) -> std::result::Result<bool, HdfsFailure> {
-        // The name node writes a refusal to remove what is not empty into its log, so it is not asked to without need.
-        let path = directory.to_owned();
-        let first = self
-            .sessions
-            .ask(move |client| async move { client.list_status_iter(&path, false).next().await.transpose() });
-        match first.await {
-            Ok(None) => {}
-            Ok(Some(_)) => return Ok(false),
-            Err(error) if error.is_not_found() => return Ok(true),
-            Err(error) => return Err(error),
-        }
-        let path = directory.to_owned();
-        match self.sessions.ask(move |client| async move { client.delete(&path, false).await }).await {
-            // Gone, by this or by somebody else.
-            Ok(_) => Ok(true),
-            // Somebody has written into it, or it is not ours to remove.
-            Err(HdfsFailure::Hdfs(HdfsError::RPCError(..) | HdfsError::FatalRPCError(..))) => Ok(false),
-            Err(error) => Err(error),
-        }
+    /// The same file system, where directories below `root`, and that one, go with the last file in them.
+    pub(crate) fn removing_empty_directories(&self, root: &Path) -> Self {
+        let sessions = Arc::clone(&self.sessions);
+        Self { sessions, root: Some(absolute(root)), next_pieces: Mutex::default() }
     }
 
     /// The file at a path; not found when it is a directory.
@@ -173,12 +141,14 @@ impl ObjectStore for HdfsStore {
         if let PutMode::Update(_) = options.mode {
             return Err(not_implemented("writing a file in place of one version"));
         }
-        let written = upload::put(&self.sessions, absolute(location), payload, &options.mode).await;
+        let hidden = Hidden::new(&self.sessions, absolute(location), self.root.clone());
+        let written = upload::put(hidden, payload, &options.mode).await;
         written.map_err(|error| error.into_store_error(location.as_ref()))
     }
 
     async fn put_multipart_opts(&self, location: &Path, _: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
-        let started = PartsUpload::start(&self.sessions, absolute(location)).await;
+        let hidden = Hidden::new(&self.sessions, absolute(location), self.root.clone());
+        let started = PartsUpload::start(hidden).await;
         Ok(Box::new(started.map_err(|error| error.into_store_error(location.as_ref()))?))
     }
 
@@ -203,20 +173,20 @@ impl ObjectStore for HdfsStore {
     }
 
     fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
-        let sessions = Arc::clone(&self.sessions);
+        let (sessions, root) = (Arc::clone(&self.sessions), self.root.clone());
         let removed = locations.map(move |location| {
-            let sessions = Arc::clone(&sessions);
+            let (sessions, root) = (Arc::clone(&sessions), root.clone());
             async move {
                 let location = location?;
-                let path = absolute(&location);
-                match sessions.ask(move |client| async move { client.delete(&path, false).await }).await {
-                    Ok(true) => Ok(location),
-                    Ok(false) => {
-                        let missing = HdfsFailure::from(HdfsError::FileNotFound(absolute(&location)));
-                        Err(missing.into_store_error(location.as_ref()))
+                let (path, settings) = (absolute(&location), sessions.settings.clone());
+                let removed = sessions.run(move |session| async move {
+                    let was_there = session.within(settings.answer, session.client.delete(&path, false)).await?;
+                    if let Some(root) = root {
+                        directories::remove_empty(&session, &settings, &path, &root).await?;
                     }
-                    Err(error) => Err(error.into_store_error(location.as_ref())),
-                }
+                    if was_there { Ok(()) } else { Err(HdfsError::FileNotFound(path).into()) }
+                });
+                removed.await.map(|()| location.clone()).map_err(|error| error.into_store_error(location.as_ref()))
             }
         });
         removed.buffered(REMOVED_AT_ONCE).boxed()

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use futures::StreamExt;
 use futures::stream::BoxStream;
+use pelton_runtime_core::env::AbortOnDrop;
 use tokio::sync::mpsc;
 
 use super::failure::HdfsFailure;
@@ -15,6 +16,8 @@ const AHEAD: usize = 16;
 
 /// Takes items; fails when nobody wants more.
 pub(super) type Items<T> = mpsc::Sender<Result<Option<T>, HdfsFailure>>;
+
+type Receiver<T> = mpsc::Receiver<Result<Option<T>, HdfsFailure>>;
 
 /// The reader is gone.
 #[derive(Debug)]
@@ -42,8 +45,7 @@ where
         // A reader that is gone does not want to know.
         drop(items.send(last).await);
     });
-    let state = Some((receiver, task.abort_on_drop()));
-    let next = |state: Option<(mpsc::Receiver<Result<Option<T>, HdfsFailure>>, _)>| async move {
+    let next = |state: Option<(Receiver<T>, AbortOnDrop)>| async move {
         let (mut receiver, task) = state?;
         match receiver.recv().await {
             Some(Ok(Some(item))) => Some((Ok(item), Some((receiver, task)))),
@@ -53,5 +55,5 @@ where
             None => Some((Err(HdfsFailure::Stopped), None)),
         }
     };
-    futures::stream::unfold(state, next).boxed()
+    futures::stream::unfold(Some((receiver, task.abort_on_drop())), next).boxed()
 }

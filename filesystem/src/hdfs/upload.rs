@@ -11,9 +11,9 @@ use object_store::{MultipartUpload, PutMode, PutPayload, PutResult, UploadPart};
 use tokio::sync::{mpsc, oneshot};
 
 use super::failure::HdfsFailure;
-use super::hidden;
 use super::session::{Session, Sessions};
 use super::settings::Settings;
+use super::{directories, hidden};
 
 /// So much is written in one step, which has a limit of time.
 const STEP_BYTES: usize = 1 << 20;
@@ -25,17 +25,19 @@ const PARTS_WAITING: usize = 64;
 pub(super) const NOTHING_KNOWN: PutResult = PutResult { e_tag: None, version: None };
 
 /// A hidden file. Dropped before it has its name, it is removed.
-struct Hidden {
+pub(super) struct Hidden {
     sessions: Arc<Sessions>,
     path: String,
     target: String,
+    root: Option<String>,
     is_kept: bool,
 }
 
 impl Hidden {
-    fn new(sessions: &Arc<Sessions>, target: String, number: u64) -> Self {
-        let path = hidden::part(&target, number);
-        Self { sessions: Arc::clone(sessions), path, target, is_kept: false }
+    /// One that is to be called `target`. Directories below `root` go with it when it is given up.
+    pub(super) fn new(sessions: &Arc<Sessions>, target: String, root: Option<String>) -> Self {
+        let path = hidden::part(&target, sessions.random_number());
+        Self { sessions: Arc::clone(sessions), path, target, root, is_kept: false }
     }
 
     /// Gives the file its name.
@@ -51,18 +53,25 @@ impl Hidden {
 impl Drop for Hidden {
     fn drop(&mut self) {
         if !self.is_kept {
-            remove(&self.sessions, self.path.clone());
+            remove(&self.sessions, std::mem::take(&mut self.path), self.root.take());
         }
     }
 }
 
-/// Removes a file in the background. What cannot be removed is swept with other leftovers.
-fn remove(sessions: &Arc<Sessions>, path: String) {
+/// Removes a file in the background, with the directories below `root` that it leaves empty. What cannot be removed is swept
+/// with other leftovers.
+fn remove(sessions: &Arc<Sessions>, path: String, root: Option<String>) {
     let Ok(session) = sessions.session() else { return };
-    let limit = sessions.settings.answer;
+    let settings = sessions.settings.clone();
     session.env.clone().spawn("hdfs-remove", async move {
-        let removed = session.contain(session.within(limit, session.client.delete(&path, false))).await;
-        if let Err(error) = removed {
+        let removed = session.contain(async {
+            session.within(settings.answer, session.client.delete(&path, false)).await?;
+            match root {
+                Some(root) => directories::remove_empty(&session, &settings, &path, &root).await,
+                None => Ok(()),
+            }
+        });
+        if let Err(error) = removed.await {
             tracing::warn!(path, %error, "a file that was given up is left behind");
         }
     });
@@ -77,9 +86,11 @@ pub(super) struct Writer {
 
 impl Writer {
     pub(super) async fn create(session: Arc<Session>, settings: &Settings, path: &str) -> Result<Self, HdfsFailure> {
-        let mut options = WriteOptions::default();
-        options.replication = settings.replication;
-        options.block_size = settings.block_bytes;
+        let options = WriteOptions {
+            replication: settings.replication,
+            block_size: settings.block_bytes,
+            ..WriteOptions::default()
+        };
         let file = session.within(settings.answer, session.client.create(path, options)).await?;
         Ok(Self { session, step: settings.step, file })
     }
@@ -105,22 +116,15 @@ impl Writer {
 }
 
 /// Writes a whole file.
-pub(super) async fn put(
-    sessions: &Arc<Sessions>,
-    target: String,
-    payload: PutPayload,
-    mode: &PutMode,
-) -> Result<PutResult, HdfsFailure> {
-    let not_written = |error: HdfsFailure| HdfsFailure::NotWritten(Box::new(error));
-    let number = sessions.session().map_err(not_written)?.env.random_u64();
-    let hidden = Hidden::new(sessions, target, number);
+pub(super) async fn put(hidden: Hidden, payload: PutPayload, mode: &PutMode) -> Result<PutResult, HdfsFailure> {
+    let sessions = Arc::clone(&hidden.sessions);
     let (settings, path) = (sessions.settings.clone(), hidden.path.clone());
     let written = sessions.run(move |session| async move {
         let mut writer = Writer::create(session, &settings, &path).await?;
         writer.write(payload).await?;
         writer.close().await
     });
-    written.await.map_err(not_written)?;
+    written.await.map_err(|error| HdfsFailure::NotWritten(Box::new(error)))?;
     hidden.publish(mode).await?;
     Ok(NOTHING_KNOWN)
 }
@@ -141,9 +145,9 @@ impl std::fmt::Debug for PartsUpload {
 }
 
 impl PartsUpload {
-    pub(super) async fn start(sessions: &Arc<Sessions>, target: String) -> Result<Self, HdfsFailure> {
+    pub(super) async fn start(hidden: Hidden) -> Result<Self, HdfsFailure> {
+        let sessions = Arc::clone(&hidden.sessions);
         let session = sessions.session()?;
-        let hidden = Hidden::new(sessions, target, session.env.random_u64());
         let (settings, path) = (sessions.settings.clone(), hidden.path.clone());
         let writer =
             sessions.run(move |session| async move { Writer::create(session, &settings, &path).await }).await?;
