@@ -20,7 +20,7 @@ use pelton_tests::programs::program;
 use pelton_tests::{Cluster, ClusterOptions, Hdfs, eventually, within};
 
 const KEYS: u64 = 10;
-const ROWS: u64 = 6_000;
+const ROWS: u64 = 15_000;
 
 /// More than enough for a call whose steps may take 3 s or 6 s each.
 const BOUNDED: Duration = Duration::from_secs(30);
@@ -30,7 +30,10 @@ fn storage(hdfs: &Hdfs, path: &str) -> Arc<dyn Storage> {
 }
 
 fn store(hdfs: &Hdfs, path: &str) -> (Arc<dyn ObjectStore>, Arc<dyn MultipartStore>, Location) {
-    let location = Location::parse(&hdfs.url(path), &hdfs.settings()).expect("a location");
+    let mut settings = hdfs.settings();
+    // With several, the client gives up when one is not yet done with the piece before.
+    settings.insert("flink.hadoop.dfs.replication".to_owned(), "1".to_owned());
+    let location = Location::parse(&hdfs.url(path), &settings).expect("a location");
     let Place::Remote { store, .. } = location.place() else { panic!("it is remote") };
     let pieces = location.multipart().expect("it has uploads in pieces");
     (Arc::clone(store), Arc::clone(pieces), location.clone())
@@ -303,7 +306,7 @@ fn a_job_with_checkpoints_and_files_on_hdfs_loses_and_doubles_nothing_when_its_w
     let job = cluster.submit(2, &program("test-job"), &arguments);
     for _ in 0..2 {
         let before = completed(&job);
-        eventually("two more checkpoints complete", || (completed(&job) > before + 1).then_some(()));
+        eventually("a checkpoint completes", || (completed(&job) > before).then_some(()));
         for worker in cluster.workers_of(&job) {
             signal(worker, 9);
         }
@@ -329,7 +332,7 @@ fn a_job_with_checkpoints_and_files_on_hdfs_loses_and_doubles_nothing_when_its_w
         (!paths.iter().any(|path| path.contains("/."))).then_some(())
     });
     eventually("a job that has finished leaves no checkpoints", || {
-        runtime.block_on(directories(&hdfs, "checkpoints")).is_empty().then_some(())
+        runtime.block_on(async { paths(&storage(&hdfs, "checkpoints")).await }).is_empty().then_some(())
     });
 
     files_are_read(&hdfs, &runtime, &cluster);
@@ -339,10 +342,12 @@ fn a_job_with_checkpoints_and_files_on_hdfs_loses_and_doubles_nothing_when_its_w
     eventually("checkpoints complete", || (completed(&job) > 3).then_some(()));
     cluster.cancel(&job);
     cluster.await_state(&job, &["CANCELED"]);
-    let left = || runtime.block_on(directories(&hdfs, &format!("checkpoints/{job}")));
-    eventually(&format!("the retained checkpoint alone is left of a job that was cancelled: {:?}", left()), || {
+    let left = || runtime.block_on(async { paths(&storage(&hdfs, &format!("checkpoints/{job}"))).await });
+    eventually("the retained checkpoint alone is left of a job that was cancelled", || {
         let left = left();
-        (left.len() == 1 && left[0].contains("/chk-")).then_some(())
+        let (retained, _) = left.first()?.split_once('/')?;
+        let is_whole = left.contains(&format!("{retained}/_metadata"));
+        (is_whole && left.iter().all(|path| path.split_once('/').is_some_and(|(of, _)| of == retained))).then_some(())
     });
 }
 
