@@ -20,8 +20,8 @@ use pelton_runtime_core::operator::harness::OperatorHarness;
 use pelton_runtime_core::state::cold::{ColdBackend, ColdFile, ColdStores, StoreMeans};
 use pelton_runtime_core::state::files::{FetchedFiles, FilePlace, Increment, Increments, PlacedFile, StoredFiles};
 use pelton_runtime_core::state::{
-    ExpiringValues, KeyBatch, KeyIndex, KeyTimers, KeyedStateBackend, Namespace, Rows, StateId, Ttl, ValueCodec,
-    ValueColumn,
+    Alarms, ExpiringValues, KeyBatch, KeyIndex, KeyTimers, KeyedStateBackend, Namespace, NamespaceTable, Rows, StateId,
+    Ttl, ValueCodec, ValueColumn,
 };
 use pelton_runtime_core::window::{TimeDomain, TimeWindow};
 use pelton_state_rocksdb::RocksDb;
@@ -353,4 +353,108 @@ fn files_that_are_none_are_refused_with_their_folder() {
         message.contains("cannot read files") && message.contains(&folder.path().display().to_string()),
         "{message}"
     );
+}
+
+/// An operator instance whose keys are due when their value says.
+struct DueKeys {
+    backend: KeyedStateBackend,
+    alarms: Alarms,
+    at: StateId<ValueColumn<i64>>,
+    runtime: OperatorRuntime,
+    _folder: TempDir,
+}
+
+impl DueKeys {
+    fn open(subtask: u32, parallelism: u32, in_store: bool) -> Self {
+        let folder = tempfile::tempdir().expect("it works");
+        let runtime = runtime(subtask, parallelism, in_store.then_some(folder.path()));
+        let mut backend = KeyedStateBackend::new();
+        backend.open(&runtime).expect("it works");
+        let at = backend.register("at", || ValueColumn::new(numbers())).expect("it works");
+        let mut alarms = Alarms::new(TimeDomain::EventTime);
+        alarms.open(&mut backend).expect("it works");
+        Self { backend, alarms, at, runtime, _folder: folder }
+    }
+
+    fn put(&mut self, due: impl Fn(i64) -> i64) {
+        let (mut slots, at) = (Vec::new(), self.at);
+        for keys in keys_of(self.runtime.key_groups()).chunks(100) {
+            let batch = batch(keys);
+            let table = self.backend.table(Namespace::Void, batch.types());
+            table.slots(&batch, Rows::All(keys.len()), &mut slots).expect("it works");
+            let column = table.column_mut(at);
+            keys.iter().zip(&slots).for_each(|(key, slot)| *column.entry(*slot) = Some(due(*key)));
+            self.alarms.changed(table, &slots, |table, slot| table.column(at).get(slot).copied()).expect("it works");
+            self.backend.make_room().expect("it works");
+        }
+    }
+
+    fn save(&mut self) -> OperatorSnapshot {
+        self.runtime.increments.begin(Some(Increment { checkpoint: CheckpointId(1), base: None }));
+        let mut snapshot = OperatorSnapshot::default();
+        self.alarms.save(&mut snapshot).expect("it works");
+        self.backend.save("due", MAX_PARALLELISM, &mut snapshot).expect("it works");
+        snapshot
+    }
+
+    fn restore(&mut self, snapshots: &[OperatorSnapshot]) {
+        let mut state = RestoredState::assign(snapshots, self.runtime.key_groups(), 0, 1);
+        let (alarms, at) = (&mut self.alarms, self.at);
+        let due = |table: &NamespaceTable, slot| table.column(at).get(slot).copied();
+        let seen = self.backend.restore_seen(&mut state, "due", &mut |table, slots| alarms.restored(table, slots, due));
+        seen.expect("it works");
+        alarms.restore(&mut state).expect("it works");
+        assert!(state.is_empty());
+    }
+
+    /// The keys that ring before a time, with that of their last ring; they have no state after it.
+    fn ring(&mut self, before: i64) -> BTreeMap<i64, i64> {
+        let mut rung = BTreeMap::new();
+        while let Some(mut due) = self.alarms.due(before - 1, 50, &mut self.backend).expect("it works") {
+            let keys = due.columns[0].as_primitive::<Int64Type>().clone();
+            let table = self.backend.existing_mut(Namespace::Void).expect("a table");
+            while let Some((time, row)) = self.alarms.pop(before - 1, &due, table) {
+                let slot = due.slots[row];
+                let entry = table.column_mut(self.at).entry(slot);
+                *entry = entry.filter(|due| *due > time);
+                let next = *entry;
+                if next.is_none() {
+                    assert!(rung.insert(keys.value(row), time).is_none(), "a key rings once when it is due");
+                }
+                self.alarms.arm(table, slot, next);
+            }
+            table.free_empty(&mut due.slots);
+            self.backend.make_room().expect("it works");
+        }
+        rung
+    }
+}
+
+#[test]
+fn keys_whose_files_return_are_due_when_their_state_says() {
+    let first = |key: i64| key * 37 % 1009;
+    let put_off = |key: i64| if key % 3 == 0 { first(key) + 2000 } else { first(key) };
+    for (before, after, in_store) in [(1, 1, true), (1, 2, true), (2, 1, true), (2, 3, true), (2, 2, false)] {
+        let mut early = BTreeMap::new();
+        let snapshots: Vec<_> = (0..before)
+            .map(|subtask| {
+                let mut keys = DueKeys::open(subtask, before, true);
+                keys.put(first);
+                keys.put(put_off);
+                early.extend(keys.ring(400));
+                travelled(keys.save())
+            })
+            .collect();
+        let mut late = BTreeMap::new();
+        for subtask in 0..after {
+            let mut keys = DueKeys::open(subtask, after, in_store);
+            keys.restore(&snapshots);
+            late.extend(keys.ring(i64::MAX));
+        }
+        let expected = |is_early: bool| {
+            let due = (0..KEYS).map(|key| (key, put_off(key))).filter(move |(_, due)| (*due < 400) == is_early);
+            due.collect::<BTreeMap<_, _>>()
+        };
+        assert!(early == expected(true) && late == expected(false), "{before} to {after}");
+    }
 }

@@ -9,6 +9,7 @@ pub mod deadline;
 pub mod footprint;
 pub mod hdfs;
 pub mod hosts;
+pub mod meetings;
 pub mod output;
 pub mod programs;
 pub mod s3;

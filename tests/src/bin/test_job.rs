@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use pelton::StreamExecutionEnvironment;
-use pelton::keyed::TumblingEventTimeWindows;
+use pelton::keyed::{EventTimeSessionWindows, EventTimeTrigger, TumblingEventTimeWindows};
 use pelton::record::{Record, field};
 use pelton::sinks::{FileSink, RollingPolicy};
 use pelton::sources::{DataGeneratorSource, FileSource, OnBadRow};
-use pelton::stream::DataStream;
+use pelton::stream::{Collector, DataStream};
 use pelton::watermarks::WatermarkStrategy;
+use pelton_tests::meetings;
 
 #[derive(Parser)]
 struct Arguments {
@@ -25,6 +26,9 @@ enum Job {
     Steady { rows_per_second: f64, output: String },
     /// Counts COUNT rows of some keys, some rows each second, one after the other and by windows of 100 rows, into files
     Counts { count: u64, keys: u64, rows_per_second: f64, output: String },
+    /// Puts COUNT rows of 10 keys, some rows each second, into sessions, into windows with a trigger, and into pairs that are
+    /// near each other, and writes these into files
+    Meetings { count: u64, rows_per_second: f64, output: String },
     /// Counts COUNT rows of 10 keys, some rows each second, into files; its state is of the form old, new, other or rekeyed
     Evolving { form: String, count: u64, rows_per_second: f64, output: String },
     /// Reads `id,delay` rows from a CSV file with a header, with fail, skip or null for bad rows, and writes them
@@ -190,6 +194,7 @@ fn main() -> anyhow::Result<()> {
                 digits.sum(field::<1, _>()).uid("counts").map(|row: &(i64, i64)| format!("{} {}", row.0, row.1));
             lines.sink_to(FileSink::text(output)).uid("files");
         }
+        Job::Meetings { count, rows_per_second, output } => meetings(&env, count, rows_per_second, &output),
         Job::Evolving { form, count, rows_per_second, output } => {
             let rows = DataGeneratorSource::new(|index: u64| (index % 10).cast_signed());
             let keys = env.data_generator(rows.count(count).rows_per_second(rows_per_second)).uid("keys");
@@ -332,6 +337,38 @@ fn main() -> anyhow::Result<()> {
     }
     env.execute("")?;
     Ok(())
+}
+
+/// Rows come in bursts, in which those of a key are as many milliseconds apart as there are keys.
+fn meetings(env: &StreamExecutionEnvironment, count: u64, rows_per_second: f64, output: &str) {
+    let ticks = DataGeneratorSource::new(|index: u64| Tick {
+        key: (index % meetings::KEYS).cast_signed(),
+        time: meetings::time_of(index),
+        count: 1,
+    });
+    let ticks = env
+        .data_generator(ticks.count(count).rows_per_second(rows_per_second))
+        .uid("ticks")
+        .assign_timestamps_and_watermarks(
+            WatermarkStrategy::for_monotonous_timestamps().with_timestamp_column(Tick::time),
+        )
+        .key_by(Tick::key);
+    let gap = Duration::from_millis(meetings::GAP_MS.unsigned_abs());
+    let sessions = ticks.clone().window(EventTimeSessionWindows::with_gap(gap));
+    let sessions = sessions.process(|key: &i64, window, rows: &[Tick], out: &mut Collector<'_, String>| {
+        out.collect(format!("{key} {} {}", window.start, rows.len()).as_str());
+    });
+    sessions.uid("sessions").sink_to(FileSink::text(format!("{output}/sessions"))).uid("session files");
+    let windows = ticks.clone().window(TumblingEventTimeWindows::of(gap)).trigger(EventTimeTrigger);
+    let windows = windows.process(|key: &i64, window, rows: &[Tick], out: &mut Collector<'_, String>| {
+        out.collect(format!("{key} {} {}", window.start, rows.len()).as_str());
+    });
+    windows.uid("windows").sink_to(FileSink::text(format!("{output}/windows"))).uid("window files");
+    let pairs = ticks.clone().interval_join(ticks).between(0, meetings::KEYS.cast_signed());
+    let pairs = pairs.process(|a, b, _times, out: &mut Collector<'_, String>| {
+        out.collect(format!("{} {}", a.time, b.time).as_str());
+    });
+    pairs.uid("pairs").sink_to(FileSink::text(format!("{output}/pairs"))).uid("pair files");
 }
 
 fn collected(

@@ -169,6 +169,8 @@ impl KeyTimers {
     ///
     /// When the files do not hold what is said of them.
     pub fn restore_adopted(&mut self, state: &mut RestoredState, name: &str) -> Result<(), StateError> {
+        // A table in files is named among those of rows, too, and never has any.
+        state.take_keyed(name);
         for part in state.take_stored(name).iter().filter(|part| part.files().0.get()) {
             if let Self::Stored(timers) = self {
                 timers.restore_part(part)?;
