@@ -27,6 +27,7 @@ pub mod key_codec;
 pub mod key_hash;
 mod key_index;
 mod key_order;
+pub mod layers;
 mod row_expiry;
 mod row_format;
 mod row_key;

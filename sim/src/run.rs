@@ -241,14 +241,20 @@ fn workload(random: &mut rand::rngs::StdRng) -> Workload {
         ("restart-strategy.fixed-delay.attempts", "100000".to_owned()),
         ("restart-strategy.fixed-delay.delay", format!("{} ms", random.random_range(1..500))),
     ];
-    Workload {
+    let mut workload = Workload {
         records,
         keys: random.random_range(1..40),
         rate: records as f64 / seconds,
         parallelism: random.random_range(1..=4),
         settings: settings.into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
         failures: Failures::default(),
+    };
+    if random.random_bool(0.5) {
+        workload.settings.insert("execution.checkpointing.incremental".to_owned(), "true".to_owned());
+        // So many that few of them are used between two checkpoints.
+        workload.keys = random.random_range(1..200);
     }
+    workload
 }
 
 #[cfg(test)]

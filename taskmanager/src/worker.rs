@@ -18,6 +18,7 @@ pub mod crash;
 pub mod deployment;
 mod increments;
 mod launch;
+mod layers;
 mod local_state;
 pub mod peers;
 pub mod process;

@@ -20,14 +20,24 @@ const ROWS_PER_SECOND: &str = "4000";
 
 /// What the program is told.
 pub fn arguments(output: &Path) -> Vec<String> {
-    ["counts", &ROWS.to_string(), &KEYS.to_string(), ROWS_PER_SECOND, &output.display().to_string()]
+    arguments_of(KEYS, output)
+}
+
+/// The same for a job of so many keys.
+pub fn arguments_of(keys: u64, output: &Path) -> Vec<String> {
+    ["counts", &ROWS.to_string(), &keys.to_string(), ROWS_PER_SECOND, &output.display().to_string()]
         .map(str::to_owned)
         .to_vec()
 }
 
 /// Submits the job without waiting for it and answers with its id.
 pub fn submit(cluster: &Cluster, parallelism: u32, output: &Path) -> String {
-    let arguments = arguments(output);
+    submit_of(KEYS, cluster, parallelism, output)
+}
+
+/// The same for a job of so many keys.
+pub fn submit_of(keys: u64, cluster: &Cluster, parallelism: u32, output: &Path) -> String {
+    let arguments = arguments_of(keys, output);
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     cluster.submit(parallelism, &program("test-job"), &arguments)
 }
@@ -94,10 +104,22 @@ pub fn assert_same(found: &BTreeMap<String, usize>, expected: Vec<String>) {
 ///
 /// When one is missing or doubled.
 pub fn assert_exact(output: &Path) {
-    let running = (0..KEYS).flat_map(|key| (1..=ROWS / KEYS).map(move |count| format!("{key} {count}")));
+    assert_exact_of(KEYS, output);
+}
+
+/// The same for a job of so many keys, which divide the number of rows.
+///
+/// # Panics
+///
+/// When one is missing or doubled.
+pub fn assert_exact_of(keys: u64, output: &Path) {
+    let running = (0..keys).flat_map(|key| (1..=ROWS / keys).map(move |count| format!("{key} {count}")));
     assert_same(&lines(&output.join("running")), running.collect());
-    let of_window = |start| (0..KEYS).map(move |key| format!("{key} {start} {}", WINDOW_ROWS / KEYS));
-    let windows = (0..ROWS).step_by(usize::try_from(WINDOW_ROWS).expect("a small number")).flat_map(of_window);
+    let mut of_windows: BTreeMap<(u64, u64), u64> = BTreeMap::new();
+    for row in 0..ROWS {
+        *of_windows.entry((row % keys, row - row % WINDOW_ROWS)).or_default() += 1;
+    }
+    let windows = of_windows.into_iter().map(|((key, start), count)| format!("{key} {start} {count}"));
     assert_same(&lines(&output.join("windows")), windows.collect());
 }
 

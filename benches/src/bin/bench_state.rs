@@ -17,6 +17,7 @@ use pelton_runtime_core::config::Configuration;
 use pelton_runtime_core::operator::OperatorRuntime;
 use pelton_runtime_core::operator::harness::OperatorHarness;
 use pelton_runtime_core::state::cold::{ColdBackend, ColdStores, StoreMeans};
+use pelton_runtime_core::state::files::Increments;
 use pelton_runtime_core::state::{
     KeyBatch, KeyedStateBackend, Namespace, Rows, Slot, StateId, ValueCodec, ValueColumn,
 };
@@ -35,9 +36,12 @@ fn main() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let mut side: Box<dyn Side> = match side.as_str() {
         "hashbrown" => Box::new(HashMap::<i64, i64, foldhash::fast::RandomState>::default()),
-        "hashmap" => Box::new(Backend::open(None)?),
-        "rocksdb" => Box::new(Backend::open(Some(stores(folder.path(), memory_bytes, "0.5")?))?),
-        "rocksdb-without-cache" => Box::new(Backend::open(Some(stores(folder.path(), memory_bytes, "0")?))?),
+        "hashmap" => Box::new(Backend::open(None, Increments::default())?),
+        "hashmap-incremental" => Box::new(Backend::open(None, Increments::enabled())?),
+        "rocksdb" => Box::new(Backend::open(Some(stores(folder.path(), memory_bytes, "0.5")?), Increments::default())?),
+        "rocksdb-without-cache" => {
+            Box::new(Backend::open(Some(stores(folder.path(), memory_bytes, "0")?), Increments::default())?)
+        }
         "raw-rocksdb" => Box::new(Raw::open(folder.path(), memory_bytes)?),
         other => bail!("there is no side `{other}`"),
     };
@@ -110,9 +114,9 @@ struct Backend {
 }
 
 impl Backend {
-    fn open(cold_stores: Option<Arc<dyn ColdStores>>) -> Result<Self> {
+    fn open(cold_stores: Option<Arc<dyn ColdStores>>, increments: Increments) -> Result<Self> {
         let mut backend = KeyedStateBackend::new();
-        backend.open(&OperatorRuntime { cold_stores, ..OperatorHarness::runtime() })?;
+        backend.open(&OperatorRuntime { cold_stores, increments, ..OperatorHarness::runtime() })?;
         let codec = ValueCodec::new(
             DataType::Int64,
             |values| Ok(Arc::new(values.iter().map(|value| value.copied()).collect::<Int64Array>())),

@@ -17,6 +17,7 @@ use arrow::datatypes::Schema;
 use crate::key_group::KeyGroupRange;
 use crate::state::StateError;
 use crate::state::files::{StoredPart, StoredSnapshot};
+use crate::state::layers::{LayeredSnapshot, VoidKeys};
 
 /// Rows that belong to keys.
 #[derive(Debug, Clone)]
@@ -116,12 +117,17 @@ pub struct OperatorSnapshot {
     pub streamed: Vec<StreamedTable>,
     /// State of keys that lies in the files of a store.
     pub stored: Option<StoredSnapshot>,
+    /// State of keys that lies in layers of several checkpoints, under what is in `keyed` of the same tables.
+    pub layered: Option<Box<LayeredSnapshot>>,
+    /// What is void in these layers.
+    pub void: Vec<VoidKeys>,
 }
 
 impl OperatorSnapshot {
     /// Whether there is no table.
     pub fn is_empty(&self) -> bool {
-        self.keyed.is_empty() && self.operator.is_empty() && self.streamed.is_empty() && self.stored.is_none()
+        let lies_elsewhere = self.stored.is_some() || self.layered.is_some() || !self.void.is_empty();
+        self.keyed.is_empty() && self.operator.is_empty() && self.streamed.is_empty() && !lies_elsewhere
     }
 
     /// The snapshot with everything in memory.
@@ -136,11 +142,16 @@ impl OperatorSnapshot {
         Ok(self)
     }
 
-    /// Leaves out what lies in the files of a store: whoever gets no rows of it knows all the same that there is some.
+    /// Leaves out what lies in other files: whoever gets no rows of it knows all the same that there is some.
     pub fn forget_stored(&mut self) {
         let stored = self.stored.take();
         let tables = stored.iter().flat_map(|stored| &stored.tables);
         self.keyed.extend(tables.map(|table| KeyedTable::without_rows(&table.name)));
+        if let Some(layered) = self.layered.take() {
+            self.keyed.retain(|table| !layered.tables.contains(&table.name));
+            self.keyed.extend(layered.tables.iter().map(|name| KeyedTable::without_rows(name)));
+            self.void.clear();
+        }
     }
 
     /// Adds what was found out later.
@@ -149,6 +160,8 @@ impl OperatorSnapshot {
         self.operator.extend(rest.operator);
         self.streamed.extend(rest.streamed);
         self.stored = self.stored.take().or(rest.stored);
+        self.layered = self.layered.take().or(rest.layered);
+        self.void.extend(rest.void);
     }
 }
 

@@ -6,6 +6,7 @@
 //!
 //! Who has none of the keys in a file reads its end and its tables of the subtask alone ([`Outline`]). Of tables that lie
 //! in files of their own, those of a store, the file has their names, their columns and where the files are.
+//! The same goes for tables that lie in layers ([`layers`](crate::state::layers)), of which the highest may be in the file itself.
 //! Tables begin at multiples of 64 bytes and are read without a copy. The first column of a keyed table is the key
 //! group. See [`envelope`] for header and checksum.
 //!
@@ -29,7 +30,7 @@ use arrow::ipc::reader::StreamDecoder;
 use arrow::ipc::writer::StreamWriter;
 use bytes::Bytes;
 
-use self::index::{Index, IndexedOperator, IndexedTable, TableKind};
+use self::index::{Index, IndexedLayers, IndexedOperator, IndexedTable, TableKind};
 pub use self::outline::{Outline, Outlined};
 use super::body::Body;
 use super::envelope::{self, Damage, Kind};
@@ -38,6 +39,7 @@ use super::snapshot::{KeyedTable, OperatorSnapshot, OperatorTable, Redistributio
 use crate::failure::{Classify, FailureClass};
 use crate::id::OperatorId;
 use crate::state::StateError;
+use crate::state::layers::{LayeredSnapshot, Layers, VoidKeys};
 
 const KIND: Kind = Kind { magic: *b"PELTONST", version: 1 };
 
@@ -80,6 +82,14 @@ pub enum StateFileError {
         /// Why.
         source: ArrowError,
     },
+    /// A layer has no state of the operator that names it.
+    #[error("the state file `{file}` has no state of operator {operator}, which names it")]
+    OtherOperator {
+        /// The file.
+        file: String,
+        /// Who names it.
+        operator: OperatorId,
+    },
     /// What was in flight, in a file whose checksum matches, cannot be read.
     #[error("records in flight in the state file `{file}` cannot be read")]
     UnreadableInFlight {
@@ -94,7 +104,10 @@ impl Classify for StateFileError {
     fn class(&self) -> FailureClass {
         match self {
             Self::Unwritable { .. } | Self::InFlight(_) | Self::Unplaced(_) => FailureClass::System,
-            Self::Damaged { .. } | Self::Unreadable { .. } | Self::UnreadableInFlight { .. } => FailureClass::Corrupt,
+            Self::Damaged { .. }
+            | Self::Unreadable { .. }
+            | Self::UnreadableInFlight { .. }
+            | Self::OtherOperator { .. } => FailureClass::Corrupt,
         }
     }
 }
@@ -157,7 +170,13 @@ pub fn encode_into(
             let (range, checksum) = written.map_err(|error| unwritable(&table.name, error))?;
             tables.push(IndexedTable::of_subtask(&table.name, table.redistribution, range, checksum));
         }
-        index.operators.push(IndexedOperator::new(*id, tables, stored));
+        for VoidKeys { table, keys } in &snapshot.void {
+            let range = append(&mut file, keys).map_err(|error| unwritable(table, error))?;
+            tables.push(IndexedTable::void(table, range));
+        }
+        let layered = snapshot.layered.as_deref().map(indexed_layers).transpose();
+        let layered = layered.map_err(|error| unwritable("layered", error))?;
+        index.operators.push(IndexedOperator::new(*id, tables, stored, layered));
     }
     if !in_flight.is_empty() {
         index.in_flight = Some(in_flight::append(&mut file, in_flight).map_err(StateFileError::InFlight)?);
@@ -218,7 +237,9 @@ fn decode_body(file: &str, body: &Bytes) -> Result<(Vec<(OperatorId, OperatorSna
             let range = table.range(body.len()).map_err(damaged)?;
             let kind = table.kind().map_err(damaged)?;
             let name = table.name.as_str();
-            names.push((matches!(kind, TableKind::Keyed), name.to_owned()));
+            if kind != TableKind::Void {
+                names.push((kind == TableKind::Keyed, name.to_owned()));
+            }
             let unreadable = |source| {
                 let (file, table) = (file.to_owned(), name.to_owned());
                 StateFileError::Unreadable { file, operator: id, table, source }
@@ -227,6 +248,11 @@ fn decode_body(file: &str, body: &Bytes) -> Result<(Vec<(OperatorId, OperatorSna
                 TableKind::Operator(redistribution) => {
                     let table = operator_table(name, redistribution, body.slice(range));
                     snapshot.operator.push(table.map_err(unreadable)?);
+                }
+                TableKind::Void => {
+                    let (schema, batches) = read_table(body.slice(range)).map_err(unreadable)?;
+                    let keys = concat_batches(&schema, &batches).map_err(unreadable)?;
+                    snapshot.void.push(VoidKeys { table: name.to_owned(), keys });
                 }
                 // Many rows come in several batches, which are never put together: they may be more than fits.
                 TableKind::Keyed => {
@@ -248,6 +274,9 @@ fn decode_body(file: &str, body: &Bytes) -> Result<(Vec<(OperatorId, OperatorSna
             })?;
             names.extend(stored.tables.iter().map(|table| (true, table.name.clone())));
             snapshot.stored = Some(stored);
+        }
+        if let Some(IndexedLayers { tables, paths }) = operator.layered {
+            snapshot.layered = Some(Box::new(LayeredSnapshot { tables, layers: Layers::Placed(paths) }));
         }
         refuse_repeated(names).map_err(damaged)?;
         operators.push((id, snapshot));
@@ -299,14 +328,27 @@ fn names(file: &str, index: &Index) -> Result<Vec<TableName>, StateFileError> {
     for operator in &index.operators {
         let id = operator.id().map_err(damaged)?;
         for table in &operator.tables {
-            let keyed = table.kind().map_err(damaged)? == TableKind::Keyed;
+            let keyed = match table.kind().map_err(damaged)? {
+                TableKind::Keyed => true,
+                TableKind::Operator(_) => false,
+                TableKind::Void => continue,
+            };
             names.push(TableName { operator: id, name: table.name.clone(), keyed });
         }
-        for table in operator.stored.iter().flat_map(|stored| &stored.tables) {
-            names.push(TableName { operator: id, name: table.name.clone(), keyed: true });
-        }
+        let elsewhere = operator.tables_elsewhere();
+        names.extend(elsewhere.map(|name| TableName { operator: id, name: name.to_owned(), keyed: true }));
     }
     Ok(names)
+}
+
+/// Where the layers under an operator's tables are.
+fn indexed_layers(layered: &LayeredSnapshot) -> Result<IndexedLayers, ArrowError> {
+    match &layered.layers {
+        Layers::Placed(paths) => Ok(IndexedLayers { tables: layered.tables.clone(), paths: paths.clone() }),
+        Layers::Held { .. } => {
+            Err(ArrowError::InvalidArgumentError("layers have their places before they are named".to_owned()))
+        }
+    }
 }
 
 /// A table of a subtask.

@@ -5,9 +5,11 @@
 //! ```
 //!
 //! The harness does what a task does between calls: it keeps the operator's watermark and its one pending wake-up. It
-//! has no threads and its clock stands still unless it is moved. Several instances of one operator are driven by a
+//! has no threads and its clock stands still unless it is moved. On the heap its checkpoints build on each other, as those of
+//! a job that takes incremental ones; what it answers with is whole. Several instances of one operator are driven by a
 //! [`ParallelHarness`].
 
+pub(crate) mod layers;
 mod parallel;
 
 use std::collections::BTreeMap;
@@ -24,10 +26,12 @@ use crate::operator::{
     Finish, INITIAL_WATERMARK, InputIndex, Operator, OperatorContext, OperatorError, OperatorFactory, OperatorResult,
     OperatorRuntime, OutputPort, SplitsToPause, TaskWaker,
 };
+use crate::state::files::Increments;
 use crate::task::checkpointing::FINAL_SNAPSHOT;
 use crate::time::{EpochMillis, MAX_WATERMARK, Moment};
 use crate::watermark_groups::WatermarkGroups;
 
+use self::layers::KeptLayers;
 pub use parallel::ParallelHarness;
 
 /// One operator instance, alone.
@@ -38,6 +42,7 @@ pub struct OperatorHarness {
     watermark: EpochMillis,
     outputs: Vec<(OutputPort, StreamElement)>,
     wake_at: Option<EpochMillis>,
+    layers: KeptLayers,
 }
 
 impl OperatorHarness {
@@ -55,10 +60,13 @@ impl OperatorHarness {
     /// # Errors
     ///
     /// When the operator cannot be created or opened.
-    pub fn open_in(factory: &dyn OperatorFactory, runtime: OperatorRuntime) -> OperatorResult<Self> {
+    pub fn open_in(factory: &dyn OperatorFactory, mut runtime: OperatorRuntime) -> OperatorResult<Self> {
+        if runtime.cold_stores.is_none() && !runtime.increments.are_enabled() {
+            runtime.increments = Increments::enabled();
+        }
         let operator = factory.create(&runtime)?;
-        let watermark = INITIAL_WATERMARK;
-        let mut harness = Self { operator, runtime, now: 0, watermark, outputs: Vec::new(), wake_at: None };
+        let (watermark, layers) = (INITIAL_WATERMARK, KeptLayers::default());
+        let mut harness = Self { operator, runtime, now: 0, watermark, outputs: Vec::new(), wake_at: None, layers };
         harness.call(|operator, cx| operator.open(cx))?;
         Ok(harness)
     }
@@ -273,11 +281,13 @@ impl OperatorHarness {
     }
 
     fn state(&mut self, checkpoint: CheckpointId) -> OperatorResult<OperatorSnapshot> {
+        let is_layered = self.runtime.cold_stores.is_none() && checkpoint != FINAL_SNAPSHOT;
+        self.runtime.increments.begin(is_layered.then(|| self.layers.begin()));
         let mut snapshot = self.operator.snapshot(checkpoint)?;
         match self.operator.poll_snapshot(checkpoint)? {
             Poll::Ready(rest) => {
                 snapshot.extend(rest);
-                Ok(snapshot.collect()?)
+                self.layers.whole(snapshot.collect()?)
             }
             Poll::Pending => Err(OperatorError::data("the operator's state is not ready")),
         }

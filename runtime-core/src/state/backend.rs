@@ -13,8 +13,10 @@
 //! a key is in a table from its first use until [`NamespaceTable::free_empty`] finds all its columns empty, or until the
 //! whole table is dropped.
 
+mod changes;
 mod cold_part;
 mod cold_rows;
+mod layering;
 mod snapshot;
 mod stored;
 mod table_cache;
@@ -28,8 +30,10 @@ use std::sync::Arc;
 use arrow::datatypes::DataType;
 use parking_lot::Mutex;
 
+use self::changes::Changes;
 pub(super) use self::cold_part::ColdPart;
 pub(super) use self::cold_rows::ColdRows;
+use self::layering::Layering;
 pub use self::snapshot::SeeRestored;
 use self::table_cache::TableCache;
 use super::{KeyBatch, KeyIndex, KeyTimers, NO_SLOT, Rows, Slot, StateColumn, StateError, StoredTimers, TimerQueue};
@@ -90,6 +94,8 @@ pub struct KeyedStateBackend {
     /// The names of all states, made with the first table.
     names: Arc<[String]>,
     uses: u64,
+    /// None where every snapshot has everything.
+    layering: Option<Layering>,
 }
 
 impl fmt::Debug for KeyedStateBackend {
@@ -106,7 +112,8 @@ impl KeyedStateBackend {
     }
 
     /// Takes the place of the operator instance that `runtime` describes, before any table exists: with the store that
-    /// its job keeps state in, if it has one.
+    /// its job keeps state in, if it has one. If it has none, and takes incremental checkpoints, what changes is noted from now
+    /// on, so whoever changes a slot must have got it just now, or [touched](NamespaceTable::touch) it.
     ///
     /// # Errors
     ///
@@ -116,6 +123,8 @@ impl KeyedStateBackend {
         if let Some(stores) = &runtime.cold_stores {
             let opened = stores.open(runtime)?;
             self.cold = Some(Arc::new(Mutex::new(ColdPart::new(opened, runtime))));
+        } else {
+            self.layering = Layering::of(&runtime.increments);
         }
         Ok(())
     }
@@ -164,10 +173,13 @@ impl KeyedStateBackend {
             self.names = self.states.iter().map(|(name, _)| name.clone()).collect();
         }
         self.uses += 1;
-        let (states, cold, names) = (&self.states, &self.cold, &self.names);
+        let (states, cold, names, is_layered) = (&self.states, &self.cold, &self.names, self.layering.is_some());
         let table = self.tables.entry(namespace).or_insert_with(|| {
             let mut table = NamespaceTable::new(key_types.into(), states);
             table.cache_in(namespace, cold, names);
+            if is_layered && table.columns.iter().all(|column| column.is_evictable()) {
+                table.changes = Some(Changes::default());
+            }
             table
         });
         if let Some(cache) = &mut table.cache {
@@ -197,10 +209,11 @@ impl KeyedStateBackend {
     ///
     /// When what the store has of it cannot be removed.
     pub fn drop_namespace(&mut self, namespace: Namespace) -> Result<(), StateError> {
-        match self.tables.remove(&namespace) {
-            Some(NamespaceTable { cache: Some(mut cache), .. }) => cache.remove_rows(),
-            _ => Ok(()),
+        let Some(NamespaceTable { cache, changes, .. }) = self.tables.remove(&namespace) else { return Ok(()) };
+        if let Some(layering) = &mut self.layering {
+            layering.dropped(namespace, changes.as_ref());
         }
+        cache.map_or(Ok(()), |mut cache| cache.remove_rows())
     }
 
     /// The namespaces that have a table, in order.
@@ -262,6 +275,8 @@ pub struct NamespaceTable {
     columns: Vec<Box<dyn StateColumn>>,
     /// None on the heap alone.
     cache: Option<TableCache>,
+    /// None where every snapshot has everything.
+    changes: Option<Changes>,
 }
 
 impl fmt::Debug for NamespaceTable {
@@ -273,7 +288,7 @@ impl fmt::Debug for NamespaceTable {
 impl NamespaceTable {
     fn new(key_types: Arc<[DataType]>, states: &[(String, MakeColumn)]) -> Self {
         let columns = states.iter().map(|(_, make)| make()).collect();
-        Self { index: KeyIndex::new(key_types), columns, cache: None }
+        Self { index: KeyIndex::new(key_types), columns, cache: None, changes: None }
     }
 
     /// Makes the table, which is empty, a cache of the store, unless a column has to stay on the heap.
@@ -298,6 +313,9 @@ impl NamespaceTable {
     pub fn slots(&mut self, keys: &KeyBatch, rows: Rows<'_>, slots: &mut Vec<Slot>) -> Result<(), StateError> {
         self.index.slots(keys, rows, slots)?;
         self.grow();
+        if let Some(changes) = &mut self.changes {
+            changes.resolved(&self.index, slots);
+        }
         match &mut self.cache {
             Some(cache) => cache.resolved(&self.index, &mut self.columns, slots),
             None => Ok(()),
@@ -311,7 +329,11 @@ impl NamespaceTable {
     /// As [`slots`](Self::slots).
     pub fn known_slots(&mut self, keys: &KeyBatch, rows: Rows<'_>, slots: &mut Vec<Slot>) -> Result<(), StateError> {
         let Some(cache) = self.cache.as_mut().filter(|cache| cache.is_spilled()) else {
-            return self.index.find(keys, rows, slots);
+            self.index.find(keys, rows, slots)?;
+            if let Some(changes) = &mut self.changes {
+                changes.touch_known(&self.index, slots);
+            }
+            return Ok(());
         };
         self.index.slots(keys, rows, slots)?;
         let slot_count = self.index.slot_count();
@@ -331,6 +353,9 @@ impl NamespaceTable {
     fn new_slots(&mut self, keys: &KeyBatch, rows: Rows<'_>, slots: &mut Vec<Slot>) -> Result<(), StateError> {
         self.index.slots(keys, rows, slots)?;
         self.grow();
+        if let Some(changes) = &mut self.changes {
+            changes.resolved(&self.index, slots);
+        }
         if let Some(cache) = &mut self.cache {
             cache.admit(&self.index);
             cache.touch(slots);
@@ -344,7 +369,7 @@ impl NamespaceTable {
     ///
     /// As [`KeyIndex::slots_of`].
     pub fn slots_of(&mut self, other: &KeyIndex, slots: &mut Vec<Slot>) -> Result<(), StateError> {
-        debug_assert!(self.cache.is_none(), "what is merged is not cached");
+        debug_assert!(self.cache.is_none() && self.changes.is_none(), "what is merged is not kept");
         self.index.slots_of(other, slots)?;
         self.grow();
         Ok(())
@@ -358,6 +383,9 @@ impl NamespaceTable {
     /// Says that these slots are about to be changed, for an operator that did not get them from
     /// [`slots`](Self::slots) just now.
     pub fn touch(&mut self, slots: &[Slot]) {
+        if let Some(changes) = &mut self.changes {
+            changes.touch(&self.index, slots);
+        }
         if let Some(cache) = &mut self.cache {
             cache.touch(slots);
         }
@@ -419,6 +447,9 @@ impl NamespaceTable {
         for column in &mut self.columns {
             column.expire(range.clone(), now, &mut emptied);
         }
+        if let Some(changes) = &mut self.changes {
+            changes.touch(&self.index, &emptied);
+        }
         self.free_empty(&mut emptied);
         next
     }
@@ -430,6 +461,9 @@ impl NamespaceTable {
         }
         slots.sort_unstable();
         slots.dedup();
+        if let Some(changes) = &mut self.changes {
+            changes.forget(&self.index, slots);
+        }
         if let Some(cache) = &mut self.cache {
             cache.forget(&self.index, slots);
         }

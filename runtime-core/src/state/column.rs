@@ -50,7 +50,8 @@ pub trait StateColumn: Any + Send {
     fn restore(&mut self, slots: &[Slot], values: &ArrayRef) -> Result<(), ColumnError>;
 
     /// Whether slots can leave for a store and return: whether [`clear`](Self::clear) works, and
-    /// [`restore`](Self::restore) for any empty slots. A table with a column that says no stays on the heap as a whole.
+    /// [`restore`](Self::restore) for any empty slots. A table with a column that says no stays on the heap as a whole, and is
+    /// written as a whole by every checkpoint.
     fn is_evictable(&self) -> bool {
         false
     }

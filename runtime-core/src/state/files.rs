@@ -44,24 +44,43 @@ pub struct Increment {
 
 /// Tells the operators of a task whether the next snapshot may consist of files. Clones are one.
 #[derive(Debug, Clone, Default)]
-pub struct Increments(Option<Arc<Mutex<Option<Increment>>>>);
+pub struct Increments {
+    current: Option<Arc<Mutex<Option<Increment>>>>,
+    inline_max: usize,
+}
 
 impl Increments {
     /// For a job that takes incremental checkpoints.
     pub fn enabled() -> Self {
-        Self(Some(Arc::default()))
+        Self { current: Some(Arc::default()), inline_max: 0 }
+    }
+
+    /// The same where state on the heap of so many bytes is not worth a file of its own.
+    #[must_use]
+    pub fn with_inline_max(self, bytes: usize) -> Self {
+        Self { inline_max: bytes, ..self }
+    }
+
+    /// Whether there may be such a snapshot at all.
+    pub fn are_enabled(&self) -> bool {
+        self.current.is_some()
+    }
+
+    /// How much state on the heap is not worth a file of its own.
+    pub(super) fn inline_max(&self) -> usize {
+        self.inline_max
     }
 
     /// The next snapshot is this one; none for one that has everything itself.
     pub fn begin(&self, increment: Option<Increment>) {
-        if let Some(current) = &self.0 {
+        if let Some(current) = &self.current {
             *current.lock() = increment;
         }
     }
 
     /// What the snapshot is that is being taken; none for one that has everything itself.
     pub fn current(&self) -> Option<Increment> {
-        self.0.as_ref().and_then(|current| *current.lock())
+        self.current.as_ref().and_then(|current| *current.lock())
     }
 }
 

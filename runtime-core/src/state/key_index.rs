@@ -105,7 +105,15 @@ impl KeyIndex {
 
     /// The slots that have keys, ascending.
     pub fn used_slots(&self) -> Vec<Slot> {
-        let slots = 0..self.slot_count() as Slot;
+        self.used(0..self.slot_count() as Slot)
+    }
+
+    /// Those of `slots` that have keys, in their order.
+    pub(super) fn used_among(&self, slots: &[Slot]) -> Vec<Slot> {
+        self.used(slots.iter().copied())
+    }
+
+    fn used(&self, slots: impl Iterator<Item = Slot>) -> Vec<Slot> {
         if self.pool.free.is_empty() {
             return slots.collect();
         }
@@ -296,11 +304,15 @@ impl KeyIndex {
 
     /// The slots in use and their key groups, in the order of the groups: how a snapshot walks through a table.
     pub fn by_key_group(&self, max_parallelism: u32) -> (Vec<Slot>, Vec<u32>) {
-        let slots = self.used_slots();
+        self.in_groups(&self.used_slots(), max_parallelism)
+    }
+
+    /// Slots in use and their key groups, in the order of the groups.
+    pub(super) fn in_groups(&self, slots: &[Slot], max_parallelism: u32) -> (Vec<Slot>, Vec<u32>) {
         let groups: Vec<u32> = slots.iter().map(|slot| self.key_group(*slot, max_parallelism).0).collect();
         let order = order(&groups, max_parallelism);
         let pick = |from: &[u32]| order.iter().map(|position| from[*position as usize]).collect();
-        (pick(&slots), pick(&groups))
+        (pick(slots), pick(&groups))
     }
 
     fn check(&self, keys: &KeyBatch) -> Result<(), StateError> {

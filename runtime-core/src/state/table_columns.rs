@@ -36,6 +36,13 @@ pub(super) fn key_types(table: &Schema) -> Arc<[DataType]> {
     (0..).map_while(of_key).map(|field| field.data_type().clone()).collect()
 }
 
+/// The columns by which such a table tells a row's key and window.
+pub(super) fn key_and_window(table: &Schema) -> Vec<String> {
+    let of_key = (0..).map(key_name).take_while(|name| table.field_with_name(name).is_ok());
+    let of_window = [WINDOW_START, WINDOW_END].into_iter().filter(|name| table.field_with_name(name).is_ok());
+    of_key.chain(of_window.map(str::to_owned)).collect()
+}
+
 /// Rows of these columns, every one of which may hold NULL.
 pub(super) fn table(columns: Vec<(String, ArrayRef)>, rows: usize) -> Result<RecordBatch, StateError> {
     let fields = columns.iter().map(|(name, column)| Field::new(name, column.data_type().clone(), true));

@@ -83,8 +83,8 @@ impl<N: Ord + Copy> TimerQueue<N> {
 }
 
 impl TimerQueue {
-    /// Every timer as a row of its key and its time, in a table of this name; none when there are no timers. `index`
-    /// has the keys.
+    /// The timers of those slots that `only` says, each as a row of its key and its time, in a table of this name; none when
+    /// there are no such timers. `index` has the keys.
     ///
     /// # Errors
     ///
@@ -94,11 +94,13 @@ impl TimerQueue {
         name: &str,
         index: &KeyIndex,
         max_parallelism: u32,
+        only: impl Fn(Slot) -> bool,
     ) -> Result<Option<KeyedTable>, StateError> {
-        if self.timers.is_empty() {
+        let timers = self.timers.iter().map(|(time, (), slot)| (*time, *slot)).filter(|(_, slot)| only(*slot));
+        let timers: Vec<(EpochMillis, Slot)> = timers.collect();
+        if timers.is_empty() {
             return Ok(None);
         }
-        let timers: Vec<(EpochMillis, Slot)> = self.timers.iter().map(|(time, (), slot)| (*time, *slot)).collect();
         let groups: Vec<u32> = timers.iter().map(|(_, slot)| index.key_group(*slot, max_parallelism).0).collect();
         let order = order(&groups, max_parallelism);
         let ordered = || order.iter().map(|position| *position as usize);

@@ -5,7 +5,7 @@
 //!                         └───── more: a file, durable before it is acknowledged ──► storage
 //! ```
 //!
-//! State in the files of a store takes a way of its own (`increments`).
+//! State in the files of a store and state in layers take ways of their own (`increments`, `layers`).
 //!
 //! Nothing of this runs on a task's thread but handing over. What cannot be stored is declined with the reason; the task
 //! goes on. A finished task's last state must be stored, or the task counts as failed: no later checkpoint could be
@@ -81,6 +81,9 @@ pub enum StateTransferError {
     /// It lies in files that this program cannot read.
     #[error(transparent)]
     State(#[from] StateError),
+    /// A checkpoint builds on a layer that is not there: its base was not whole.
+    #[error("state builds on a layer that was never written")]
+    UnwrittenLayer,
     /// It is too much for the JobManager's memory.
     #[error(
         "a task's state of {bytes} bytes is more than the {IN_MEMORY_MAX} that the JobManager keeps: set \
@@ -105,9 +108,12 @@ impl Classify for StateTransferError {
             Self::Storage(error) => error.class(),
             Self::Store(error) => error.class(),
             Self::State(_) => FailureClass::Unrecoverable,
-            Self::Location(_) | Self::Spill { .. } | Self::TooLarge { .. } | Self::Stopped(_) | Self::BadMessage(_) => {
-                FailureClass::System
-            }
+            Self::Location(_)
+            | Self::Spill { .. }
+            | Self::UnwrittenLayer
+            | Self::TooLarge { .. }
+            | Self::Stopped(_)
+            | Self::BadMessage(_) => FailureClass::System,
         }
     }
 }
@@ -153,13 +159,13 @@ enum Inline {
 }
 
 /// How many files of a checkpoint are read at once: more would only share the way to the storage, and each is in memory.
-const READS_AT_ONCE: usize = 4;
+pub(super) const READS_AT_ONCE: usize = 4;
 
 /// State up to this size is in memory while it is written, though it was put together in a file.
 pub(super) const SPILL_MIN: u64 = 1 << 20;
 
 /// The most state of one task that the JobManager keeps in its memory, as in Flink.
-const IN_MEMORY_MAX: usize = 5 << 20;
+pub(super) const IN_MEMORY_MAX: usize = 5 << 20;
 
 impl Checkpoints {
     /// Whether the job takes checkpoints by itself. If not, only savepoints are taken, and nobody keeps what tasks finish
@@ -223,7 +229,12 @@ impl Checkpoints {
 
     /// What the operators of one task are told about snapshots that may consist of files.
     pub fn increments(&self) -> Increments {
-        if self.is_incremental { Increments::enabled() } else { Increments::default() }
+        match self.inline {
+            Inline::UpTo(bytes) if self.is_incremental => {
+                Increments::enabled().with_inline_max(usize::try_from(bytes).unwrap_or(usize::MAX))
+            }
+            _ => Increments::default(),
+        }
     }
 
     /// What the task that runs as `attempt` tells of its checkpoints.
@@ -311,6 +322,7 @@ impl Checkpoints {
         };
         if with_keys {
             self.fetch_files(store, &subtask.state, &subtask.operators, &mut operators).await?;
+            self.read_layers(store, &subtask.state, &subtask.operators, &mut operators).await?;
         } else {
             operators.iter_mut().for_each(|(_, snapshot)| snapshot.forget_stored());
         }
@@ -333,7 +345,11 @@ impl Checkpoints {
     }
 
     /// A file that may be more than fits into memory.
-    async fn fetch(&self, store: &CheckpointStore, handle: &StateFileHandle) -> Result<Bytes, StateTransferError> {
+    pub(super) async fn fetch(
+        &self,
+        store: &CheckpointStore,
+        handle: &StateFileHandle,
+    ) -> Result<Bytes, StateTransferError> {
         let folder = self.spill_folder.clone();
         let unplaced = |source| self.unplaced(source);
         let mut file = self.env.blocking(move || spill_file::create(&folder)).await?.map_err(unplaced)?;
@@ -369,7 +385,8 @@ impl Checkpoints {
         in_flight: InFlight,
         known: &KnownFiles,
     ) -> Result<StateHandle, StateTransferError> {
-        let shared = self.place_files((checkpoint, base), attempt, &mut operators, known).await?;
+        let mut shared = self.place_files((checkpoint, base), attempt, &mut operators, known).await?;
+        shared.append(&mut self.place_layers(checkpoint, attempt, &mut operators).await?);
         let own = self.put(layout::state(checkpoint, attempt), operators, in_flight).await?;
         Ok(own.with_shared(shared))
     }

@@ -241,7 +241,8 @@ impl<K: Record> KeyedEngine<K> {
         let (mut all, _) = table.index().by_key_group(self.max_parallelism);
         all.retain(|slot| table.holds_more_than(timers.counts, *slot));
         for slots in all.chunks(TIMER_CHUNK) {
-            let Some(table) = self.backend.existing(Namespace::Void) else { return Ok(()) };
+            let Some(table) = self.backend.existing_mut(Namespace::Void) else { return Ok(()) };
+            table.touch(slots);
             let columns = table.index().columns(slots)?;
             self.for_keys(&columns, &mut slots.to_vec(), times, &mut each)?;
         }

@@ -34,6 +34,18 @@ pub(super) struct IndexedOperator {
     pub(super) tables: Vec<IndexedTable>,
     #[prost(message, optional, tag = "3")]
     pub(super) stored: Option<IndexedStore>,
+    #[prost(message, optional, tag = "4")]
+    pub(super) layered: Option<IndexedLayers>,
+}
+
+/// The layers under the tables of these names that are in the file, if they are.
+#[derive(Message)]
+pub(super) struct IndexedLayers {
+    #[prost(string, repeated, tag = "1")]
+    pub(super) tables: Vec<String>,
+    /// The lowest comes first.
+    #[prost(string, repeated, tag = "2")]
+    pub(super) paths: Vec<String>,
 }
 
 /// One table; its place counts from the body's beginning.
@@ -59,14 +71,20 @@ pub(super) enum TableKind {
     Keyed,
     /// Rows of a subtask.
     Operator(Redistribution),
+    /// Keys that are void in the layers below.
+    Void,
 }
 
+/// The number of [`TableKind::Keyed`].
+const KEYED: u32 = 1;
+
 impl TableKind {
-    const ALL: [(u32, Self); 4] = [
-        (1, Self::Keyed),
+    const ALL: [(u32, Self); 5] = [
+        (KEYED, Self::Keyed),
         (2, Self::Operator(Redistribution::Split)),
         (3, Self::Operator(Redistribution::Union)),
         (4, Self::Operator(Redistribution::Broadcast)),
+        (5, Self::Void),
     ];
 
     fn number(self) -> u32 {
@@ -96,8 +114,21 @@ impl Index {
 }
 
 impl IndexedOperator {
-    pub(super) fn new(id: OperatorId, tables: Vec<IndexedTable>, stored: Option<IndexedStore>) -> Self {
-        Self { id: Bytes::copy_from_slice(id.as_bytes()), tables, stored }
+    pub(super) fn new(
+        id: OperatorId,
+        tables: Vec<IndexedTable>,
+        stored: Option<IndexedStore>,
+        layered: Option<IndexedLayers>,
+    ) -> Self {
+        Self { id: Bytes::copy_from_slice(id.as_bytes()), tables, stored, layered }
+    }
+
+    /// The names of tables of which there may be nothing in the file itself.
+    pub(super) fn tables_elsewhere(&self) -> impl Iterator<Item = &str> {
+        let in_layers = self.layered.iter().flat_map(|layered| &layered.tables).map(String::as_str);
+        let stored = self.stored.iter().flat_map(|stored| &stored.tables).map(|table| table.name.as_str());
+        let is_here = |name: &&str| self.tables.iter().any(|table| table.name == *name && table.kind == KEYED);
+        stored.chain(in_layers.filter(move |name| !is_here(name)))
     }
 
     pub(super) fn id(&self) -> Result<OperatorId, Damage> {
@@ -109,6 +140,11 @@ impl IndexedTable {
     /// A table of keys.
     pub(super) fn keyed(name: &str, range: Range<usize>) -> Self {
         Self::new(name, TableKind::Keyed, range, 0)
+    }
+
+    /// Keys of a table that are void in the layers below.
+    pub(super) fn void(name: &str, range: Range<usize>) -> Self {
+        Self::new(name, TableKind::Void, range, 0)
     }
 
     /// A table of the subtask.

@@ -123,7 +123,7 @@ impl Outline {
     pub fn operator_tables(&self) -> Result<Vec<Range<u64>>, StateFileError> {
         let mut places = Vec::new();
         for table in self.index.operators.iter().flat_map(|operator| &operator.tables) {
-            if table.kind().map_err(|damage| self.damaged(damage))? != TableKind::Keyed {
+            if let TableKind::Operator(_) = table.kind().map_err(|damage| self.damaged(damage))? {
                 let range = table.range(self.body as usize).map_err(|damage| self.damaged(damage))?;
                 places.push((range.start + HEADER_BYTES) as u64..(range.end + HEADER_BYTES) as u64);
             }
@@ -142,12 +142,12 @@ impl Outline {
         for operator in &self.index.operators {
             let id = operator.id().map_err(|damage| self.damaged(damage))?;
             let mut snapshot = OperatorSnapshot::default();
-            let stored = operator.stored.iter().flat_map(|stored| &stored.tables);
-            snapshot.keyed.extend(stored.map(|table| KeyedTable::without_rows(&table.name)));
+            snapshot.keyed.extend(operator.tables_elsewhere().map(KeyedTable::without_rows));
             for table in &operator.tables {
                 match table.kind().map_err(|damage| self.damaged(damage))? {
                     // Whoever gets no rows of it knows all the same that there is one.
                     TableKind::Keyed => snapshot.keyed.push(KeyedTable::without_rows(&table.name)),
+                    TableKind::Void => {}
                     TableKind::Operator(redistribution) => {
                         let missing = || self.damaged(Damage::Malformed(format!("table `{}` is missing", table.name)));
                         let bytes = bytes.next().ok_or_else(missing)?;

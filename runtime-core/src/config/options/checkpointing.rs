@@ -27,8 +27,8 @@ options! {
     ALIGNED_TIMEOUT: Duration = "execution.checkpointing.aligned-checkpoint-timeout", default "0 ms",
         fallback ["execution.checkpointing.alignment-timeout"];
 
-    /// Whether a checkpoint of state in RocksDB writes only what has changed since the last one that completed, and names
-    /// that one's files for the rest. Savepoints, and state on the heap, are written as a whole in any case.
+    /// Whether a checkpoint of keyed state writes only what has changed since the last one that completed, and names
+    /// that one's files for the rest. Savepoints are written as a whole in any case.
     INCREMENTAL: bool = "execution.checkpointing.incremental", default "false",
         fallback ["state.backend.incremental"];
 

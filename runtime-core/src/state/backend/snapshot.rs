@@ -13,6 +13,7 @@ use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, UInt32Arra
 use arrow::compute;
 use arrow::datatypes::{DataType, Int64Type};
 
+use super::changes::Bits;
 use super::cold_part::{ColdPart, StoredForm};
 use super::cold_rows::{ColdRows, RowShape};
 use super::{KeyedStateBackend, Namespace, NamespaceTable};
@@ -51,7 +52,7 @@ impl KeyedStateBackend {
     ) -> Result<(), StateError> {
         if self.is_cache() {
             self.write_back_all()?;
-        } else {
+        } else if !self.save_layered(name, max_parallelism, snapshot)? {
             snapshot.keyed.extend(self.snapshot(name, max_parallelism)?);
         }
         let Some(cold) = self.cold.clone() else { return Ok(()) };
@@ -83,7 +84,7 @@ impl KeyedStateBackend {
 
     /// Writes every slot to the store, so that it has everything.
     fn write_back_all(&mut self) -> Result<(), StateError> {
-        for NamespaceTable { index, columns, cache } in self.tables.values_mut() {
+        for NamespaceTable { index, columns, cache, .. } in self.tables.values_mut() {
             if let Some(cache) = cache {
                 cache.flush(index, columns)?;
             }
@@ -170,12 +171,27 @@ impl KeyedStateBackend {
     /// Everything on the heap as a table of this name; none when there are no keys.
     pub fn snapshot(&mut self, name: &str, max_parallelism: u32) -> Result<Option<KeyedTable>, StateError> {
         let with_windows = self.tables.keys().any(|namespace| *namespace != Namespace::Void);
+        self.table_of(name, max_parallelism, with_windows, |_| None)
+    }
+
+    /// What is in those slots of each table that `only` says, or in all of them, as a table of this name.
+    pub(super) fn table_of(
+        &mut self,
+        name: &str,
+        max_parallelism: u32,
+        with_windows: bool,
+        only: impl Fn(&NamespaceTable) -> Option<Bits>,
+    ) -> Result<Option<KeyedTable>, StateError> {
         let states: Vec<&str> = self.states.iter().map(|(state, _)| state.as_str()).collect();
         let mut parts = Vec::new();
         for (namespace, contents) in &mut self.tables {
-            if !contents.index.is_empty() {
+            let slots = match only(contents) {
+                Some(only) => contents.index.used_among(&only.slots().collect::<Vec<_>>()),
+                None => contents.index.used_slots(),
+            };
+            if !slots.is_empty() {
                 let window = with_windows.then_some(*namespace);
-                parts.push(part(contents, window, &states, max_parallelism)?);
+                parts.push(part(contents, &slots, window, &states, max_parallelism)?);
             }
         }
         if parts.is_empty() {
@@ -244,26 +260,31 @@ impl KeyedStateBackend {
     }
 }
 
-/// The rows of one namespace's table.
+/// The columns that tell the window of so many rows.
+pub(super) fn window_columns(namespace: Namespace, rows: usize) -> [(String, ArrayRef); 2] {
+    let bound = |pick: fn(TimeWindow) -> i64| -> ArrayRef {
+        match namespace {
+            Namespace::Window(window) => Arc::new(Int64Array::from_value(pick(window), rows)),
+            Namespace::Void => new_null_array(&DataType::Int64, rows),
+        }
+    };
+    [(WINDOW_START.to_owned(), bound(|window| window.start)), (WINDOW_END.to_owned(), bound(|window| window.end))]
+}
+
+/// The rows of these slots of one namespace's table.
 fn part(
     contents: &mut NamespaceTable,
+    slots: &[Slot],
     window: Option<Namespace>,
     states: &[&str],
     max_parallelism: u32,
 ) -> Result<Part, StateError> {
-    let (slots, groups) = contents.index.by_key_group(max_parallelism);
+    let (slots, groups) = contents.index.in_groups(slots, max_parallelism);
     let keys = contents.index.columns(&slots)?;
     let mut columns: Vec<(String, ArrayRef)> =
         keys.into_iter().enumerate().map(|(index, column)| (key_name(index), column)).collect();
     if let Some(namespace) = window {
-        let bound = |pick: fn(TimeWindow) -> i64| -> ArrayRef {
-            match namespace {
-                Namespace::Window(window) => Arc::new(Int64Array::from_value(pick(window), slots.len())),
-                Namespace::Void => new_null_array(&DataType::Int64, slots.len()),
-            }
-        };
-        columns.push((WINDOW_START.to_owned(), bound(|window| window.start)));
-        columns.push((WINDOW_END.to_owned(), bound(|window| window.end)));
+        columns.extend(window_columns(namespace, slots.len()));
     }
     for (name, column) in states.iter().zip(&mut contents.columns) {
         let values = column

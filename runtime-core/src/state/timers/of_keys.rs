@@ -126,7 +126,8 @@ impl KeyTimers {
         }
     }
 
-    /// Adds every timer to `snapshot`, as a table of this name.
+    /// Adds every timer to `snapshot`, as a table of this name. The [state of the keys](KeyedStateBackend::save) is added after
+    /// that: where it leaves as files or as layers, timers are in them.
     ///
     /// # Errors
     ///
@@ -139,14 +140,9 @@ impl KeyTimers {
         snapshot: &mut OperatorSnapshot,
     ) -> Result<(), StateError> {
         match self {
-            Self::Heap(timers) => {
-                if let Some(table) = backend.existing(Namespace::Void) {
-                    snapshot.keyed.extend(timers.snapshot(name, table.index(), max_parallelism)?);
-                }
-            }
-            Self::Stored(timers) => timers.save(name, snapshot)?,
+            Self::Heap(timers) => backend.save_timers(timers, name, max_parallelism, snapshot),
+            Self::Stored(timers) => timers.save(name, snapshot),
         }
-        Ok(())
     }
 
     /// Adds every timer to `snapshot` if that consists of the store's files, in which the timers' rows are anyway; for
