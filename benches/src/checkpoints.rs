@@ -83,6 +83,7 @@ pub fn run(options: &Options) -> Result<Section> {
             ["state_size", "checkpointed_size", "end_to_end_duration"].map(|field| outcome.of_checkpoints(field));
         ensure!(!took.is_empty(), "no checkpoint completed while {name} were measured");
         let worst = |figures: &[f64]| figures.iter().copied().fold(0.0, f64::max);
+        // Of what was updated several times between two checkpoints only the last is written.
         let changed = outcome.rate * seconds as f64 * ROW_BYTES as f64;
         checkpoints += &format!(
             "| {name} | {} | {:.0} ms | {:.0} ms | {:.0} MiB | {:.1} MiB | {:.0} MiB | {:.0} MiB | {:.1} |\n",
@@ -97,7 +98,7 @@ pub fn run(options: &Options) -> Result<Section> {
         );
     }
     let body = format!(
-        "Two sources, one that makes every one of {keys} keys once and one that updates keys at random (uniform) → `key_by` → a \
+        "Two sources, one that makes every one of {keys} keys once and one that updates keys at random (the chance of a key is in inverse proportion to its rank) → `key_by` → a \
          count and {PAYLOAD_BYTES} bytes per key that no compression makes smaller, in RocksDB with {managed} of managed memory \
          (parallelism {SLOTS}) → sink; one TaskManager, incremental checkpoints into a local directory. {seconds} s are measured, \
          {} s after all keys have state. An update's age runs from its making in the source to the sink. Where it goes as fast as \

@@ -26,6 +26,13 @@ pub fn row(index: u64, keys: u64) -> Row {
     Row { key: key as i64, value: (random & 1023) as i64, time_ms: (index / ROWS_PER_MS) as i64 }
 }
 
+/// One of `count` ranks from 0, made of random bits. The chance of a rank is in inverse proportion to it, counted from 1.
+#[inline]
+pub fn skewed_rank(random: u64, count: u64) -> u64 {
+    let part = (random >> 11) as f64 / (1u64 << 53) as f64;
+    ((count as f64).powf(part) as u64 - 1).min(count - 1)
+}
+
 /// Scatters the bits of a number, as splitmix64 does.
 #[inline]
 pub fn mix(number: u64) -> u64 {

@@ -17,7 +17,7 @@ use pelton::watermarks::WatermarkStrategy;
 use pelton::{Record, StreamExecutionEnvironment};
 use pelton_benches::histogram::{LatencySink, monotonic_ns};
 use pelton_benches::mark::MarkSink;
-use pelton_benches::rows::{WINDOW_MS, mix, row};
+use pelton_benches::rows::{WINDOW_MS, mix, row, skewed_rank};
 use pelton_benches::tally::TallySink;
 use pelton_benches::window::WindowSink;
 
@@ -41,7 +41,7 @@ enum Job {
     Latency { rows_per_second: f64, seconds: u64, warm_up_seconds: i64, keys: u64, output: PathBuf },
     /// Keeps a count and a payload for every key, and tells how far it is
     Recovery { rows_per_second: f64, keys: u64, payload_bytes: usize, stop: PathBuf, output: PathBuf },
-    /// Makes state for every key, then updates keys at random, and measures how old updates are at the sink
+    /// Makes state for every key, then updates some keys more often than others, and measures how old updates are at the sink
     Updates {
         keys: u64,
         payload_bytes: usize,
@@ -113,7 +113,7 @@ fn main() -> anyhow::Result<()> {
             kept.sink_to(MarkSink { column: "f1", output }).set_parallelism(1);
         }
         Job::Updates { keys, payload_bytes, window, output, rows_per_second } => {
-            let update = move |index: u64| ((mix(index) % keys) as i64, monotonic_ns());
+            let update = move |index: u64| (skewed_rank(mix(index), keys) as i64, monotonic_ns());
             let made = move |index: u64| if index < keys { (index as i64, -1) } else { update(index) };
             let no_times = WatermarkStrategy::no_watermarks;
             let source = |source| env.from_source(source, no_times(), "Keys").set_parallelism(1);

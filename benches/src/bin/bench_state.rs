@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail};
 use arrow::array::{ArrayRef, AsArray, Int64Array};
 use arrow::datatypes::{DataType, Int64Type};
 use hashbrown::HashMap;
-use pelton_benches::rows::mix;
+use pelton_benches::rows::{mix, skewed_rank};
 use pelton_runtime_core::config::Configuration;
 use pelton_runtime_core::operator::OperatorRuntime;
 use pelton_runtime_core::operator::harness::OperatorHarness;
@@ -77,10 +77,7 @@ impl Keys {
         let random = mix(update ^ 0x5bd1_e995_0000_0000);
         let rank = match self.skewed {
             false => random % self.count,
-            // The chance of a key is in inverse proportion to its rank.
-            true => {
-                ((self.count as f64).powf((random >> 11) as f64 / (1u64 << 53) as f64) as u64 - 1).min(self.count - 1)
-            }
+            true => skewed_rank(random, self.count),
         };
         mix(rank) as i64
     }
