@@ -77,7 +77,7 @@ pub enum SubmitError {
         /// The job's directory.
         directory: String,
         /// Why.
-        source: LocationError,
+        source: Box<LocationError>,
     },
     /// Its checkpoints cannot be kept as its configuration says.
     #[error(transparent)]

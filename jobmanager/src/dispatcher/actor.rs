@@ -141,8 +141,9 @@ impl Dispatcher {
             return Ok(CheckpointPlace { settings, store, directory, savepoint_directory, configuration: own });
         };
         let directory = pelton_filesystem::job_directory(&directory, job.id);
-        let storage = pelton_filesystem::checkpoint_storage(&directory, &configuration.to_map(), &self.env)
-            .map_err(|source| SubmitError::CheckpointDirectory { directory: directory.clone(), source })?;
+        let storage = pelton_filesystem::checkpoint_storage(&directory, &configuration.to_map(), &self.env).map_err(
+            |source| SubmitError::CheckpointDirectory { directory: directory.clone(), source: Box::new(source) },
+        )?;
         let store = CheckpointStore::new(job.id, storage);
         Ok(CheckpointPlace { settings, store, directory, savepoint_directory, configuration: own })
     }
