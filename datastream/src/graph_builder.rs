@@ -82,6 +82,8 @@ pub struct StreamNode {
     pub code: OperatorCode,
     /// What it holds for the program, if it is a sink that does.
     pub results: Option<ServedResults>,
+    /// The source that it is a part of, for people: whoever sets where and how often this one runs means both.
+    pub source: Option<NodeId>,
 }
 
 impl StreamNode {
@@ -99,6 +101,7 @@ impl StreamNode {
             inputs,
             code,
             results: None,
+            source: None,
         }
     }
 }

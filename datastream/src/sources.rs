@@ -102,7 +102,13 @@ impl StreamExecutionEnvironment {
         if let Some(parallelism) = parallelism {
             stream = stream.set_parallelism(parallelism);
         }
-        if strategy.is_noop() { stream } else { stream.assign_timestamps_and_watermarks(strategy) }
+        if strategy.is_noop() {
+            return stream;
+        }
+        let source = stream.node();
+        let stamped = stream.assign_timestamps_and_watermarks(strategy);
+        self.with_node(stamped.node(), |node| node.source = Some(source));
+        stamped
     }
 
     /// The stream of given records. It is read with parallelism 1, in order, unless that is set otherwise.

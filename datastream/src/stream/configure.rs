@@ -138,11 +138,28 @@ impl<T: Record> DataStream<T> {
     #[track_caller]
     fn configure(self, method: &str, change: impl FnOnce(&mut StreamNode)) -> Self {
         match self.outputs().as_slice() {
-            [output] if output.partitioner.is_none() => self.env.with_node(output.node, change),
+            [output] if output.partitioner.is_none() => self.configure_node(output.node, change),
             [_] => panic!("`{method}` configures an operator, but a partitioner is none: call it before partitioning"),
             _ => panic!("`{method}` configures an operator, but a union is none: call it on what is united"),
         }
         self
+    }
+
+    /// A source and its watermarks are two operators and one thing: where and how often it runs is said of both.
+    fn configure_node(&self, node: NodeId, change: impl FnOnce(&mut StreamNode)) {
+        let (source, stamps) = self.env.with_node(node, |node| {
+            change(node);
+            (node.source, node.clone())
+        });
+        let Some(source) = source else { return };
+        self.env.with_node(source, |source| {
+            source.parallelism = stamps.parallelism.or(source.parallelism);
+            source.max_parallelism = stamps.max_parallelism.or(source.max_parallelism);
+            if stamps.slot_sharing_group.is_some() {
+                source.slot_sharing_group = stamps.slot_sharing_group;
+                source.slot_resources = stamps.slot_resources;
+            }
+        });
     }
 }
 

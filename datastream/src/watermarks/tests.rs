@@ -374,3 +374,15 @@ fn a_source_that_is_ahead_waits_for_another_of_its_group() {
     // It runs until the other has a watermark; then half a second is half a million rows.
     assert!(ahead[399] - ahead[200] < 100_000, "{} {}", ahead[200], ahead[399]);
 }
+
+#[test]
+fn what_is_set_of_a_source_with_watermarks_is_set_of_both() {
+    let env = crate::testing::mini_cluster(4);
+    let times = WatermarkStrategy::for_monotonous_timestamps().with_timestamp_assigner(|number: &i64| *number);
+    let numbers = crate::sources::DataGeneratorSource::new(|index: u64| index.cast_signed()).count(10);
+    env.from_source(numbers, times, "numbers").set_parallelism(1).set_max_parallelism(64).print();
+    let program = env.program("example").expect("a job");
+    let first = &program.graph.vertices[0];
+    assert_eq!((first.parallelism, first.max_parallelism, first.operators.len()), (1, 64, 2));
+    assert_eq!(program.graph.vertices[1].parallelism, 4);
+}
