@@ -491,6 +491,7 @@ impl CheckpointCoordinator {
     }
 
     fn refuse_requests(&mut self, reason: &str) {
+        self.full_requested = false;
         let savepoints = std::mem::take(&mut self.savepoints).into_iter().map(|(request, _)| request);
         let requests: Vec<RequestId> = std::mem::take(&mut self.requests).into_iter().chain(savepoints).collect();
         for request in requests {

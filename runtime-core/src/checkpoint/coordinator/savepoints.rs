@@ -59,6 +59,13 @@ impl CheckpointCoordinator {
         attempt: ExecutionAttemptId,
         last_barrier: Option<CheckpointId>,
     ) {
+        if self.settings.interval.is_some() {
+            let task = self.name(task);
+            return self.fail_job(format!(
+                "{task} finished and left no state, as its TaskManager knows of no checkpoints: set \
+                 `execution.checkpointing.interval` for TaskManagers too, or for the job"
+            ));
+        }
         let collecting = self.pending.values().filter(|pending| pending.stage == Stage::Collecting);
         let without = collecting.filter(|pending| pending.waits_for(attempt).is_some());
         let without: Vec<_> = without.map(|pending| pending.checkpoint).filter(|id| last_barrier < Some(*id)).collect();

@@ -1311,6 +1311,16 @@ fn a_job_that_takes_no_checkpoints_is_saved_until_a_task_has_finished_whose_stat
 }
 
 #[test]
+fn a_task_that_leaves_no_state_though_the_job_takes_checkpoints_fails_the_job_in_a_sentence() {
+    check(
+        settings(),
+        "run
+         vanish A1 => fail job: A (2/2) finished and left no state, as its TaskManager knows of no checkpoints: set \
+         `execution.checkpointing.interval` for TaskManagers too, or for the job",
+    );
+}
+
+#[test]
 fn a_job_that_is_cancelled_with_a_savepoint_takes_no_checkpoint_after_it() {
     let two = CheckpointSettings { max_concurrent: 2, ..settings() };
     check(
