@@ -163,6 +163,10 @@ fn watch(
             (Err(error), Some(interval)) if was_listed => {
                 let reason = error_chain(&error);
                 tracing::warn!(location, reason, "files cannot be listed, which is tried again in {interval:?}");
+                // Nothing new, as long as somebody listens.
+                if lists.send_blocking(&runtime.env, Ok(Vec::new()), 1).is_err() {
+                    return;
+                }
             }
             (listed, _) => {
                 was_listed = true;
