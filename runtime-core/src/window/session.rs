@@ -45,11 +45,13 @@ pub(super) struct SessionColumn<G> {
     groups: G,
     group_count: u32,
     dead_groups: u32,
+    /// Those of the dead that sessions which come back may have.
+    cleared: Vec<Slot>,
 }
 
 impl<G> SessionColumn<G> {
     pub(super) fn new(groups: G) -> Self {
-        Self { of_keys: Vec::new(), groups, group_count: 0, dead_groups: 0 }
+        Self { of_keys: Vec::new(), groups, group_count: 0, dead_groups: 0, cleared: Vec::new() }
     }
 }
 
@@ -92,15 +94,20 @@ impl<G: StateColumn> StateColumn for SessionColumn<G> {
         else {
             return Err(NO_SESSIONS);
         };
-        let first = self.group_count;
-        let count = u32::try_from(sessions.len()).map_err(|_| ColumnError::TooLarge { count: sessions.len() })?;
-        self.groups.restore(&(first..first + count).collect::<Vec<_>>(), contents)?;
-        self.group_count += count;
+        // Of many that come back, most leave for the store before the next ones come.
+        let mut groups = self.cleared.split_off(self.cleared.len().saturating_sub(sessions.len()));
+        self.dead_groups -= groups.len() as u32;
+        let more = sessions.len() - groups.len();
+        let end = u32::try_from(more).ok().and_then(|more: u32| self.group_count.checked_add(more));
+        let end = end.ok_or(ColumnError::TooLarge { count: sessions.len() })?;
+        groups.extend(self.group_count..end);
+        self.group_count = end;
+        self.groups.restore(&groups, contents)?;
         let mut next = 0;
         for (row, slot) in slots.iter().enumerate() {
             for _ in 0..lists.value_length(row) {
                 let window = TimeWindow::new(starts.value(next), ends.value(next));
-                self.of_keys[*slot as usize].push(Session { window, group: first + next as u32 });
+                self.of_keys[*slot as usize].push(Session { window, group: groups[next] });
                 next += 1;
             }
         }
@@ -119,6 +126,9 @@ impl<G: StateColumn> StateColumn for SessionColumn<G> {
         }
         self.groups.clear(&dead);
         self.dead_groups += dead.len() as u32;
+        if self.groups.is_evictable() {
+            self.cleared.append(&mut dead);
+        }
     }
 
     fn slot_bytes(&self) -> usize {
@@ -419,5 +429,6 @@ fn renumber<A: GroupAggregate>(column: &mut SessionColumn<A::Groups>, aggregate:
     column.groups = groups;
     column.group_count = next;
     column.dead_groups = 0;
+    column.cleared.clear();
     Ok(())
 }
