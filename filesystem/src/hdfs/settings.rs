@@ -158,6 +158,9 @@ impl Settings {
             let key = key.strip_prefix(hadoop::PREFIX)?;
             Some((key.to_owned(), value.trim().to_owned()))
         }));
+        for (_, nodes) in options.iter_mut().filter(|(key, _)| key.starts_with(address::NAME_NODES_PREFIX)) {
+            *nodes = nodes.split(',').map(str::trim).collect::<Vec<_>>().join(",");
+        }
         for (key, only, reason) in REFUSED {
             if let Some(value) = options.get(key).filter(|value| !value.eq_ignore_ascii_case(only)) {
                 return Err(HdfsSettingsError::Refused { key, value: value.clone(), reason });

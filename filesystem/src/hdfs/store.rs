@@ -181,8 +181,11 @@ impl ObjectStore for HdfsStore {
                 let (path, settings) = (absolute(&location), sessions.settings.clone());
                 let removed = sessions.run(move |session| async move {
                     let was_there = session.within(settings.answer, session.client.delete(&path, false)).await?;
-                    if let Some(root) = root {
-                        directories::remove_empty(&session, &settings, &path, &root).await?;
+                    if let Some(root) = root
+                        && let Err(error) = directories::remove_empty(&session, &settings, &path, &root).await
+                    {
+                        // The file is gone, which is what was asked for.
+                        tracing::warn!(file = %path, %error, "an empty directory may stay");
                     }
                     if was_there { Ok(()) } else { Err(HdfsError::FileNotFound(path).into()) }
                 });

@@ -73,12 +73,14 @@ const NO_REUSE: &str = "records are never copied between operators of one task";
 const SERIALIZERS: &str = "records are columns with a schema and need no serializers";
 const NETTY: &str = "it tunes Flink's network stack; buffers and credits are sized by themselves";
 const HADOOP: &str = "Pelton's client of HDFS does not know this key of Hadoop's";
+const HADOOP_FOLDER: &str =
+    "Hadoop's files are read from the folder that the environment variable HADOOP_CONF_DIR names";
 const NOT_YET: &str = "Pelton does not support this Flink key yet";
 
 /// Why keys have no effect, by prefix or whole key; the first match counts.
 const REASONS: [(&str, &str); 30] = [
     ("env.java.", JVM),
-    ("env.hadoop.", JVM),
+    ("env.hadoop.", HADOOP_FOLDER),
     ("env.hbase.", JVM),
     ("classloader.", JVM),
     ("library-cache-manager.", JVM),

@@ -20,6 +20,9 @@ const DEFAULT_PORT: u16 = 8020;
 const DEFAULT_FS_KEY: &str = "fs.defaultFS";
 const NAME_SERVICES_KEY: &str = "dfs.nameservices";
 
+/// What keys begin with whose values are the name nodes of a name service.
+pub(super) const NAME_NODES_PREFIX: &str = "dfs.ha.namenodes.";
+
 /// The URL for the client, and the key of the name nodes when there are several.
 pub(super) fn resolve(
     url: &Url,
@@ -40,7 +43,7 @@ pub(super) fn resolve(
     if let Some(port) = url.port() {
         return Ok((format!("hdfs://{host}:{port}"), None));
     }
-    let name_nodes_key = format!("dfs.ha.namenodes.{host}");
+    let name_nodes_key = format!("{NAME_NODES_PREFIX}{host}");
     let address_key = format!("dfs.namenode.rpc-address.{host}");
     if let Some(name_nodes) = options.get(&name_nodes_key) {
         for node in name_nodes.split(',') {

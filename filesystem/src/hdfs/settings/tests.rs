@@ -12,7 +12,7 @@ fn check(url: &str, site: &[&str]) -> Result<Settings, String> {
 
 const SERVICE: [&str; 4] = [
     "dfs.nameservices=blue,green",
-    "dfs.ha.namenodes.blue=nn1,nn2",
+    "dfs.ha.namenodes.blue=nn1, nn2",
     "dfs.namenode.rpc-address.blue.nn1=one:8020",
     "dfs.namenode.rpc-address.blue.nn2=two:8020",
 ];
