@@ -186,12 +186,12 @@ impl<T: Record> DataStream<T> {
         DataStream { env: self.env, place, side_outputs: None }
     }
 
-    /// The outputs that make up this stream, after pending closures have become an operator.
     /// The operator that the stream comes from; the first of several.
     pub(crate) fn node(&self) -> NodeId {
         self.outputs()[0].node
     }
 
+    /// The outputs that make up this stream, after pending closures have become an operator.
     fn outputs(&self) -> Vec<NodeInput> {
         let mut place = self.place.borrow_mut();
         match &mut *place {
