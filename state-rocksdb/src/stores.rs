@@ -20,6 +20,10 @@ use crate::store::RocksStore;
 /// The smallest write buffer that is worth a file.
 const LEAST_WRITE_BUFFER_BYTES: usize = 64 << 10;
 
+/// How many files there are in the level that checkpoints and full write buffers write to before they are merged with the next
+/// one.
+const LEVEL_ZERO_FILES: i32 = 12;
+
 /// Bounds of what is read ahead of a compaction and written behind it, of each file.
 const BUFFER_BYTES: std::ops::RangeInclusive<usize> = 64 << 10..=1 << 20;
 
@@ -87,6 +91,10 @@ impl RocksDbStores {
         options.set_error_if_exists(true);
         options.set_compression_type(DBCompressionType::Lz4);
         options.set_level_compaction_dynamic_level_bytes(true);
+        // Every checkpoint of files makes a small one. Few of them at once would be merged with ten times as many bytes.
+        options.set_level_zero_file_num_compaction_trigger(LEVEL_ZERO_FILES);
+        options.set_level_zero_slowdown_writes_trigger(5 * LEVEL_ZERO_FILES);
+        options.set_level_zero_stop_writes_trigger(8 * LEVEL_ZERO_FILES);
         options.set_max_background_jobs(i32::try_from(configuration.get(&keys::BACKGROUND_JOBS)).unwrap_or(i32::MAX));
         // What compactions read ahead and write behind is beside the block cache, for every file that takes part.
         let buffer_bytes = ((shares.block_cache / 64).clamp(*BUFFER_BYTES.start(), *BUFFER_BYTES.end())) & !(4096 - 1);
@@ -112,9 +120,10 @@ impl RocksDbStores {
         table.set_cache_index_and_filter_blocks(true);
         table.set_cache_index_and_filter_blocks_with_high_priority(true);
         table.set_pin_l0_filter_and_index_blocks_in_cache(true);
-        if configuration.get(&keys::USE_BLOOM_FILTER) {
-            table.set_bloom_filter(configuration.get(&keys::BLOOM_BITS_PER_KEY), false);
-        }
+        // Without filters every one of the newest files would be read for every key. A key that is asked for is there most
+        // of the time, so the lowest level, with nine tenths of all keys, has filters only where people want them.
+        table.set_bloom_filter(configuration.get(&keys::BLOOM_BITS_PER_KEY), false);
+        options.set_optimize_filters_for_hits(!configuration.get(&keys::USE_BLOOM_FILTER));
         let mut write_buffer_bytes = configuration.get(&keys::WRITE_BUFFER_SIZE).as_bytes() as usize;
         let (mut memory, mut unshared) = (None, None);
         if configuration.get(&keys::MEMORY_MANAGED) || fixed.is_some() {
