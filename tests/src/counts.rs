@@ -16,7 +16,9 @@ pub const KEYS: u64 = 10;
 pub const ROWS: u64 = 12_000;
 /// How many rows a window has.
 pub const WINDOW_ROWS: u64 = 100;
-const ROWS_PER_SECOND: &str = "4000";
+const ROWS_PER_SECOND: u64 = 4000;
+/// How many rows a second it reads where something has to happen before it has finished, however busy the machine is.
+pub const SLOWLY: u64 = 800;
 
 /// What the program is told.
 pub fn arguments(output: &Path) -> Vec<String> {
@@ -25,19 +27,25 @@ pub fn arguments(output: &Path) -> Vec<String> {
 
 /// The same for a job of so many keys.
 pub fn arguments_of(keys: u64, output: &Path) -> Vec<String> {
-    ["counts", &ROWS.to_string(), &keys.to_string(), ROWS_PER_SECOND, &output.display().to_string()]
-        .map(str::to_owned)
-        .to_vec()
+    arguments_at(ROWS_PER_SECOND, keys, output)
+}
+
+fn arguments_at(rows_per_second: u64, keys: u64, output: &Path) -> Vec<String> {
+    let [rows, keys, rate] = [ROWS, keys, rows_per_second].map(|number| number.to_string());
+    vec!["counts".to_owned(), rows, keys, rate, output.display().to_string()]
 }
 
 /// Submits the job without waiting for it and answers with its id.
 pub fn submit(cluster: &Cluster, parallelism: u32, output: &Path) -> String {
-    submit_of(KEYS, cluster, parallelism, output)
+    submit_with(cluster, parallelism, &arguments(output))
 }
 
-/// The same for a job of so many keys.
-pub fn submit_of(keys: u64, cluster: &Cluster, parallelism: u32, output: &Path) -> String {
-    let arguments = arguments_of(keys, output);
+/// The same for a job of so many keys, which reads [`SLOWLY`].
+pub fn submit_slow(keys: u64, cluster: &Cluster, parallelism: u32, output: &Path) -> String {
+    submit_with(cluster, parallelism, &arguments_at(SLOWLY, keys, output))
+}
+
+fn submit_with(cluster: &Cluster, parallelism: u32, arguments: &[String]) -> String {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     cluster.submit(parallelism, &program("test-job"), &arguments)
 }

@@ -75,16 +75,17 @@ impl Hdfs {
         format!("hdfs://127.0.0.1:{}/{path}", self.port)
     }
 
-    /// The configuration keys for it: short limits, so that tests need not wait long for what does not answer.
+    /// The configuration keys for it.
     pub fn settings(&self) -> BTreeMap<String, String> {
-        let replication = self.data_nodes.len().to_string();
-        [
-            ("flink.hadoop.ipc.client.rpc-timeout.ms", "3000"),
-            ("flink.hadoop.dfs.client.socket-timeout", "2000"),
-            ("flink.hadoop.dfs.replication", replication.as_str()),
-        ]
-        .map(|(key, value)| (key.to_owned(), value.to_owned()))
-        .into()
+        BTreeMap::from([("flink.hadoop.dfs.replication".to_owned(), self.data_nodes.len().to_string())])
+    }
+
+    /// The same with short limits, so that nobody waits long for what does not answer.
+    pub fn impatient_settings(&self) -> BTreeMap<String, String> {
+        let limits =
+            [("flink.hadoop.ipc.client.rpc-timeout.ms", "3000"), ("flink.hadoop.dfs.client.socket-timeout", "2000")];
+        let limits = limits.map(|(key, value)| (key.to_owned(), value.to_owned()));
+        self.settings().into_iter().chain(limits).collect()
     }
 
     /// The name node takes requests and answers none until [`resume`](Self::resume).

@@ -14,7 +14,7 @@ pub const BURST_ROWS: u64 = 100;
 pub const GAP_MS: i64 = 40;
 /// How many rows it reads.
 pub const ROWS: u64 = 12_000;
-const ROWS_PER_SECOND: &str = "1500";
+const ROWS_PER_SECOND: &str = "1000";
 
 /// When a row happens.
 pub fn time_of(index: u64) -> i64 {

@@ -30,6 +30,8 @@ pub type Chosen = fn(method: &str, path: &str) -> bool;
 struct State {
     trouble: Option<(Trouble, Chosen)>,
     troubled: u64,
+    /// Requests that were handed on and have no answer yet.
+    open: u64,
     ended: bool,
 }
 
@@ -90,6 +92,11 @@ impl TroubledProxy {
     pub fn troubled(&self) -> u64 {
         self.shared.state.lock().troubled
     }
+
+    /// How many requests the server is busy with.
+    pub fn open(&self) -> u64 {
+        self.shared.state.lock().open
+    }
 }
 
 impl Drop for TroubledProxy {
@@ -142,15 +149,24 @@ fn hand_on(client: TcpStream, server: u16, shared: &Shared) -> io::Result<()> {
             Ok(())
         }
         Some(Trouble::DoneButUnanswered) | None => {
+            state.open += 1;
             drop(state);
-            let mut to_server = TcpStream::connect((Ipv4Addr::LOCALHOST, server))?;
-            to_server.write_all(head.as_bytes())?;
-            to_server.write_all(&body)?;
-            let mut answer = Vec::new();
-            to_server.read_to_end(&mut answer)?;
+            let answer = answered(server, &head, &body);
+            shared.state.lock().open -= 1;
+            let answer = answer?;
             if trouble.is_none() { (&client).write_all(&closing(answer)) } else { Ok(()) }
         }
     }
+}
+
+/// What the server answers.
+fn answered(server: u16, head: &str, body: &[u8]) -> io::Result<Vec<u8>> {
+    let mut to_server = TcpStream::connect((Ipv4Addr::LOCALHOST, server))?;
+    to_server.write_all(head.as_bytes())?;
+    to_server.write_all(body)?;
+    let mut answer = Vec::new();
+    to_server.read_to_end(&mut answer)?;
+    Ok(answer)
 }
 
 /// An answer that tells the client not to use the connection again.

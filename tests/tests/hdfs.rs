@@ -29,6 +29,11 @@ fn storage(hdfs: &Hdfs, path: &str) -> Arc<dyn Storage> {
     checkpoint_storage(&hdfs.url(path), &hdfs.settings(), &Env::production()).expect("a storage")
 }
 
+/// One whose calls end soon.
+fn impatient_storage(hdfs: &Hdfs, path: &str) -> Arc<dyn Storage> {
+    checkpoint_storage(&hdfs.url(path), &hdfs.impatient_settings(), &Env::production()).expect("a storage")
+}
+
 fn store(hdfs: &Hdfs, path: &str) -> (Arc<dyn ObjectStore>, Arc<dyn MultipartStore>, Location) {
     let mut settings = hdfs.settings();
     // With several, the client gives up when one is not yet done with the piece before.
@@ -214,7 +219,7 @@ async fn files_are_renamed(hdfs: &Hdfs) {
 }
 
 async fn a_name_node_that_hangs_ends_calls_and_goes_on_later(hdfs: &Hdfs) {
-    let storage = storage(hdfs, "hangs");
+    let storage = impatient_storage(hdfs, "hangs");
     storage.put("there", Bytes::from_static(b"x")).await.expect("written");
     hdfs.pause();
     let started = Instant::now();
@@ -242,7 +247,7 @@ async fn a_name_node_that_hangs_ends_calls_and_goes_on_later(hdfs: &Hdfs) {
 
 async fn a_data_node_that_dies_in_a_read_is_replaced_as_long_as_there_is_another(hdfs: &mut Hdfs) {
     use futures::TryStreamExt;
-    let storage = storage(hdfs, "replaced");
+    let storage = impatient_storage(hdfs, "replaced");
     let large: Bytes = vec![9; 48 << 20].into();
     storage.put("a.state", large.clone()).await.expect("written");
     let mut parts = storage.get_parts("a.state").await.expect("there");

@@ -21,6 +21,8 @@ use pelton_tests::{Cluster, ClusterOptions, S3Server, Trouble, TroubledProxy, ev
 const KEYS: u64 = 10;
 const ROWS: u64 = 8_000;
 const ROWS_PER_SECOND: &str = "2000";
+/// Where something has to happen before the job has finished, however busy the machine is.
+const SLOWLY: &str = "200";
 
 /// A cluster whose jobs take checkpoints on the server every 100 ms and restart at once.
 fn options(slots: u32, server: &S3Server) -> ClusterOptions {
@@ -142,7 +144,7 @@ fn a_savepoint_lists_uploads_and_who_begins_from_it_is_told_when_they_and_their_
     let options = options(2, &server).set("execution.checkpointing.savepoint-dir", &server.url("savepoints"));
     let cluster = Cluster::start(options);
     let out = server.url("out");
-    let arguments = ["counts", &ROWS.to_string(), &KEYS.to_string(), ROWS_PER_SECOND, &out];
+    let arguments = ["counts", &ROWS.to_string(), &KEYS.to_string(), SLOWLY, &out];
     let job = cluster.submit(1, &program("test-job"), &arguments);
     eventually("objects are published", || (!lines(&server.objects("out/running")).is_empty()).then_some(()));
     let saved = cluster.client(["savepoint", job.as_str()]);
@@ -292,6 +294,9 @@ fn trouble_in_any_step_of_a_checkpoint_is_counted_and_said_and_the_next_one_with
             assert!(cluster.exception(&job).is_null(), "{what}: {}", cluster.failure(&job));
         }
     }
+    // What the server is busy with when the job ends would come when the JobManager has looked for the last time.
+    proxy.begin(Trouble::Refused, |method, path| method == "PUT" || (method == "POST" && path.contains("upload")));
+    eventually("nothing is on its way to the server", || (proxy.open() == 0).then_some(()));
     cluster.cancel(&job);
     cluster.await_state(&job, &["CANCELED"]);
     let left = || beneath(&server.objects("checkpoints"));

@@ -338,7 +338,10 @@ fn a_job_without_checkpoints_of_which_a_source_has_ended_is_saved_and_goes_on() 
     let cluster = Cluster::start(options);
     let output = folder.path().join("out");
     let (second, place) = ((ALL - FIRST).to_string(), output.display().to_string());
-    let arguments = ["two-sources", &FIRST.to_string(), &second, "2000", &place].map(str::to_owned);
+    let at = |rows_per_second: &str| {
+        ["two-sources", &FIRST.to_string(), &second, rows_per_second, &place].map(str::to_owned)
+    };
+    let arguments = at("500");
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let job = cluster.submit(2, &program("test-job"), &words);
     eventually("the first source ends", || {
@@ -354,7 +357,7 @@ fn a_job_without_checkpoints_of_which_a_source_has_ended_is_saved_and_goes_on() 
     assert_eq!(code, Some(0), "{error}");
     let written = lines(&output).len();
     assert!((FIRST..ALL).contains(&written), "{written} lines: it was stopped in the middle");
-    let job = run_from(&cluster, &path_in(&said[3]), &["-p", "1"], &arguments);
+    let job = run_from(&cluster, &path_in(&said[3]), &["-p", "1"], &at("4000"));
     finishes(&cluster, &job);
     let expected = (0..10).flat_map(|digit| (1..=ALL / 10).map(move |count| format!("{digit} {count}")));
     assert_same(&lines(&output), expected.collect());
