@@ -134,12 +134,14 @@ impl Cluster {
         Ok(said.trim().rsplit(' ').next().unwrap_or_default().to_owned())
     }
 
-    /// Waits until every subtask of the job runs.
+    /// Waits until every subtask of the job runs, but for enumerators that have nothing more to do.
     pub fn await_running(&self, job: &str) -> Result<()> {
         self.until("all subtasks run", |cluster| {
             let details = cluster.get(&format!("/jobs/{job}")).ok()?;
             let vertices = details["vertices"].as_array()?;
-            (!vertices.is_empty() && vertices.iter().all(|vertex| vertex["status"] == "RUNNING")).then_some(())
+            let is = |vertex: &Value, status: &str| vertex["status"] == status;
+            let run = vertices.iter().all(|vertex| is(vertex, "RUNNING") || is(vertex, "FINISHED"));
+            (run && vertices.iter().any(|vertex| is(vertex, "RUNNING"))).then_some(())
         })
     }
 

@@ -10,6 +10,7 @@
 #![allow(clippy::disallowed_methods, reason = "a benchmark measures real time")]
 
 pub mod histogram;
+pub mod log;
 pub mod mark;
 pub mod rows;
 pub mod tally;

@@ -19,8 +19,8 @@ pub fn run(workspace: &Workspace, arguments: &Arguments) -> Result<()> {
     tool::MAKE.ensure()?;
     // RocksDB takes long to compile, so it is built for those benchmarks alone that measure it.
     let named = |name: &str| arguments.arguments.iter().any(|argument| argument == name);
-    let with_rocksdb =
-        arguments.arguments.is_empty() || ["all", "state", "large-state", "checkpoints"].into_iter().any(named);
+    let with_rocksdb = arguments.arguments.is_empty()
+        || ["all", "state", "large-state", "checkpoints", "recovery"].into_iter().any(named);
     let features: &[&str] = if with_rocksdb { &["--features", "pelton-benches/rocksdb"] } else { &[] };
     if with_rocksdb {
         tool::ensure_libclang()?;

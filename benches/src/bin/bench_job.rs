@@ -11,11 +11,12 @@ use pelton::keyed::{
 };
 use pelton::record::{Timestamp, field};
 use pelton::sinks::FileSink;
-use pelton::sources::DataGeneratorSource;
+use pelton::sources::{DataGeneratorSource, in_splits};
 use pelton::stream::Collector;
 use pelton::watermarks::WatermarkStrategy;
 use pelton::{Record, StreamExecutionEnvironment};
 use pelton_benches::histogram::{LatencySink, monotonic_ns};
+use pelton_benches::log::Log;
 use pelton_benches::mark::MarkSink;
 use pelton_benches::rows::{WINDOW_MS, mix, row, skewed_rank};
 use pelton_benches::tally::TallySink;
@@ -40,7 +41,7 @@ enum Job {
     /// Counts records by key and measures how old they are at the sink
     Latency { rows_per_second: f64, seconds: u64, warm_up_seconds: i64, keys: u64, output: PathBuf },
     /// Keeps a count and a payload for every key, and tells how far it is
-    Recovery { rows_per_second: f64, keys: u64, payload_bytes: usize, stop: PathBuf, output: PathBuf },
+    Recovery { rows_per_second: f64, since_ns: i64, keys: u64, payload_bytes: usize, stop: PathBuf, output: PathBuf },
     /// Makes state for every key, then updates some keys more often than others, and measures how old updates are at the sink
     Updates {
         keys: u64,
@@ -97,11 +98,12 @@ fn main() -> anyhow::Result<()> {
                 .process(Counting { count: ValueState::new("count") });
             counted.sink_to(LatencySink { column: "f1", warm_up_ns: warm_up_seconds * 1_000_000_000, output });
         }
-        Job::Recovery { rows_per_second, keys, payload_bytes, stop, output } => {
-            let records = DataGeneratorSource::<(i64, i64)>::new(move |index| ((index % keys) as i64, index as i64));
+        Job::Recovery { rows_per_second, since_ns, keys, payload_bytes, stop, output } => {
+            let log = in_splits(Log { keys, rows_per_second, since_ns });
             let limit = Limit::new(stop);
-            let numbered = env.data_generator(records.rows_per_second(rows_per_second)).set_parallelism(1);
-            let kept = numbered
+            let kept = env
+                .from_source(log, WatermarkStrategy::no_watermarks(), "Log")
+                .set_parallelism(1)
                 .filter(move |record: &(i64, i64)| limit.allows(record.1))
                 .set_parallelism(1)
                 .key_by(field::<0, _>())
