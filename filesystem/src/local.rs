@@ -164,6 +164,10 @@ impl Storage for LocalStorage {
         .await
     }
 
+    fn local_path(&self, path: &str) -> Option<PathBuf> {
+        self.place(path).ok()
+    }
+
     async fn delete(&self, path: &str) -> Result<(), StorageError> {
         let (place, root) = (self.place(path)?, self.root.clone());
         self.on_disk(StorageAction::Remove, path, move || {

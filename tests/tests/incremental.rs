@@ -268,3 +268,70 @@ fn a_job_whose_newest_files_are_damaged_goes_on_from_an_older_checkpoint() {
     let expected = pelton_tests::counts::KEYS * (pelton_tests::counts::ROWS / pelton_tests::counts::KEYS);
     assert_eq!(running.len() as u64, expected, "after {restored}");
 }
+
+/// Workers that are killed find the copies of what checkpoints share on their host as `change` leaves them.
+fn copies_are_changed(backend: &str, keys: u64, change: impl Fn(&Cluster, &Path, &str)) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let options = options(2, folder.path())
+        .set("state.backend.type", backend)
+        .set("execution.checkpointing.interval", "300 ms")
+        .set("execution.checkpointing.data-inline-threshold", "1 kb")
+        .set("execution.state-recovery.from-local", "true");
+    let cluster = Cluster::start(options);
+    let output = folder.path().join("out");
+    let job = submit_of(keys, &cluster, 2, &output);
+    let shared = folder.path().join("checkpoints").join(&job).join("shared");
+    await_progress(&output);
+    eventually("a checkpoint has files that others may name", || (!names_in(&shared).is_empty()).then_some(()));
+    await_progress(&output);
+    let workers = cluster.workers_of(&job);
+    // Nothing is written meanwhile.
+    workers.iter().for_each(|worker| signal(*worker, libc::SIGSTOP));
+    change(&cluster, &shared, &job);
+    workers.into_iter().for_each(|worker| signal(worker, libc::SIGKILL));
+    finishes(&cluster, &job);
+    assert_exact_of(keys, &output);
+}
+
+/// The copies on this host of what checkpoints share.
+fn copies(cluster: &Cluster, job: &str) -> Vec<PathBuf> {
+    let folders = |folder: &Path| -> Vec<PathBuf> {
+        names_in(folder).into_iter().map(|name| folder.join(name)).filter(|path| path.is_dir()).collect()
+    };
+    let of_job = folders(&cluster.folder().join("tmp")).into_iter().map(|folder| folder.join("local-state").join(job));
+    let of_checkpoints = of_job.flat_map(|folder| folders(&folder)).map(|folder| folder.join("shared"));
+    of_checkpoints.flat_map(|folder| names_in(&folder).into_iter().map(move |name| folder.join(name))).collect()
+}
+
+#[test]
+fn a_killed_workers_tasks_link_the_files_on_their_host_when_the_directory_has_lost_them() {
+    for (backend, keys) in [("rocksdb", KEYS), ("hashmap", MANY_KEYS)] {
+        copies_are_changed(backend, keys, |cluster, shared, job| {
+            assert!(!copies(cluster, job).is_empty(), "{backend}");
+            std::fs::remove_dir_all(shared).expect("removed");
+        });
+    }
+}
+
+#[test]
+fn copies_on_a_host_that_are_damaged_or_gone_are_fetched_from_the_directory() {
+    for (backend, keys) in [("rocksdb", KEYS), ("hashmap", MANY_KEYS)] {
+        copies_are_changed(backend, keys, |cluster, _, job| {
+            let copies = copies(cluster, job);
+            assert!(!copies.is_empty(), "{backend}");
+            for (number, path) in copies.iter().enumerate() {
+                let mut bytes = std::fs::read(path).expect("a copy");
+                let middle = bytes.len() / 2;
+                match number % 3 {
+                    0 => bytes[middle] ^= 1,
+                    1 => bytes.truncate(middle),
+                    _ => {
+                        std::fs::remove_file(path).expect("removed");
+                        continue;
+                    }
+                }
+                std::fs::write(path, bytes).expect("damaged");
+            }
+        });
+    }
+}

@@ -20,6 +20,8 @@ use crate::id::{Epoch, ExecutionAttemptId, JobId};
 
 /// The name of the file that makes a checkpoint or savepoint exist.
 pub const RECORD: &str = "_metadata";
+/// The directory of what several checkpoints may name.
+pub const SHARED_DIRECTORY: &str = "shared";
 const SHARED: &str = "shared/";
 
 /// The directory of a checkpoint.

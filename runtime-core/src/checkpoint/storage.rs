@@ -8,6 +8,7 @@ mod settings;
 
 use std::fmt;
 use std::ops::Range;
+use std::path::PathBuf;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -54,6 +55,12 @@ pub trait Storage: fmt::Debug + Send + Sync + 'static {
         let bytes = self.get(path).await?;
         let within = |at: u64| usize::try_from(at).unwrap_or(usize::MAX).min(bytes.len());
         Ok(bytes.slice(within(range.start)..within(range.end)))
+    }
+
+    /// Where a file is in the file system of this host, if it is in one: it may be linked, as it never changes under its
+    /// name.
+    fn local_path(&self, _path: &str) -> Option<PathBuf> {
+        None
     }
 
     /// Removes a file; one that is not there is removed already.

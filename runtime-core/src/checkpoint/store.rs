@@ -13,6 +13,7 @@ mod sweep;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -188,6 +189,11 @@ impl CheckpointStore {
     /// When they cannot be read; the error names the file.
     pub async fn state_parts(&self, file: &StateFileHandle) -> Result<FileParts, StoreError> {
         Ok(self.storage.get_parts(&file.path).await?)
+    }
+
+    /// Where a state file is in the file system of this host, if it is in one: it may be linked.
+    pub fn local_path(&self, file: &StateFileHandle) -> Option<PathBuf> {
+        self.storage.local_path(&file.path)
     }
 
     /// What a state file has beside its rows of keys, when it can be read without them: a small part of the file. None when it

@@ -144,9 +144,17 @@ pub struct Checkpoints {
     unaligned_after: Option<Duration>,
     uploads: Uploads,
     /// Where copies of state files are kept on this host; none if they are not.
-    keeps_copies: Option<LocalState>,
+    pub(super) keeps_copies: Option<LocalState>,
     /// Where such copies are looked for.
-    reads_copies: Option<LocalState>,
+    pub(super) reads_copies: Option<LocalState>,
+}
+
+/// A checkpoint that tasks begin from.
+#[derive(Debug, Clone)]
+pub(super) struct Origin {
+    pub(super) checkpoint: CheckpointId,
+    /// Where its files are.
+    pub(super) store: CheckpointStore,
 }
 
 /// How much state of a task travels with its acknowledgement.
@@ -182,7 +190,7 @@ impl Checkpoints {
     /// What the attempt is storing for this checkpoint is not needed.
     pub fn give_up(&self, checkpoint: CheckpointId, attempt: ExecutionAttemptId) {
         self.uploads.give_up(checkpoint, attempt);
-        self.with_copies(move |local| local.aborted(checkpoint, attempt));
+        self.with_copies(move |local| local.aborted(checkpoint));
     }
 
     /// The attempt is cancelled: nothing that it is storing is needed.
@@ -193,6 +201,13 @@ impl Checkpoints {
     /// A checkpoint is complete.
     pub fn completed(&self, checkpoint: CheckpointId) {
         self.with_copies(move |local| local.completed(checkpoint));
+    }
+
+    /// A task has failed by no fault of its program. Blocks.
+    pub(super) fn distrust_copies(&self) {
+        if let Some(local) = &self.keeps_copies {
+            local.distrust();
+        }
     }
 
     /// The job is over here: nothing of it is kept on this host.
@@ -260,20 +275,22 @@ impl Checkpoints {
         message: &proto::RestoreFrom,
         keys: &WantedKeys,
     ) -> Result<RestoredCheckpoint, StateTransferError> {
-        let (store, start) = (self.store_in(&message.directory)?, self.env.moment());
+        let origin =
+            Origin { checkpoint: CheckpointId(message.checkpoint_id), store: self.store_in(&message.directory)? };
+        let start = self.env.moment();
         let subtasks = message.subtasks.iter().cloned().map(RestoredSubtask::from_wire);
         let subtasks = subtasks.collect::<Result<Vec<_>, _>>()?;
         let with_keys = keys.wanted_of(&subtasks);
         let reads = subtasks.into_iter().zip(with_keys).map(|(subtask, with_keys)| {
-            let (checkpoints, store) = (self.clone(), store.clone());
-            async move { checkpoints.read_subtask(&store, subtask, with_keys).await }
+            let (checkpoints, origin) = (self.clone(), origin.clone());
+            async move { checkpoints.read_subtask(&origin, subtask, with_keys).await }
         });
         let reads: Vec<_> = reads.collect();
         let states: Vec<_> = futures::stream::iter(reads).buffered(READS_AT_ONCE).try_collect().await?;
         let bytes: u64 = states.iter().map(|state: &WrittenState| state.read_bytes).sum();
         let took = self.env.moment().since(start);
         tracing::info!(checkpoint = message.checkpoint_id, files = states.len(), bytes, ?took, "state was read");
-        Ok(RestoredCheckpoint { checkpoint: CheckpointId(message.checkpoint_id), states })
+        Ok(RestoredCheckpoint { checkpoint: origin.checkpoint, states })
     }
 
     /// The files of a directory: the job's own, or another that it begins from.
@@ -287,10 +304,11 @@ impl Checkpoints {
 
     async fn read_subtask(
         &self,
-        store: &CheckpointStore,
+        origin: &Origin,
         subtask: RestoredSubtask,
         with_keys: bool,
     ) -> Result<WrittenState, StateTransferError> {
+        let store = &origin.store;
         if let StateHandle::File(file) = &subtask.state
             && !with_keys
             && let Some(operators) = store.get_without_keys(file).await?
@@ -321,8 +339,8 @@ impl Checkpoints {
             Some(bytes) => self.env.blocking(move || state_file::decode_known(&file, &bytes)).await??,
         };
         if with_keys {
-            self.fetch_files(store, &subtask.state, &subtask.operators, &mut operators).await?;
-            self.read_layers(store, &subtask.state, &subtask.operators, &mut operators).await?;
+            self.fetch_files(origin, &subtask.state, &subtask.operators, &mut operators).await?;
+            self.read_layers(origin, &subtask.state, &subtask.operators, &mut operators).await?;
         } else {
             operators.iter_mut().for_each(|(_, snapshot)| snapshot.forget_stored());
         }
@@ -489,6 +507,11 @@ impl TaskCheckpoints {
 }
 
 impl TaskCheckpoints {
+    /// The task has failed by no fault of its program: what its stores began from may be damaged. Blocks.
+    pub(super) fn distrust_copies(&self) {
+        self.checkpoints.distrust_copies();
+    }
+
     /// The task begins from this state of one of its operators.
     pub(super) fn begins_from(&self, checkpoint: CheckpointId, operator: OperatorId, state: &RestoredState) {
         self.known.begins_from(checkpoint, operator, state);
@@ -527,6 +550,10 @@ impl CheckpointListener for TaskCheckpoints {
                     .to_wire(),
                 ),
                 Err(error) => {
+                    if matches!(error, StateTransferError::Form(_)) {
+                        // Its rows may be in a store that cannot read them any more.
+                        checkpoints.with_copies(LocalState::distrust);
+                    }
                     let reason = error_chain(&error);
                     tracing::warn!(%attempt, checkpoint = checkpoint.0, reason, "state could not be stored");
                     declined(attempt, checkpoint, reason)

@@ -1,5 +1,5 @@
 //! Checkpoints that consist of the files of a store: only those are written that no earlier checkpoint has, and all are
-//! fetched into a folder when a task begins from them.
+//! put into a folder when a task begins from them: linked where they are on this host, otherwise fetched.
 //!
 //! ```text
 //!  the base's files, by name ─┐
@@ -7,11 +7,12 @@
 //! ```
 //!
 //! Invariants: a file is named again only if the base names it, which stays until the checkpoint has ended, and only
-//! for the store that wrote it, or that began from it; what was fetched has the length and the SHA-256 that the record names.
+//! for the store that wrote it, or that began from it; what comes from the storage has the length and the SHA-256 that the
+//! record names, and a copy on this host the length (see `local_state`).
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -31,11 +32,14 @@ use pelton_runtime_core::state::cold::ColdFile;
 use pelton_runtime_core::state::files::{Adopted, FetchedFiles, FilePlace, PlacedFile, StoredFiles, StoredSnapshot};
 use sha2::{Digest, Sha256};
 
-use super::checkpoints::{Checkpoints, SPILL_MIN, StateTransferError};
+use super::checkpoints::{Checkpoints, Origin, SPILL_MIN, StateTransferError};
 use super::spill_file;
 
 /// How many files of a task are on their way at once.
 const FILES_AT_ONCE: usize = 4;
+
+/// How much of a file is read at once that is not copied; it stays in the processor's cache.
+const DIGESTED_AT_ONCE: usize = 256 << 10;
 
 /// How many checkpoints are remembered behind the newest base: those that were given up are among them.
 const TAKEN_MAX: usize = 16;
@@ -105,12 +109,23 @@ impl Checkpoints {
             let StoredFiles::Held(held) = &stored.files else { continue };
             let held = held.clone();
             let before = known.of(base, *operator);
-            let places = held.files().iter().cloned().map(|file| {
-                let known = before.get(&file.name).filter(|known| file.is_lasting && known.bytes == file.bytes);
-                let (known, path) = (known.cloned(), layout::increment(checkpoint, attempt, part, &file.name));
-                self.place(file, known, path)
-            });
-            let places: Vec<_> = places.collect();
+            let mut places = Vec::with_capacity(held.files().len());
+            let mut copies = Vec::new();
+            for file in held.files().iter().cloned() {
+                let known =
+                    before.get(&file.name).filter(|known| file.is_lasting && known.bytes == file.bytes).cloned();
+                let path = match &known {
+                    Some(known) => known.path.clone(),
+                    None => layout::increment(checkpoint, attempt, part, &file.name),
+                };
+                if file.is_lasting {
+                    copies.push((path.clone(), file.path.clone()));
+                }
+                places.push(self.place(file, known, path));
+            }
+            if let Some(local) = self.keeps_copies.clone() {
+                self.env.blocking(move || local.keep_files(checkpoint, &copies)).await?;
+            }
             let placed: Vec<(String, Place)> =
                 futures::stream::iter(places).buffered(FILES_AT_ONCE).try_collect().await?;
             let mut named = BTreeMap::new();
@@ -162,14 +177,14 @@ impl Checkpoints {
     /// Fetches the files of which the state of a subtask tells, as far as they are of these operators.
     pub(super) async fn fetch_files(
         &self,
-        store: &CheckpointStore,
+        origin: &Origin,
         state: &StateHandle,
         operators: &[OperatorId],
         snapshots: &mut [(OperatorId, OperatorSnapshot)],
     ) -> Result<(), StateTransferError> {
         for (operator, snapshot) in snapshots {
             match &mut snapshot.stored {
-                Some(stored) if operators.contains(operator) => self.fetch_store(store, state, stored).await?,
+                Some(stored) if operators.contains(operator) => self.fetch_store(origin, state, stored).await?,
                 Some(_) => snapshot.stored = None,
                 None => {}
             }
@@ -179,7 +194,7 @@ impl Checkpoints {
 
     async fn fetch_store(
         &self,
-        store: &CheckpointStore,
+        origin: &Origin,
         state: &StateHandle,
         stored: &mut StoredSnapshot,
     ) -> Result<(), StateTransferError> {
@@ -202,7 +217,7 @@ impl Checkpoints {
                     let handle = state.shared().iter().find(|file| file.path == *path);
                     let handle = handle.ok_or_else(|| StorageError::NotFound { file: path.clone() })?;
                     handles.insert(name.clone(), handle.clone());
-                    fetched.push(self.fetch_file(store, handle.clone(), local));
+                    fetched.push(self.fetch_file(origin, handle.clone(), local));
                 }
             }
         }
@@ -211,14 +226,37 @@ impl Checkpoints {
         Ok(())
     }
 
+    /// Puts a file where `to` says: a link to a copy on this host, or to the file itself where the storage is on the same
+    /// file system; otherwise its bytes.
     async fn fetch_file(
+        &self,
+        Origin { checkpoint, store }: &Origin,
+        handle: StateFileHandle,
+        to: PathBuf,
+    ) -> Result<(), StateTransferError> {
+        if let Some(local) = self.reads_copies.clone() {
+            let (checkpoint, file, to) = (*checkpoint, handle.clone(), to.clone());
+            if self.env.blocking(move || local.link(checkpoint, &file, &to)).await? {
+                return Ok(());
+            }
+        }
+        if let Some(file) = store.local_path(&handle) {
+            let to = to.clone();
+            if let Some((length, sha256)) = self.env.blocking(move || linked(&file, &to)).await? {
+                return store.check_digest(&handle, length, sha256).map_err(StoreError::into);
+            }
+        }
+        self.copy_file(store, handle, to).await
+    }
+
+    async fn copy_file(
         &self,
         store: &CheckpointStore,
         handle: StateFileHandle,
-        local: PathBuf,
+        to: PathBuf,
     ) -> Result<(), StateTransferError> {
         let unplaced = |source| self.unplaced(source);
-        let mut writing = self.env.blocking(move || fs::File::create_new(local)).await?.map_err(unplaced)?;
+        let mut writing = self.env.blocking(move || fs::File::create_new(to)).await?.map_err(unplaced)?;
         let (mut digest, mut length) = (Sha256::new(), 0);
         let mut parts = store.state_parts(&handle).await?;
         while let Some(part) = parts.try_next().await? {
@@ -230,6 +268,33 @@ impl Checkpoints {
             (writing, digest) = written.await?.map_err(unplaced)?;
         }
         store.check_digest(&handle, length, digest.finalize().into()).map_err(StoreError::into)
+    }
+}
+
+/// Links a file of the storage, which nobody changes, and answers with its length and SHA-256. None where that is not
+/// possible: whoever copies it finds out why.
+fn linked(file: &Path, to: &Path) -> Option<(u64, [u8; 32])> {
+    fs::hard_link(file, to).ok()?;
+    let digest = digest_of(to);
+    if digest.is_err() {
+        drop(fs::remove_file(to));
+    }
+    digest.ok()
+}
+
+fn digest_of(file: &Path) -> io::Result<(u64, [u8; 32])> {
+    let (mut reading, mut digest, mut length) = (fs::File::open(file)?, Sha256::new(), 0);
+    let mut part = vec![0; DIGESTED_AT_ONCE];
+    loop {
+        match reading.read(&mut part) {
+            Ok(0) => return Ok((length, digest.finalize().into())),
+            Ok(bytes) => {
+                length += bytes as u64;
+                digest.update(&part[..bytes]);
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
     }
 }
 

@@ -387,6 +387,10 @@ impl TaskReport {
             }
             TaskEnd::Canceled => self.state(ExecutionState::Canceled, None),
             TaskEnd::Failed { class, message } => {
+                if class == FailureClass::System {
+                    // Before anybody begins anew.
+                    self.listener.distrust_copies();
+                }
                 let cause = self.cause(class, message);
                 self.state(ExecutionState::Failed, Some(cause));
             }

@@ -10,13 +10,12 @@ use pelton_runtime_core::checkpoint::layout;
 use pelton_runtime_core::checkpoint::record::{StateFileHandle, StateHandle};
 use pelton_runtime_core::checkpoint::snapshot::OperatorSnapshot;
 use pelton_runtime_core::checkpoint::storage::StorageError;
-use pelton_runtime_core::checkpoint::store::CheckpointStore;
 use pelton_runtime_core::element::CheckpointId;
 use pelton_runtime_core::id::{ExecutionAttemptId, OperatorId};
 use pelton_runtime_core::state::layers::{LayerRows, LayeredSnapshot, Layers};
 use sha2::{Digest, Sha256};
 
-use super::checkpoints::{Checkpoints, IN_MEMORY_MAX, READS_AT_ONCE, StateTransferError};
+use super::checkpoints::{Checkpoints, IN_MEMORY_MAX, Origin, READS_AT_ONCE, StateTransferError};
 
 /// What a file is called that is a layer.
 const LAYER: &str = "layer";
@@ -34,13 +33,18 @@ impl Checkpoints {
             let Some(LayeredSnapshot { layers, .. }) = snapshot.layered.as_deref_mut() else { continue };
             let Layers::Held { below, top } = layers else { continue };
             let mut all = std::mem::take(below);
+            let again = all.len();
             if let Some((layer, rows)) = top.take() {
                 let path = layout::increment(checkpoint, attempt, part, LAYER);
-                layer.placed(self.write_layer(*operator, path, rows).await?);
+                layer.placed(self.write_layer(checkpoint, *operator, path, rows).await?);
                 all.push(layer);
             }
             let places = all.iter().map(|layer| layer.place().cloned().ok_or(StateTransferError::UnwrittenLayer));
             let places: Vec<StateFileHandle> = places.collect::<Result<_, _>>()?;
+            if let Some(local) = self.keeps_copies.clone() {
+                let again: Vec<String> = places[..again].iter().map(|place| place.path.clone()).collect();
+                self.env.blocking(move || local.keep_again(checkpoint, &again)).await?;
+            }
             *layers = Layers::Placed(places.iter().map(|place| place.path.clone()).collect());
             placed.extend(places);
         }
@@ -49,16 +53,21 @@ impl Checkpoints {
 
     async fn write_layer(
         &self,
+        checkpoint: CheckpointId,
         operator: OperatorId,
         path: String,
         rows: LayerRows,
     ) -> Result<StateFileHandle, StateTransferError> {
+        let local = self.keeps_copies.clone();
         let encoded = self.env.blocking(move || {
             let bytes = rows.encode(operator)?;
             let sha256: [u8; 32] = Sha256::digest(&bytes).into();
-            Ok::<_, StateTransferError>((bytes, sha256))
+            if let Some(local) = local {
+                local.keep_shared(checkpoint, &path, &bytes);
+            }
+            Ok::<_, StateTransferError>((path, bytes, sha256))
         });
-        let (bytes, sha256) = encoded.await??;
+        let (path, bytes, sha256) = encoded.await??;
         Ok(self.store.put_shared(path, bytes, sha256).await?)
     }
 
@@ -66,7 +75,7 @@ impl Checkpoints {
     /// operators.
     pub(super) async fn read_layers(
         &self,
-        store: &CheckpointStore,
+        origin: &Origin,
         state: &StateHandle,
         operators: &[OperatorId],
         snapshots: &mut [(OperatorId, OperatorSnapshot)],
@@ -80,7 +89,7 @@ impl Checkpoints {
                 continue;
             }
             let reads: Vec<_> =
-                paths.iter().map(|path| self.read_layer(store, state, *operator, path.clone())).collect();
+                paths.iter().map(|path| self.read_layer(origin, state, *operator, path.clone())).collect();
             let layers = futures::stream::iter(reads).buffered(READS_AT_ONCE).try_collect::<Vec<_>>().await?;
             let mut whole = std::mem::take(snapshot);
             let put = self.env.blocking(move || whole.put_on(layers).map(|()| whole));
@@ -91,16 +100,24 @@ impl Checkpoints {
 
     async fn read_layer(
         &self,
-        store: &CheckpointStore,
+        Origin { checkpoint, store }: &Origin,
         state: &StateHandle,
         operator: OperatorId,
         path: String,
     ) -> Result<LayerRows, StateTransferError> {
         let handle = state.shared().iter().find(|file| file.path == path);
         let handle = handle.ok_or_else(|| StorageError::NotFound { file: path.clone() })?;
-        let bytes = match handle.bytes > IN_MEMORY_MAX as u64 {
-            true => Some(self.fetch(store, handle).await?),
-            false => store.get_state(&StateHandle::File(handle.clone())).await?,
+        let copy = match self.reads_copies.clone() {
+            Some(local) => {
+                let (checkpoint, file) = (*checkpoint, handle.clone());
+                self.env.blocking(move || local.read_shared(checkpoint, &file)).await?
+            }
+            None => None,
+        };
+        let bytes = match copy {
+            Some(copy) => Some(copy),
+            None if handle.bytes > IN_MEMORY_MAX as u64 => Some(self.fetch(store, handle).await?),
+            None => store.get_state(&StateHandle::File(handle.clone())).await?,
         };
         let bytes: Bytes = bytes.unwrap_or_default();
         Ok(self.env.blocking(move || LayerRows::decode(&path, operator, &bytes)).await??)

@@ -69,7 +69,8 @@ options! {
         fallback ["state.savepoints.dir", "savepoints.state.backend.fs.dir"],
         must (|directory| directory.as_deref().is_none_or(|directory| !directory.trim().is_empty()), "not empty");
 
-    /// Whether TaskManagers keep copies of the state files that their tasks write, for restarts on the same host.
+    /// Whether TaskManagers keep copies of the state files that their tasks write, for restarts on the same host: of those
+    /// that checkpoints share as links, where they are on one file system.
     LOCAL_BACKUP: bool = "execution.checkpointing.local-backup.enabled", default "false",
         fallback ["execution.state-recovery.from-local", "state.backend.local-recovery"];
 
