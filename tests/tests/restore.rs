@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use pelton_tests::cluster::signal;
 use pelton_tests::counts::{ROWS, arguments, assert_exact, finishes, lines, run, run_from, submit};
 use pelton_tests::{Cluster, ClusterOptions, eventually};
 
@@ -65,6 +66,41 @@ fn a_checkpoint_that_is_claimed_is_the_jobs_own() {
     eventually("the claimed checkpoint is subsumed and removed", || (!record.exists()).then_some(()));
     finishes(&cluster, &job);
     assert_exact(&output);
+}
+
+#[test]
+fn what_a_killed_job_manager_has_left_goes_with_the_checkpoint_that_is_claimed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let options = options(2, folder.path())
+        .set("state.backend.type", "rocksdb")
+        .set("execution.checkpointing.incremental", "true")
+        .set("execution.checkpointing.data-inline-threshold", "0 b");
+    let cluster = Cluster::start(options.clone());
+    let output = folder.path().join("out");
+    let job = submit(&cluster, 2, &output);
+    eventually("results are published", || (lines(&output.join("running")).len() > 1000).then_some(()));
+    signal(cluster.processes()[0], 9);
+    eventually("its workers are gone", || cluster.workers_of(&job).is_empty().then_some(()));
+    let checkpoint = newest(folder.path(), &job);
+    let of_job = checkpoint.parent().expect("a folder");
+    let next = checkpoint.to_string_lossy().rsplit('-').next().expect("an id").parse::<u64>().expect("a number") + 1;
+    // What it may have been at, whatever the moment was.
+    for left in [
+        format!("chk-{next}/0a.state"),
+        format!("chk-{next}/._metadata.1f.part"),
+        format!("shared/chk-{next}-0a-0-000017.sst"),
+        format!("shared/.chk-{next}-0a-0-000018.sst.1f.part"),
+        "shared/1-0a.state".to_owned(),
+    ] {
+        let path = of_job.join(left);
+        std::fs::create_dir_all(path.parent().expect("a folder")).expect("made");
+        std::fs::write(path, b"half").expect("written");
+    }
+    let cluster = Cluster::start(options);
+    let job = run_from(&cluster, &checkpoint, &["-p", "2", "-cm", "claim"], &arguments(&output));
+    finishes(&cluster, &job);
+    assert_exact(&output);
+    eventually("nothing is left of the former job", || (!of_job.exists()).then_some(()));
 }
 
 #[test]

@@ -389,7 +389,8 @@ impl CheckpointStore {
         self.check_files(record, &files)
     }
 
-    /// Removes a checkpoint that other checkpoints in the same directory may share files with: those stay.
+    /// Removes a checkpoint that other checkpoints in the same directory may share files with: those stay. The job that took
+    /// it is over, so what it has left beside goes, too, unless there is a newer checkpoint, from which another may go on.
     ///
     /// # Errors
     ///
@@ -413,7 +414,11 @@ impl CheckpointStore {
         let files: Vec<String> =
             record.paths().into_iter().filter(|path| !is_shared(path)).map(str::to_owned).collect();
         self.discard(&files).await?;
-        unread.map_or(Ok(()), Err)
+        unread.map_or(Ok(()), Err)?;
+        if kept.iter().all(|other| other.checkpoint < record.checkpoint) {
+            self.sweep_all_but(&kept).await?;
+        }
+        Ok(())
     }
 
     /// Copies files of this directory into another one, under the second name each. `copied` counts the bytes that were

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{CheckpointStore, StoreError, records_among};
 use crate::checkpoint::layout::{self, Owner};
+use crate::checkpoint::record::CheckpointRecord;
 use crate::checkpoint::storage::StorageError;
 use crate::element::CheckpointId;
 use crate::id::Epoch;
@@ -58,6 +59,23 @@ impl CheckpointStore {
             }
         }
         Ok(removed)
+    }
+
+    /// Removes every file of a job that is over but what these records name. They are all that there are.
+    ///
+    /// # Errors
+    ///
+    /// The first failure, after every file was tried.
+    pub(super) async fn sweep_all_but(&self, kept: &[CheckpointRecord]) -> Result<(), StorageError> {
+        let named: BTreeSet<&str> =
+            kept.iter().flat_map(|record| record.files()).map(|file| file.path.as_str()).collect();
+        let is_left = |path: &str| {
+            let owner = layout::owner(path);
+            owner.is_some_and(|owner| !matches!(owner, Owner::Record(_))) && !named.contains(path)
+        };
+        let files = self.storage.list().await?.into_iter().map(|file| file.path);
+        let left: Vec<String> = files.filter(|path| is_left(path)).collect();
+        self.discard(&left).await
     }
 
     /// Removes every file of a job that has ended and keeps no checkpoint, records first. `known` are there whatever the

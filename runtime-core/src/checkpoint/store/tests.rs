@@ -408,6 +408,31 @@ fn of_a_claimed_checkpoint_only_what_may_be_shared_stays_beside_one_that_cannot_
 }
 
 #[test]
+fn with_a_claimed_checkpoint_goes_what_a_job_that_is_gone_has_left_beside_it() {
+    let (store, storage) = store();
+    let older = complete(&store, 8, &[1]);
+    let claimed = complete(&store, 9, &[1, 2]);
+    let increment = |checkpoint| layout::increment(CheckpointId(checkpoint), attempt(1), 0, "000012.sst");
+    let left = [
+        increment(7),
+        increment(10),
+        layout::state(CheckpointId(10), attempt(2)),
+        layout::final_state(Epoch(1), attempt(3)),
+    ];
+    for path in &left {
+        block_on(store.put_state(path.clone(), Some(vec![1; 40]), 20)).unwrap();
+    }
+    block_on(storage.put("foreign", Bytes::from_static(b"of somebody else"))).unwrap();
+    let before = paths(&storage);
+    block_on(store.remove_claimed(&older)).unwrap();
+    let of_older: Vec<&str> = older.paths().into_iter().chain(["chk-8/_metadata"]).collect();
+    let expected: Vec<String> = before.into_iter().filter(|path| !of_older.contains(&path.as_str())).collect();
+    assert_eq!(paths(&storage), expected, "somebody may go on from the newer one, and be at it");
+    block_on(store.remove_claimed(&claimed)).unwrap();
+    assert_eq!(paths(&storage), ["foreign"]);
+}
+
+#[test]
 fn a_checkpoint_that_is_known_is_cleared_though_no_listing_has_it() {
     let (store, storage) = store();
     let kept = complete(&store, 9, &[1]);
