@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::task::Poll;
 
-use crate::checkpoint::snapshot::{OperatorSnapshot, RestoredState};
+use crate::checkpoint::snapshot::{OperatorSnapshot, RestoredState, Unclaimed};
 use crate::element::{CheckpointId, StreamBatch, StreamElement};
 use crate::env::Env;
 use crate::failure::{Classify, FailureClass, Unrecoverable};
@@ -406,14 +406,19 @@ pub trait Operator: Send {
 ///
 /// # Errors
 ///
-/// Always, unless the state has no table.
+/// Always, unless the state has no table, or may be dropped.
 pub fn refuse_state(state: &RestoredState) -> OperatorResult {
     let Some(table) = state.keyed.keys().chain(state.stored.keys()).chain(state.operator.keys()).next() else {
         return Ok(());
     };
+    if state.unclaimed == Unclaimed::Dropped {
+        tracing::warn!(table, "state is dropped: the operator keeps no such state");
+        return Ok(());
+    }
     Err(OperatorError::misfit(format!(
         "the checkpoint has state `{table}` for this operator, which keeps no such state; give the operator that wrote \
-         it its `uid` back"
+         it its `uid` back, or drop that state with --allowNonRestoredState \
+         (`execution.state-recovery.ignore-unclaimed-state`)"
     )))
 }
 

@@ -96,7 +96,8 @@ pub enum StateError {
     /// The checkpoint has a state that the operator does not register.
     #[error(
         "the checkpoint has state `{name}`, which the operator registers no more; what it holds would be lost, so \
-         register it again"
+         register it again, or drop it with --allowNonRestoredState \
+         (`execution.state-recovery.ignore-unclaimed-state`)"
     )]
     Dropped {
         /// The name.

@@ -436,3 +436,35 @@ fn types_of_state_may_change_as_far_as_no_value_is_lost() {
     let expected = (0..10).flat_map(|key| (1..=EVOLVING / 10).map(move |total| format!("{key} {total}")));
     assert_same(&lines(&output), expected.collect());
 }
+
+#[test]
+fn a_state_that_an_operator_keeps_no_more_is_refused_and_dropped_only_when_that_is_allowed() {
+    const ROWS: u64 = 8000;
+    for backend in ["hashmap", "rocksdb"] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let cluster = Cluster::start(options(3, folder.path()).set("state.backend.type", backend));
+        let output = folder.path().join("out");
+        let told = |form: &str| {
+            let (count, output) = (ROWS.to_string(), output.display().to_string());
+            ["evolving", form, &count, "4000", &output].map(str::to_owned).to_vec()
+        };
+        let two = told("two");
+        let two: Vec<&str> = two.iter().map(String::as_str).collect();
+        let job = cluster.submit(2, &program("test-job"), &two);
+        eventually("results are published", || (lines(&output).len() > 1000).then_some(()));
+        let (said, error, code) = client(&cluster, &["stop", &job]);
+        assert_eq!(code, Some(0), "{error}");
+        let savepoint = path_in(&said[3]);
+
+        let job = run_from(&cluster, &savepoint, &[], &told("one"));
+        assert_eq!(cluster.await_state(&job, &["FAILED", "FINISHED"]), "FAILED");
+        let why = cluster.failure(&job);
+        assert!(why.contains("the checkpoint has state `before`, which the operator registers no more"), "{why}");
+        assert!(why.contains("--allowNonRestoredState"), "{why}");
+
+        let job = run_from(&cluster, &savepoint, &["-n", "-p", "3"], &told("one"));
+        finishes(&cluster, &job);
+        let expected = (0..10).flat_map(|key| (1..=ROWS / 10).map(move |total| format!("{key} {total}")));
+        assert_same(&lines(&output), expected.collect());
+    }
+}

@@ -6,7 +6,7 @@ use std::any::Any;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use pelton_runtime_core::checkpoint::snapshot::{OperatorTable, Redistribution, RestoredState};
+use pelton_runtime_core::checkpoint::snapshot::{OperatorTable, Redistribution, RestoredState, Unclaimed};
 use pelton_runtime_core::state::{ColumnError, StateError};
 
 /// What one state holds.
@@ -97,9 +97,14 @@ impl OperatorStates {
                     .map_err(|reason| StateError::Restore { name: state.name.to_string(), reason: Box::new(reason) })?;
             }
         }
-        match restored.operator.keys().next() {
-            Some(name) => Err(StateError::Dropped { name: name.clone() }),
-            None => Ok(()),
+        match (restored.operator.keys().next(), restored.unclaimed) {
+            (Some(name), Unclaimed::Refused) => Err(StateError::Dropped { name: name.clone() }),
+            (Some(state), Unclaimed::Dropped) => {
+                tracing::warn!(state, "state is dropped: the operator registers it no more");
+                restored.operator.clear();
+                Ok(())
+            }
+            (None, _) => Ok(()),
         }
     }
 }

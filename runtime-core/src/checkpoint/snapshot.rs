@@ -175,6 +175,18 @@ pub struct RestoredState {
     pub operator: BTreeMap<String, Vec<RecordBatch>>,
     /// State of keys in the files of stores, by table.
     pub stored: BTreeMap<String, Vec<StoredPart>>,
+    /// What becomes of state that nobody takes.
+    pub unclaimed: Unclaimed,
+}
+
+/// What becomes of state that a program has no place for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Unclaimed {
+    /// The program does not begin, as that state would be lost.
+    #[default]
+    Refused,
+    /// It is left behind.
+    Dropped,
 }
 
 impl RestoredState {

@@ -22,7 +22,7 @@ mod stored;
 mod table_cache;
 
 use std::any::Any;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -37,6 +37,7 @@ use self::layering::Layering;
 pub use self::snapshot::SeeRestored;
 use self::table_cache::TableCache;
 use super::{KeyBatch, KeyIndex, KeyTimers, NO_SLOT, Rows, Slot, StateColumn, StateError, StoredTimers, TimerQueue};
+use crate::checkpoint::snapshot::Unclaimed;
 use crate::operator::OperatorRuntime;
 use crate::time::EpochMillis;
 use crate::window::{TimeDomain, TimeWindow};
@@ -96,6 +97,10 @@ pub struct KeyedStateBackend {
     uses: u64,
     /// None where every snapshot has everything.
     layering: Option<Layering>,
+    /// What becomes of restored states that are not registered.
+    unclaimed: Unclaimed,
+    /// Those that were left behind.
+    dropped: BTreeSet<String>,
 }
 
 impl fmt::Debug for KeyedStateBackend {

@@ -26,7 +26,7 @@ use pelton_runtime_core::checkpoint::coordinator::CheckpointSettings;
 use pelton_runtime_core::checkpoint::in_flight::{InFlight, redistribute};
 use pelton_runtime_core::checkpoint::layout;
 use pelton_runtime_core::checkpoint::record::{StateFileHandle, StateHandle};
-use pelton_runtime_core::checkpoint::snapshot::{OperatorSnapshot, RestoredState};
+use pelton_runtime_core::checkpoint::snapshot::{OperatorSnapshot, RestoredState, Unclaimed};
 use pelton_runtime_core::checkpoint::state_file::{self, StateFileError};
 use pelton_runtime_core::checkpoint::storage::{CheckpointStorageSettings, MemoryStorage, Storage, StorageError};
 use pelton_runtime_core::checkpoint::store::{CheckpointStore, StoreError};
@@ -147,6 +147,8 @@ pub struct Checkpoints {
     pub(super) keeps_copies: Option<LocalState>,
     /// Where such copies are looked for.
     pub(super) reads_copies: Option<LocalState>,
+    /// What becomes of state that operators have no place for.
+    unclaimed: Unclaimed,
 }
 
 /// A checkpoint that tasks begin from.
@@ -290,7 +292,7 @@ impl Checkpoints {
         let bytes: u64 = states.iter().map(|state: &WrittenState| state.read_bytes).sum();
         let took = self.env.moment().since(start);
         tracing::info!(checkpoint = message.checkpoint_id, files = states.len(), bytes, ?took, "state was read");
-        Ok(RestoredCheckpoint { checkpoint: origin.checkpoint, states })
+        Ok(RestoredCheckpoint { checkpoint: origin.checkpoint, states, unclaimed: self.unclaimed })
     }
 
     /// The files of a directory: the job's own, or another that it begins from.
@@ -603,6 +605,7 @@ pub struct RestoredCheckpoint {
     /// Which one.
     pub(super) checkpoint: CheckpointId,
     states: Vec<WrittenState>,
+    unclaimed: Unclaimed,
 }
 
 /// What one subtask wrote.
@@ -698,7 +701,8 @@ impl RestoredCheckpoint {
             .collect();
         snapshots.sort_by_key(|(subtask, _)| *subtask);
         let snapshots: Vec<OperatorSnapshot> = snapshots.into_iter().map(|(_, snapshot)| snapshot).collect();
-        RestoredState::assign(&snapshots, range, subtask, parallelism)
+        let state = RestoredState::assign(&snapshots, range, subtask, parallelism);
+        RestoredState { unclaimed: self.unclaimed, ..state }
     }
 }
 
@@ -753,6 +757,10 @@ pub fn of_job(
         uploads,
         keeps_copies,
         reads_copies,
+        unclaimed: match configuration.get(&options::state_recovery::IGNORE_UNCLAIMED_STATE) {
+            true => Unclaimed::Dropped,
+            false => Unclaimed::Refused,
+        },
     })
 }
 

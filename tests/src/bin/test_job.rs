@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use pelton::StreamExecutionEnvironment;
-use pelton::keyed::{EventTimeSessionWindows, EventTimeTrigger, TumblingEventTimeWindows};
+use pelton::keyed::{
+    EventTimeSessionWindows, EventTimeTrigger, FunctionResult, KeyedContext, KeyedProcessFunction, OpenContext,
+    TumblingEventTimeWindows, ValueState,
+};
 use pelton::record::{Record, field};
 use pelton::sinks::{FileSink, RollingPolicy};
 use pelton::sources::{DataGeneratorSource, FileSource, OnBadRow};
@@ -29,7 +32,8 @@ enum Job {
     /// Puts COUNT rows of 10 keys, some rows each second, into sessions, into windows with a trigger, and into pairs that are
     /// near each other, and writes these into files
     Meetings { count: u64, rows_per_second: f64, output: String },
-    /// Counts COUNT rows of 10 keys, some rows each second, into files; its state is of the form old, new, other or rekeyed
+    /// Counts COUNT rows of 10 keys, some rows each second, into files; its state is of the form old, new, other or rekeyed,
+    /// or consists of one state or two
     Evolving { form: String, count: u64, rows_per_second: f64, output: String },
     /// Reads `id,delay` rows from a CSV file with a header, with fail, skip or null for bad rows, and writes them
     Csv { policy: String, input: String, output: String },
@@ -99,6 +103,18 @@ enum Job {
         fast_while: String,
         output: String,
     },
+    /// Counts the numbers of each of KEYS keys, for which it takes its time, and writes each count into files
+    SlowCounts {
+        count: i64,
+        keys: i64,
+        micros_per_row: u64,
+        /// Fast while this file exists
+        fast_while: String,
+        output: String,
+    },
+    /// Writes the event times of two sources into files, ROWS of each, a thousand each second: one is a hundred times as fast in
+    /// event time and may be ten seconds ahead
+    Aligned { rows: u64, output: String },
     /// Counts numbers by their last digits into files: those of a source that soon ends, and more of one that makes some
     /// each second
     TwoSources { first: u64, second: u64, rows_per_second: f64, output: String },
@@ -225,6 +241,8 @@ fn main() -> anyhow::Result<()> {
                     };
                     totals.reduce(plus).uid("totals").map(|row: &OtherTotal| format!("{} {}", row.key, row.total))
                 }
+                "two" => keys.key_by(|key: &i64| *key).process(Totals::new(true)).uid("totals"),
+                "one" => keys.key_by(|key: &i64| *key).process(Totals::new(false)).uid("totals"),
                 other => anyhow::bail!("`{other}` is no form"),
             };
             lines.sink_to(FileSink::text(output)).uid("files");
@@ -320,6 +338,27 @@ fn main() -> anyhow::Result<()> {
             let rows = slow_rows(&env, count, micros_per_row, fast_while);
             rows.sink_to(FileSink::text(output)).set_parallelism(1).slot_sharing_group("slow");
         }
+        Job::SlowCounts { count, keys, micros_per_row, fast_while, output } => {
+            let source = env.from_sequence(1, count).set_parallelism(1).name("Flood").slot_sharing_group("flood");
+            let counts = Totals { slow: Some((micros_per_row, fast_while)), ..Totals::new(false) };
+            let counts = source.key_by(move |n: &i64| *n % keys).process(counts).slot_sharing_group("slow");
+            counts.sink_to(FileSink::text(output)).slot_sharing_group("slow");
+        }
+        Job::Aligned { rows, output } => {
+            for (name, step_ms) in [("slow", 1), ("fast", 100)] {
+                let times = DataGeneratorSource::new(move |index: u64| index.cast_signed() * step_ms);
+                let strategy = WatermarkStrategy::for_monotonous_timestamps()
+                    .with_timestamp_assigner(|time: &i64| *time)
+                    .with_watermark_alignment("both", Duration::from_secs(10), Duration::from_millis(50));
+                let source = env.from_source(times.count(rows).rows_per_second(1000.0), strategy, name);
+                let source = source.set_parallelism(1).slot_sharing_group(name);
+                let lines = source.rebalance().map(|time: &i64| time.to_string()).name(&format!("{name} times"));
+                lines
+                    .slot_sharing_group(name)
+                    .sink_to(FileSink::text(format!("{output}/{name}")))
+                    .slot_sharing_group(name);
+            }
+        }
         Job::NeverPlans => pause(Duration::from_secs(3600)),
         Job::PrintsWhilePlanned => {
             println!("hello from main");
@@ -392,6 +431,51 @@ fn collected(
     }
     println!("the program has gone on to its end");
     Ok(())
+}
+
+/// Counts the rows of a key; keeps the count alone, or the one before beside it.
+#[derive(Clone)]
+struct Totals {
+    total: ValueState<i64>,
+    before: Option<ValueState<i64>>,
+    /// Microseconds for each row, unless there is this file.
+    slow: Option<(u64, String)>,
+}
+
+impl Totals {
+    fn new(keeps_both: bool) -> Self {
+        let before = keeps_both.then(|| ValueState::new("before"));
+        Self { total: ValueState::new("total"), before, slow: None }
+    }
+}
+
+impl KeyedProcessFunction for Totals {
+    type Key = i64;
+    type In = i64;
+    type Out = String;
+
+    fn open(&mut self, ctx: &mut OpenContext<'_>) -> FunctionResult {
+        ctx.register(&mut self.total)?;
+        self.before.as_mut().map_or(Ok(()), |before| ctx.register(before))
+    }
+
+    fn process_element(
+        &mut self,
+        n: &i64,
+        ctx: &mut KeyedContext<'_, i64>,
+        out: &mut Collector<'_, String>,
+    ) -> FunctionResult {
+        if let Some((micros_per_row, fast_while)) = &self.slow {
+            slowly(*n, *micros_per_row, fast_while);
+        }
+        let before = self.total.value(ctx)?.copied().unwrap_or(0);
+        self.total.update(ctx, before + 1)?;
+        if let Some(state) = &self.before {
+            state.update(ctx, before)?;
+        }
+        out.collect(format!("{} {}", ctx.current_key(), before + 1).as_str());
+        Ok(())
+    }
 }
 
 #[derive(Clone, Record)]

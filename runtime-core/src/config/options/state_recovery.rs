@@ -11,7 +11,8 @@ options! {
     PATH: Option<String> = "execution.state-recovery.path", fallback ["execution.savepoint.path"],
         must (|path| path.as_deref().is_none_or(|path| !path.trim().is_empty()), "not empty");
 
-    /// Whether state of operators that are not in the job is dropped instead of refused. `client run -n` sets it.
+    /// Whether state of operators that are not in the job, and state that an operator keeps no more, is dropped instead of
+    /// refused. `client run -n` sets it.
     IGNORE_UNCLAIMED_STATE: bool = "execution.state-recovery.ignore-unclaimed-state", default "false",
         fallback ["execution.savepoint.ignore-unclaimed-state"];
 

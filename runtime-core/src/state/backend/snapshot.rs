@@ -3,7 +3,7 @@
 //! All namespaces share one table of rows, in the order of key groups: the key, the window, and a column per state. A
 //! row that returns finds its namespace and its key anew, so the tables may come from any number of instances.
 //!
-//! Refused: a state that is not registered any more, and a state whose type has changed beyond what
+//! Refused: a state that is not registered any more, unless it may be dropped, and a state whose type has changed beyond what
 //! [`adapt`](super::super::adapt) bridges. A state that the rows lack is new and empty.
 
 use std::collections::BTreeMap;
@@ -17,7 +17,7 @@ use super::changes::Bits;
 use super::cold_part::{ColdPart, StoredForm};
 use super::cold_rows::{ColdRows, RowShape};
 use super::{KeyedStateBackend, Namespace, NamespaceTable};
-use crate::checkpoint::snapshot::{KeyedTable, OperatorSnapshot, RestoredState, StreamedTable};
+use crate::checkpoint::snapshot::{KeyedTable, OperatorSnapshot, RestoredState, StreamedTable, Unclaimed};
 use crate::state::codec::ColumnError;
 use crate::state::files::{StoredFiles, StoredPart, StoredSnapshot, StoredTable};
 use crate::state::key_order::order;
@@ -125,6 +125,7 @@ impl KeyedStateBackend {
         name: &str,
         see: &mut SeeRestored<'_>,
     ) -> Result<(), StateError> {
+        self.unclaimed = state.unclaimed;
         let parts = state.take_stored(name);
         self.adopt(&parts)?;
         self.restore_batches(&state.take_keyed(name), see)?;
@@ -227,17 +228,17 @@ impl KeyedStateBackend {
     }
 
     fn restore_rows(&mut self, batch: &RecordBatch, see: &mut SeeRestored<'_>) -> Result<(), StateError> {
-        let states: Vec<(usize, &ArrayRef)> = batch
-            .schema_ref()
-            .fields()
-            .iter()
-            .zip(batch.columns())
-            .filter_map(|(field, column)| Some((state_of(field.name())?, column)))
-            .map(|(name, column)| {
-                let position = self.states.iter().position(|(registered, _)| registered == name);
-                position.map(|position| (position, column)).ok_or_else(|| StateError::Dropped { name: name.to_owned() })
-            })
-            .collect::<Result<_, _>>()?;
+        let (mut states, mut drops) = (Vec::with_capacity(batch.num_columns()), false);
+        for (field, column) in batch.schema_ref().fields().iter().zip(batch.columns()) {
+            let Some(name) = state_of(field.name()) else { continue };
+            match self.states.iter().position(|(registered, _)| registered == name) {
+                Some(position) => states.push((position, column)),
+                None => {
+                    self.leave_behind(name)?;
+                    drops = true;
+                }
+            }
+        }
         let keys = read_keys(batch)?;
         let mut slots = Vec::new();
         for (namespace, rows) in rows_by_namespace(batch)? {
@@ -254,9 +255,28 @@ impl KeyedStateBackend {
                     return Err(StateError::Restore { name, reason: Box::new(reason) });
                 }
             }
+            if drops {
+                // Keys that had nothing else are forgotten.
+                let mut empty = slots.clone();
+                contents.free_empty(&mut empty);
+                slots.retain(|slot| empty.binary_search(slot).is_err());
+            }
             see(contents, &slots)?;
         }
         Ok(())
+    }
+
+    /// A restored state is not registered.
+    fn leave_behind(&mut self, name: &str) -> Result<(), StateError> {
+        match self.unclaimed {
+            Unclaimed::Refused => Err(StateError::Dropped { name: name.to_owned() }),
+            Unclaimed::Dropped => {
+                if self.dropped.insert(name.to_owned()) {
+                    tracing::warn!(state = name, "state is dropped: the operator registers it no more");
+                }
+                Ok(())
+            }
+        }
     }
 }
 

@@ -126,8 +126,32 @@ fn a_state_that_is_not_registered_any_more_is_refused_by_name() {
     assert_eq!(
         error.to_string(),
         "the checkpoint has state `gone`, which the operator registers no more; what it holds would be lost, so \
-         register it again"
+         register it again, or drop it with --allowNonRestoredState \
+         (`execution.state-recovery.ignore-unclaimed-state`)"
     );
+}
+
+#[test]
+fn a_state_that_may_be_dropped_is_left_behind_with_the_keys_that_have_nothing_else() {
+    let (gone, sum) = (Int64Array::from(vec![1, 2, 3]), Int64Array::from(vec![None, Some(6), None]));
+    let gone = snapshot_of("gone", Arc::new(gone));
+    let mut fields: Vec<_> = gone.schema().fields().to_vec();
+    fields.push(Arc::new(Field::new("state.sum", DataType::Int64, true)));
+    let columns = gone.columns().iter().cloned().chain([Arc::new(sum) as ArrayRef]).collect();
+    let both = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).unwrap();
+    assert_eq!(both.schema().field(2).name(), &state_name("sum"));
+    let mut state = RestoredState { unclaimed: Unclaimed::Dropped, ..RestoredState::default() };
+    state.keyed.insert("keyed".to_owned(), vec![both]);
+    let mut tables = Tables::new();
+    let mut seen = Vec::new();
+    let mut see = |table: &mut NamespaceTable, slots: &[Slot]| {
+        seen.extend(slots.iter().map(|slot| (table.index().len(), *slot)));
+        Ok(())
+    };
+    tables.backend.restore_seen(&mut state, "keyed", &mut see).unwrap();
+    assert_eq!(seen, [(1, 1)], "one key is left, in its slot");
+    let table = tables.backend.existing(Namespace::Void).unwrap();
+    assert_eq!(table.column(tables.sum).get(1), Some(&6));
 }
 
 #[test]
