@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use pelton_tests::cluster::signal;
+use pelton_tests::counts::{assert_same, finishes, lines, run_from};
 use pelton_tests::programs::program;
 use pelton_tests::{Cluster, ClusterOptions, eventually, within};
 use serde_json::Value;
@@ -131,4 +132,43 @@ fn barriers_overtake_at_once_inside_a_worker() {
     setup.cluster.workers_of(&setup.job).into_iter().for_each(|worker| signal(worker, 9));
     setup.let_run();
     setup.assert_exact();
+}
+
+#[test]
+fn what_was_in_flight_to_a_key_is_processed_once_at_another_parallelism() {
+    const ROWS: u64 = 1_000_000;
+    const KEYS: u64 = 1000;
+    let folder = tempfile::tempdir().expect("a folder");
+    let checkpoints = folder.path().join("checkpoints").display().to_string();
+    let options = ClusterOptions::slots(8)
+        .set("execution.checkpointing.interval", "300 ms")
+        .set("execution.checkpointing.dir", &checkpoints)
+        .set("execution.checkpointing.unaligned.enabled", "true")
+        .set("execution.checkpointing.externalized-checkpoint-retention", "RETAIN_ON_CANCELLATION");
+    let cluster = Cluster::start(options);
+    let (fast, output) = (folder.path().join("fast"), folder.path().join("out"));
+    let arguments = ["slow-counts", &ROWS.to_string(), &KEYS.to_string(), MICROS_PER_ROW, text(&fast), text(&output)]
+        .map(str::to_owned);
+    let told: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let mut job = cluster.submit(2, &program("test-job"), &told);
+    for parallelism in ["3", "1"] {
+        let statistics = format!("/jobs/{job}/checkpoints");
+        // So many that those of several channels and of many keys are among them.
+        let in_flight = |completed: &Value| completed["persisted_data"].as_u64() > Some(100_000);
+        within(Duration::from_secs(40), "a checkpoint overtakes what is in flight", || {
+            in_flight(&cluster.get(&statistics)["latest"]["completed"]).then_some(())
+        });
+        cluster.cancel(&job);
+        cluster.await_state(&job, &["CANCELED"]);
+        let latest = cluster.get(&statistics)["latest"]["completed"].clone();
+        assert!(in_flight(&latest), "{latest}");
+        let path = latest["external_path"].as_str().expect("a path").trim_start_matches("file:");
+        if parallelism == "1" {
+            std::fs::write(&fast, "").expect("the switch");
+        }
+        job = run_from(&cluster, Path::new(path), &["-p", parallelism], &arguments);
+    }
+    finishes(&cluster, &job);
+    let expected = (0..KEYS).flat_map(|key| (1..=ROWS / KEYS).map(move |count| format!("{key} {count}")));
+    assert_same(&lines(&output), expected.collect());
 }
