@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use rocksdb::{ColumnFamilyDescriptor, DB, DEFAULT_COLUMN_FAMILY_NAME, Error, Options};
 
 /// A database in a folder of its own.
+#[derive(Debug)]
 pub(crate) struct Database {
     // Fields are dropped in their order: closed first, then removed.
     pub(crate) db: DB,

@@ -39,6 +39,11 @@ impl RocksStore {
         Self { database: Arc::new(database), clock, reads_at_once, writing, options, folders: 0 }
     }
 
+    #[cfg(test)]
+    pub(crate) fn database(&self) -> &Arc<Database> {
+        &self.database
+    }
+
     /// A name for one more folder, beside the database.
     fn next_folder(&mut self, what: &str) -> Folder {
         self.folders += 1;

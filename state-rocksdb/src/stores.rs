@@ -5,11 +5,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use pelton_runtime_core::config::ByteSize;
 use pelton_runtime_core::config::options::rocksdb as keys;
+use pelton_runtime_core::config::options::taskmanager::NUMBER_OF_TASK_SLOTS;
 use pelton_runtime_core::operator::OperatorRuntime;
 use pelton_runtime_core::state::StateError;
 use pelton_runtime_core::state::cold::{CacheBudget, ColdStoreError, ColdStores, OpenedStore, StoreMeans};
-use rocksdb::{BlockBasedOptions, Cache, DBCompressionType, LogLevel, Options, WriteBufferManager};
+use rocksdb::{
+    BlockBasedIndexType, BlockBasedOptions, Cache, DBCompressionType, LogLevel, Options, WriteBufferManager,
+};
 
 use crate::database::Database;
 use crate::expiry::ExpiryClock;
@@ -80,8 +84,8 @@ impl RocksDbStores {
     /// Databases that keep within what the worker has. Nothing is opened yet.
     pub fn new(worker: StoreMeans<'_>) -> Self {
         let configuration = worker.configuration;
-        let fixed = configuration.get(&keys::MEMORY_FIXED_PER_SLOT);
-        let bytes = fixed.map_or(worker.managed_bytes, |slot| slot.as_bytes().saturating_mul(worker.slots.into()));
+        let shared = shared_bytes(&worker);
+        let bytes = shared.unwrap_or(worker.managed_bytes);
         let cache_fraction = configuration.get(&keys::CACHE_FRACTION).as_f64();
         let write_buffer_ratio = configuration.get(&keys::WRITE_BUFFER_RATIO).as_f64();
         let shares = MemoryShares::of(bytes, cache_fraction, write_buffer_ratio);
@@ -109,6 +113,7 @@ impl RocksDbStores {
 
         let clock = ExpiryClock::new();
         clock.drop_void_rows(&mut options);
+        options.set_periodic_compaction_seconds(configuration.get(&keys::PERIODIC_COMPACTION).as_secs());
 
         let mut table = BlockBasedOptions::default();
         table.set_format_version(FORMAT_VERSION);
@@ -124,9 +129,15 @@ impl RocksDbStores {
         // of the time, so the lowest level, with nine tenths of all keys, has filters only where people want them.
         table.set_bloom_filter(configuration.get(&keys::BLOOM_BITS_PER_KEY), false);
         options.set_optimize_filters_for_hits(!configuration.get(&keys::USE_BLOOM_FILTER));
+        if shared.is_some() && configuration.get(&keys::PARTITIONED_INDEX_FILTERS) {
+            table.set_index_type(BlockBasedIndexType::TwoLevelIndexSearch);
+            table.set_partition_filters(true);
+            table.set_pin_top_level_index_and_filter(true);
+            table.set_metadata_block_size(configuration.get(&keys::METADATA_BLOCK_SIZE).as_bytes() as usize);
+        }
         let mut write_buffer_bytes = configuration.get(&keys::WRITE_BUFFER_SIZE).as_bytes() as usize;
         let (mut memory, mut unshared) = (None, None);
-        if configuration.get(&keys::MEMORY_MANAGED) || fixed.is_some() {
+        if shared.is_some() {
             let cache = Cache::new_lru_cache(shares.block_cache);
             table.set_block_cache(&cache);
             let manager =
@@ -160,6 +171,20 @@ impl RocksDbStores {
         }
     }
 
+    /// A database for the operator instance that `runtime` describes.
+    fn open_store(&self, runtime: &OperatorRuntime) -> Result<RocksStore, ColdStoreError> {
+        let folder = self.folder(runtime);
+        let refused = |source: Box<dyn std::error::Error + Send + Sync>| {
+            ColdStoreError::new("be opened", format!("{}: {source}", folder.display()))
+        };
+        if let Some(parent) = folder.parent() {
+            std::fs::create_dir_all(parent).map_err(|error| refused(error.into()))?;
+        }
+        let options = self.options();
+        let database = Database::create(folder.clone(), &options).map_err(|error| refused(error.into()))?;
+        Ok(RocksStore::new(database, options, self.clock.clone(), self.reads_at_once))
+    }
+
     /// What RocksDB holds of the memory that its databases share: the block cache, in which the write buffers are
     /// counted up to their share, and what these hold beyond it. 0 where memory is not shared.
     pub fn used_bytes(&self) -> u64 {
@@ -189,18 +214,24 @@ impl RocksDbStores {
 
 impl ColdStores for RocksDbStores {
     fn open(&self, runtime: &OperatorRuntime) -> Result<OpenedStore, StateError> {
-        let folder = self.folder(runtime);
-        let refused = |source: Box<dyn std::error::Error + Send + Sync>| {
-            ColdStoreError::new("be opened", format!("{}: {source}", folder.display()))
-        };
-        if let Some(parent) = folder.parent() {
-            std::fs::create_dir_all(parent).map_err(|error| refused(error.into()))?;
-        }
-        let options = self.options();
-        let database = Database::create(folder.clone(), &options).map_err(|error| refused(error.into()))?;
-        Ok(OpenedStore {
-            store: Box::new(RocksStore::new(database, options, self.clock.clone(), self.reads_at_once)),
-            cache: self.caches.join(),
-        })
+        Ok(OpenedStore { store: Box::new(self.open_store(runtime)?), cache: self.caches.join() })
     }
 }
+
+/// The memory that the state of a worker shares; none where every database has its own.
+fn shared_bytes(worker: &StoreMeans<'_>) -> Option<u64> {
+    let configuration = worker.configuration;
+    let slots = u64::from(worker.slots);
+    let fixed_per_slot = configuration.get(&keys::MEMORY_FIXED_PER_SLOT);
+    let managed = configuration.get(&keys::MEMORY_MANAGED).then_some(worker.managed_bytes);
+    let of_task_manager = u64::from(configuration.get(&NUMBER_OF_TASK_SLOTS)).max(slots).max(1);
+    let fixed_per_task_manager = configuration.get(&keys::MEMORY_FIXED_PER_TASK_MANAGER);
+    let part = |bytes: ByteSize| (bytes.as_bytes() / of_task_manager).saturating_mul(slots);
+    fixed_per_slot
+        .map(|bytes| bytes.as_bytes().saturating_mul(slots))
+        .or(managed)
+        .or_else(|| fixed_per_task_manager.map(part))
+}
+
+#[cfg(test)]
+mod tests;

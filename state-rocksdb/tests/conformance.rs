@@ -56,6 +56,16 @@ fn state_without_a_cache_is_what_it_was_given() {
 }
 
 #[test]
+fn state_with_indexes_and_filters_in_parts_is_what_it_was_given() {
+    let partitioned = ("state.backend.rocksdb.memory.partitioned-index-filters", "true");
+    let small = ("state.backend.rocksdb.block.metadata-blocksize", "128 b");
+    let (uncached, filtered) =
+        (("pelton.state.rocksdb.cache-fraction", "0"), ("state.backend.rocksdb.use-bloom-filter", "true"));
+    run(50..52, 40_000, true, 0, &[partitioned, small, uncached]);
+    run(52..54, 40_000, true, 2, &[partitioned, small, uncached, filtered]);
+}
+
+#[test]
 fn timers_fire_in_the_order_of_time() {
     for seed in 40..46 {
         let folder = tempfile::tempdir().expect("a folder");
