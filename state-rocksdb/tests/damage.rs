@@ -6,7 +6,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use pelton_runtime_core::config::Configuration;
-use pelton_runtime_core::operator::OperatorRuntime;
 use pelton_runtime_core::operator::harness::OperatorHarness;
 use pelton_runtime_core::state::cold::{
     ByteRows, ColdBackend, ColdFiles, ColdStore, ColdStoreError, FoundRows, KeyedRows, ScanLimit, StoreMeans,
@@ -20,8 +19,7 @@ fn store(folder: &Path) -> Box<dyn ColdStore> {
     let settings = [("state.backend.rocksdb.use-bloom-filter".to_owned(), "true".to_owned())];
     let configuration = Configuration::from_map(settings.into()).expect("valid settings");
     let means = StoreMeans { configuration: &configuration, directory: folder, managed_bytes: 1 << 20, slots: 1 };
-    let runtime = OperatorRuntime { cold_stores: None, ..OperatorHarness::runtime() };
-    RocksDb.stores(means).open(&runtime).expect("a store").store
+    RocksDb.stores(means).open(&OperatorHarness::runtime()).expect("a store").store
 }
 
 fn key(row: u32) -> Vec<u8> {
