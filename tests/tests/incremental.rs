@@ -240,7 +240,7 @@ fn a_job_whose_newest_files_are_damaged_goes_on_from_an_older_checkpoint() {
         .set("execution.checkpointing.num-retained", "20");
     let cluster = Cluster::start(options);
     let output = folder.path().join("out");
-    let job = submit(&cluster, 2, &output);
+    let job = submit_slow(KEYS, &cluster, 2, &output);
     let shared = folder.path().join("checkpoints").join(&job).join("shared");
     let newest = eventually("three checkpoints, the last of which has written something", || {
         let all = checkpoints(folder.path(), &job);
@@ -279,7 +279,7 @@ fn copies_are_changed(backend: &str, keys: u64, change: impl Fn(&Cluster, &Path,
         .set("execution.state-recovery.from-local", "true");
     let cluster = Cluster::start(options);
     let output = folder.path().join("out");
-    let job = submit_of(keys, &cluster, 2, &output);
+    let job = submit_slow(keys, &cluster, 2, &output);
     let shared = folder.path().join("checkpoints").join(&job).join("shared");
     await_progress(&output);
     eventually("a checkpoint has files that others may name", || (!names_in(&shared).is_empty()).then_some(()));

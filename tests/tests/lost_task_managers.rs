@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use pelton_tests::cluster::signal;
-use pelton_tests::counts::{KEYS, assert_exact_of, finishes, lines, submit_of};
+use pelton_tests::counts::{KEYS, assert_exact_of, finishes, lines, submit_slow};
 use pelton_tests::{Cluster, ClusterOptions, eventually, footprint};
 
 /// So many that state on the heap has files of its own.
@@ -42,7 +42,7 @@ fn the_tasks_of_a_killed_task_manager_go_on_with_their_state_on_another() {
         let folder = tempfile::tempdir().expect("a folder");
         let mut cluster = Cluster::start(options(backend, folder.path()));
         let output = folder.path().join("out");
-        let job = submit_of(keys, &cluster, 2, &output);
+        let job = submit_slow(keys, &cluster, 2, &output);
         await_progress(&output);
         await_progress(&output);
         let workers = cluster.workers_of(&job);
@@ -66,7 +66,7 @@ fn a_host_that_stands_still_is_given_up_and_does_no_harm_when_it_goes_on() {
             options(backend, folder.path()).set("heartbeat.interval", "200 ms").set("heartbeat.timeout", "2 s");
         let cluster = Cluster::start(options);
         let output = folder.path().join("out");
-        let job = submit_of(keys, &cluster, 2, &output);
+        let job = submit_slow(keys, &cluster, 2, &output);
         await_progress(&output);
         await_progress(&output);
         let workers = cluster.workers_of(&job);
