@@ -7,7 +7,9 @@ use pelton_runtime_core::state::cold::{
     ByteRows, ColdFiles, ColdSnapshot, ColdStore, ColdStoreError, FoundRows, KeyedRows, ScanLimit,
 };
 use pelton_runtime_core::time::EpochMillis;
-use rocksdb::{DB, DEFAULT_COLUMN_FAMILY_NAME, Error, Options, ReadOptions, WriteBatch, WriteOptions};
+use rocksdb::{
+    DB, DEFAULT_COLUMN_FAMILY_NAME, Error, Options, ReadOptions, WriteBatch, WriteBufferManager, WriteOptions,
+};
 
 use crate::database::{Database, Folder};
 use crate::expiry::ExpiryClock;
@@ -23,6 +25,8 @@ pub(crate) struct RocksStore {
     reads_at_once: usize,
     writing: WriteOptions,
     options: Arc<Options>,
+    /// The write buffers of all databases, where they share memory, and how much of it they may take at their fullest.
+    buffers: Option<(WriteBufferManager, usize)>,
     /// How many folders there were beside the database's first.
     folders: u64,
 }
@@ -33,10 +37,11 @@ impl RocksStore {
         options: Arc<Options>,
         clock: Arc<ExpiryClock>,
         reads_at_once: usize,
+        buffers: Option<(WriteBufferManager, usize)>,
     ) -> Self {
         let mut writing = WriteOptions::default();
         writing.disable_wal(true);
-        Self { database: Arc::new(database), clock, reads_at_once, writing, options, folders: 0 }
+        Self { database: Arc::new(database), clock, reads_at_once, writing, options, buffers, folders: 0 }
     }
 
     #[cfg(test)]
@@ -91,7 +96,14 @@ impl ColdStore for RocksStore {
         let mut batch = WriteBatch::default();
         removed.iter().for_each(|key| batch.delete(key));
         rows.keys.iter().zip(rows.values.iter()).for_each(|(key, value)| batch.put(key, value));
-        self.write_batch(batch, "write rows")
+        self.write_batch(batch, "write rows")?;
+        // RocksDB has a database that writes make room, and not the others, which may keep all they have for long.
+        match &self.buffers {
+            Some((buffers, most)) if buffers.get_usage() > *most => {
+                self.database.db.flush().map_err(|error| self.failed("write rows", error))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn expire(&mut self, now: EpochMillis) {

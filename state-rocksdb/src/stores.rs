@@ -182,7 +182,9 @@ impl RocksDbStores {
         }
         let options = self.options();
         let database = Database::create(folder.clone(), &options).map_err(|error| refused(error.into()))?;
-        Ok(RocksStore::new(database, options, self.clock.clone(), self.reads_at_once))
+        let most = self.shares.write_buffers + self.shares.write_buffers / 2;
+        let buffers = self.memory.as_ref().map(|(_, buffers)| (buffers.clone(), most));
+        Ok(RocksStore::new(database, options, self.clock.clone(), self.reads_at_once, buffers))
     }
 
     /// What RocksDB holds of the memory that its databases share: the block cache, in which the write buffers are
