@@ -140,7 +140,7 @@ fn what_was_in_flight_to_a_key_is_processed_once_at_another_parallelism() {
     const KEYS: u64 = 1000;
     let folder = tempfile::tempdir().expect("a folder");
     let checkpoints = folder.path().join("checkpoints").display().to_string();
-    let options = ClusterOptions::slots(8)
+    let options = ClusterOptions::slots(12)
         .set("execution.checkpointing.interval", "300 ms")
         .set("execution.checkpointing.dir", &checkpoints)
         .set("execution.checkpointing.unaligned.enabled", "true")
@@ -151,7 +151,7 @@ fn what_was_in_flight_to_a_key_is_processed_once_at_another_parallelism() {
         .map(str::to_owned);
     let told: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let mut job = cluster.submit(2, &program("test-job"), &told);
-    for parallelism in ["3", "1"] {
+    for parallelism in ["3", "4"] {
         let statistics = format!("/jobs/{job}/checkpoints");
         // So many that those of several channels and of many keys are among them.
         let in_flight = |completed: &Value| completed["persisted_data"].as_u64() > Some(100_000);
@@ -163,7 +163,7 @@ fn what_was_in_flight_to_a_key_is_processed_once_at_another_parallelism() {
         let latest = cluster.get(&statistics)["latest"]["completed"].clone();
         assert!(in_flight(&latest), "{latest}");
         let path = latest["external_path"].as_str().expect("a path").trim_start_matches("file:");
-        if parallelism == "1" {
+        if parallelism == "4" {
             std::fs::write(&fast, "").expect("the switch");
         }
         job = run_from(&cluster, Path::new(path), &["-p", parallelism], &arguments);
