@@ -1,5 +1,7 @@
 //! Joins against what two loops find.
 
+mod lateness;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;

@@ -329,6 +329,7 @@ proptest! {
 }
 
 // Below the macro that they use.
+mod counts;
 mod gaps;
 mod own;
 mod reference;
