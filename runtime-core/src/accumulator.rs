@@ -12,12 +12,14 @@ mod custom;
 mod handles;
 mod java_double;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use self::custom::short_name;
 use self::java_double::java_double;
 
 pub use custom::{Custom, CustomAccumulator};
@@ -60,7 +62,7 @@ pub enum AccumulatorValue {
     List(Vec<String>),
     /// Of a type of the user's own.
     Custom {
-        /// The type's name.
+        /// The type's name, with its path.
         kind: String,
         /// What each subtask has come to, as JSON.
         parts: Vec<String>,
@@ -89,8 +91,8 @@ pub struct TypesDiffer {
 
 impl AccumulatorValue {
     /// The kind's name, as Flink shows it.
-    pub fn type_name(&self) -> &str {
-        match self {
+    pub fn type_name(&self) -> Cow<'_, str> {
+        Cow::Borrowed(match self {
             Self::IntCounter(_) => "IntCounter",
             Self::LongCounter(_) => "LongCounter",
             Self::DoubleCounter(_) => "DoubleCounter",
@@ -103,8 +105,16 @@ impl AccumulatorValue {
             Self::Average { .. } => "AverageAccumulator",
             Self::Histogram(_) => "Histogram",
             Self::List(_) => "ListAccumulator",
-            Self::Custom { kind, .. } => kind,
+            Self::Custom { kind, .. } => return Cow::Owned(short_name(kind)),
             Self::Failed(_) => "FailedAccumulator",
+        })
+    }
+
+    /// The kind's name, which no other kind has.
+    fn full_name(&self) -> String {
+        match self {
+            Self::Custom { kind, .. } => kind.clone(),
+            _ => self.type_name().into_owned(),
         }
     }
 
@@ -138,8 +148,7 @@ impl AccumulatorValue {
             (Self::Failed(_), _) => {}
             (own, Self::Failed(_)) => *own = other.clone(),
             (own, other) => {
-                let (first, second) = (own.type_name().to_owned(), other.type_name().to_owned());
-                return Err(TypesDiffer { first, second });
+                return Err(TypesDiffer { first: own.full_name(), second: other.full_name() });
             }
         }
         Ok(())

@@ -74,10 +74,10 @@ impl<A: CustomAccumulator> Custom<A> {
 
 impl<A: CustomAccumulator> Accumulator for Custom<A> {
     fn value(&self) -> AccumulatorValue {
-        let kind = short_name(std::any::type_name::<A>());
+        let kind = std::any::type_name::<A>().to_owned();
         match serde_json::to_string(&*self.0.lock()) {
             Ok(part) => AccumulatorValue::Custom { kind, parts: vec![part] },
-            Err(error) => AccumulatorValue::Failed(format!("a `{kind}` has no JSON form: {error}")),
+            Err(error) => AccumulatorValue::Failed(format!("a `{}` has no JSON form: {error}", short_name(&kind))),
         }
     }
 }
@@ -90,7 +90,7 @@ impl AccumulatorValue {
     /// When what a subtask has come to is not an `A`.
     pub fn as_custom<A: CustomAccumulator>(&self) -> Option<Result<A::Result, serde_json::Error>> {
         let Self::Custom { kind, parts } = self else { return None };
-        if *kind != short_name(std::any::type_name::<A>()) {
+        if kind != std::any::type_name::<A>() {
             return None;
         }
         let merged = parts.iter().try_fold(A::default(), |mut merged, part| {
@@ -102,7 +102,7 @@ impl AccumulatorValue {
 }
 
 /// A type's name without the paths of modules.
-fn short_name(full: &str) -> String {
+pub(super) fn short_name(full: &str) -> String {
     let mut short = String::new();
     let mut segment = String::new();
     for letter in full.chars() {
@@ -179,6 +179,38 @@ mod tests {
         let value = pairs.value();
         assert_eq!(value.type_name(), "FailedAccumulator");
         assert!(value.to_string().starts_with("a `Pairs` has no JSON form"), "{value}");
+    }
+
+    /// Another accumulator of that name.
+    mod other {
+        use super::*;
+
+        #[derive(Default, Serialize, Deserialize)]
+        pub(super) struct Words(u64);
+
+        impl CustomAccumulator for Words {
+            type Value = u64;
+            type Result = u64;
+            fn add(&mut self, words: u64) {
+                self.0 += words;
+            }
+            fn merge(&mut self, other: Self) {
+                self.0 += other.0;
+            }
+            fn result(&self) -> u64 {
+                self.0
+            }
+        }
+    }
+
+    #[test]
+    fn types_of_one_name_in_two_modules_are_two() {
+        let (words, counts) = (Custom::<Words>::default(), Custom::<other::Words>::default());
+        counts.add(3);
+        assert!(counts.value().as_custom::<Words>().is_none());
+        assert_eq!(counts.value().as_custom::<other::Words>().unwrap().unwrap(), 3);
+        let error = words.value().merge(&counts.value()).unwrap_err().to_string();
+        assert!(error.contains("tests::Words and") && error.ends_with("tests::other::Words"), "{error}");
     }
 
     #[test]

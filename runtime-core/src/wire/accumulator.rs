@@ -13,7 +13,7 @@ const CUSTOM: &str = "Custom";
 /// A value under its name.
 pub fn to_wire(name: String, value: &AccumulatorValue) -> proto::Accumulator {
     use AccumulatorValue::*;
-    let mut wire = proto::Accumulator { name, r#type: value.type_name().to_owned(), ..Default::default() };
+    let mut wire = proto::Accumulator { name, r#type: value.type_name().into_owned(), ..Default::default() };
     match value {
         IntCounter(value) | IntMinimum(value) | IntMaximum(value) => wire.integer = i64::from(*value),
         LongCounter(value) | LongMinimum(value) | LongMaximum(value) => wire.integer = *value,
