@@ -43,13 +43,13 @@ impl Numbers {
             let left = self.total.saturating_sub(class.next).div_ceil(class.step);
             let taken = left.min(most as u64);
             numbers.extend((0..taken).map(|index| class.next + index * class.step));
-            class.next += taken * class.step;
+            class.next = class.next.saturating_add(taken.saturating_mul(class.step));
             return;
         }
         while numbers.len() < most {
             let Some(first) = self.classes.iter_mut().min().filter(|class| class.next < self.total) else { return };
             numbers.push(first.next);
-            first.next += first.step;
+            first.next = first.next.saturating_add(first.step);
         }
     }
 
@@ -145,6 +145,20 @@ mod tests {
             }
             brought.sort_unstable();
             prop_assert_eq!(brought, (0..total).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn as_many_events_as_can_be_counted_end_without_a_step_beyond() {
+        let class = |left| Class { next: u64::MAX - left, step: 3 };
+        let cases = [(vec![class(4)], vec![4, 1]), (vec![class(4), class(3)], vec![4, 3, 1])];
+        for (classes, left) in cases {
+            let expected: Vec<u64> = left.into_iter().map(|left| u64::MAX - left).collect();
+            let (mut numbers, mut taken) = (Numbers { classes, total: u64::MAX }, Vec::new());
+            numbers.take(10, &mut taken);
+            assert_eq!(taken, expected);
+            numbers.take(10, &mut taken);
+            assert!(taken.is_empty());
         }
     }
 
