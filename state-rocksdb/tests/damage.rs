@@ -51,15 +51,18 @@ fn files(folder: &Path) -> Arc<dyn ColdFiles> {
     store.files().expect("files")
 }
 
-/// What is read of all keys, one by one and in order.
-fn read(folder: &Path) -> Result<Vec<(Vec<u8>, Vec<u8>)>, ColdStoreError> {
+/// Keys and their rows.
+type KeysAndRows = Vec<(Vec<u8>, Vec<u8>)>;
+
+/// What is read of all keys, in order.
+fn read(folder: &Path) -> Result<KeysAndRows, ColdStoreError> {
     let rows = RocksDb.read_files(folder)?;
     let mut found = KeyedRows::default();
     rows.scan(b"a", b"z", ALL, &mut found)?;
     Ok(found.keys.iter().zip(found.values.iter()).map(|(key, row)| (key.to_vec(), row.to_vec())).collect())
 }
 
-fn expected() -> Vec<(Vec<u8>, Vec<u8>)> {
+fn expected() -> KeysAndRows {
     (0..ROWS).filter(|row| is_there(*row)).map(|number| (key(number), row(number).into_bytes())).collect()
 }
 

@@ -352,7 +352,7 @@ fn main() -> anyhow::Result<()> {
                     .with_watermark_alignment("both", Duration::from_secs(10), Duration::from_millis(50));
                 let source = env.from_source(times.count(rows).rows_per_second(1000.0), strategy, name);
                 let source = source.set_parallelism(1).slot_sharing_group(name);
-                let lines = source.rebalance().map(|time: &i64| time.to_string()).name(&format!("{name} times"));
+                let lines = source.rebalance().map(|time: &i64| time.to_string()).name(format!("{name} times"));
                 lines
                     .slot_sharing_group(name)
                     .sink_to(FileSink::text(format!("{output}/{name}")))
