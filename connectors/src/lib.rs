@@ -31,7 +31,9 @@ pub use blackhole::BlackholeSink;
 pub use collect::CollectSink;
 pub use collection::Collection;
 pub use committing::{CommitError, CommitPoint, Committer, Committing, CommittingSink, SinkWriter};
-pub use fetching::{FetchSource, Fetched, Fetching, Rest, SplitFetcher};
+pub use fetching::{
+    AssignSource, Assigner, AssignerOf, Assigning, Desk, FetchSource, Fetched, Fetching, ReadSource, Rest, SplitFetcher,
+};
 pub use file::{CsvOptions, FileFormat, FileSource, JsonOptions, OnBadRow, ParquetOptions, TextOptions};
 pub use file_sink::{BucketAssigner, Buckets, ColumnBuckets, DateTimeBuckets, FileSink, FileSinkFormat, RollingPolicy};
 pub use generator::{BatchGenerator, DataGenerator};

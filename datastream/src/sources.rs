@@ -4,13 +4,13 @@
 //! records, and reads columns in the shape of that type's schema.
 
 mod collection;
+mod enumerated;
 mod file;
 mod generator;
 mod split;
 
 use std::sync::Arc;
 
-use pelton_connectors::{NumberSequence, SocketSource};
 use pelton_runtime_core::graph::program::OperatorCode;
 use pelton_runtime_core::source::SourceFactory;
 use pelton_runtime_core::source::splits;
@@ -22,9 +22,13 @@ use crate::watermarks::WatermarkStrategy;
 
 use self::collection::CollectionSource;
 
+pub use enumerated::{Enumerated, EnumeratedSource, EnumeratorContext, SplitEnumerator, enumerated};
 pub use file::FileSource;
 pub use generator::DataGeneratorSource;
-pub use pelton_connectors::{CsvOptions, JsonOptions, OnBadRow, Rest, Retries, TextOptions};
+pub use pelton_connectors::{
+    CsvOptions, JsonOptions, NumberSequence, OnBadRow, Rest, Retries, SocketSource, TextOptions,
+};
+pub use pelton_runtime_core::source::Boundedness;
 pub use split::{InSplits, SourceContext, SourceSplit, SplitReader, SplitRecords, SplitSource, in_splits};
 
 /// Records of type `T` from somewhere.
@@ -61,7 +65,8 @@ impl Source<String> for SocketSource {
 }
 
 impl StreamExecutionEnvironment {
-    /// The stream of a source's records, with the event times and watermarks that `strategy` gives them.
+    /// The stream of a source's records, with the event times and watermarks that `strategy` gives them. Its `name`, `uid`
+    /// and other settings are those of the source and of what gives out the watermarks.
     ///
     /// ```
     /// # fn main() -> Result<(), pelton::ExecuteError> {
@@ -107,7 +112,10 @@ impl StreamExecutionEnvironment {
         }
         let source = stream.node();
         let stamped = stream.assign_timestamps_and_watermarks(strategy);
-        self.with_node(stamped.node(), |node| node.source = Some(source));
+        self.with_node(stamped.node(), |node| {
+            node.source = Some(source);
+            node.parallelism = parallelism;
+        });
         stamped
     }
 

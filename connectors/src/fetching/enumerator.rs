@@ -10,7 +10,7 @@ use pelton_runtime_core::operator::{OperatorError, OperatorResult, OperatorRunti
 use pelton_runtime_core::source::splits::SplitEnumerator;
 use pelton_runtime_core::time::EpochMillis;
 
-use super::FetchSource;
+use super::{FetchSource, ReadSource};
 use crate::handover::{Received, Receiver, Sender, handover};
 use crate::wait::wait_for;
 
@@ -19,7 +19,7 @@ const SPLITS: &str = "splits";
 const FOUND: &str = "found";
 const LOOKED: &str = "looked";
 
-type Finds<S> = OperatorResult<Vec<<S as FetchSource>::Split>>;
+type Finds<S> = OperatorResult<Vec<<S as ReadSource>::Split>>;
 
 pub(super) struct Finder<S: FetchSource> {
     source: Arc<S>,

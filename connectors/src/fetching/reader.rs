@@ -12,10 +12,11 @@ use pelton_runtime_core::checkpoint::snapshot::{OperatorSnapshot, OperatorTable,
 use pelton_runtime_core::element::StreamBatch;
 use pelton_runtime_core::env::Stopped;
 use pelton_runtime_core::operator::{OperatorError, OperatorResult, OperatorRuntime, refuse_state};
+use pelton_runtime_core::source::Boundedness;
 use pelton_runtime_core::source::splits::{SplitPoll, SplitReader};
 use pelton_runtime_core::time::EpochMillis;
 
-use super::{FetchSource, Fetched, Rest, SplitFetcher};
+use super::{Fetched, ReadSource, Rest, SplitFetcher};
 use crate::handover::{Received, Receiver, Sender, handover};
 use crate::wait::wait_for;
 
@@ -40,7 +41,7 @@ enum Message<S> {
     Failed(OperatorError),
 }
 
-pub(super) struct FetchReader<S: FetchSource> {
+pub(super) struct FetchReader<S: ReadSource> {
     source: Arc<S>,
     /// Until the thread has it.
     fetcher: Option<Box<dyn SplitFetcher<S::Split>>>,
@@ -66,7 +67,7 @@ struct Running<S> {
     messages: Receiver<Message<S>>,
 }
 
-impl<S: FetchSource> FetchReader<S> {
+impl<S: ReadSource> FetchReader<S> {
     pub(super) fn new(source: Arc<S>, runtime: &OperatorRuntime) -> OperatorResult<Self> {
         Ok(Self {
             fetcher: Some(source.fetcher(runtime)?),
@@ -117,7 +118,7 @@ impl<S: FetchSource> FetchReader<S> {
     }
 }
 
-impl<S: FetchSource> SplitReader for FetchReader<S> {
+impl<S: ReadSource> SplitReader for FetchReader<S> {
     fn restore(&mut self, mut state: RestoredState) -> OperatorResult {
         let mut all = Vec::new();
         for batch in state.take_operator(SPLITS) {
@@ -166,8 +167,11 @@ impl<S: FetchSource> SplitReader for FetchReader<S> {
     }
 
     fn unread(&self) -> u64 {
-        // The splits of a source that goes on looking may never end, so they do not keep others away.
-        if self.source.discovery_interval().is_some() { 0 } else { self.left.len() as u64 }
+        // The splits of a source that does not end may not either, so they do not keep others away.
+        match self.source.boundedness() {
+            Boundedness::ContinuousUnbounded => 0,
+            Boundedness::Bounded => self.left.len() as u64,
+        }
     }
 
     fn poll(&mut self, _now: EpochMillis) -> OperatorResult<SplitPoll> {

@@ -1,5 +1,7 @@
 //! A source whose splits are counters, some of which appear later, through restarts.
 
+mod assigned;
+
 use std::collections::BTreeMap;
 
 use arrow::array::{ArrayRef, AsArray, Int64Array};
@@ -56,19 +58,15 @@ impl SplitFetcher<Counter> for Counting {
     }
 }
 
-impl FetchSource for Counters {
+impl ReadSource for Counters {
     type Split = Counter;
 
     fn split_id(&self, split: &Counter) -> String {
         split.0.to_string()
     }
 
-    fn discovery_interval(&self) -> Option<Duration> {
-        self.watched.then_some(Duration::from_millis(5))
-    }
-
-    fn discover(&self, _: &OperatorRuntime) -> OperatorResult<Vec<Counter>> {
-        Ok(self.limits.lock().keys().map(|counter| (*counter, 0)).collect())
+    fn boundedness(&self) -> Boundedness {
+        if self.watched { Boundedness::ContinuousUnbounded } else { Boundedness::Bounded }
     }
 
     fn fetcher(&self, _: &OperatorRuntime) -> OperatorResult<Box<dyn SplitFetcher<Counter>>> {
@@ -84,6 +82,16 @@ impl FetchSource for Counters {
     fn decode(&self, rows: &RecordBatch) -> OperatorResult<Vec<Counter>> {
         let column = |index: usize| rows.column(index).as_primitive::<Int64Type>().values().to_vec();
         Ok(column(0).into_iter().zip(column(1)).collect())
+    }
+}
+
+impl FetchSource for Counters {
+    fn discovery_interval(&self) -> Option<Duration> {
+        self.watched.then_some(Duration::from_millis(5))
+    }
+
+    fn discover(&self, _: &OperatorRuntime) -> OperatorResult<Vec<Counter>> {
+        Ok(self.limits.lock().keys().map(|counter| (*counter, 0)).collect())
     }
 }
 

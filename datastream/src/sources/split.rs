@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
-use pelton_connectors::{FetchSource, Fetched, Fetching, Rest, SplitFetcher};
+use pelton_connectors::{FetchSource, Fetched, Fetching, ReadSource, Rest, SplitFetcher};
 use pelton_runtime_core::operator::{OperatorError, OperatorResult, OperatorRuntime, TARGET_BATCH_ROWS};
 use pelton_runtime_core::source::splits::SplitSource as Tasks;
-use pelton_runtime_core::source::{SourceFactory, splits};
+use pelton_runtime_core::source::{Boundedness, SourceFactory, splits};
 
 use crate::keyed::FunctionResult;
 use crate::record::{Record, RecordBuilder, RecordReader, ToRecord};
@@ -23,7 +23,8 @@ use super::Source;
 /// parallelism, each is read on where its records of the checkpoint ended. So every record is read exactly once, provided
 /// that the same position always has the same records.
 ///
-/// Finding and reading happen on threads beside the tasks and may block.
+/// Finding and reading happen on threads beside the tasks and may block. A source that decides itself which reader gets
+/// which split, or that must remember more than its splits, is an [`EnumeratedSource`](super::EnumeratedSource).
 ///
 /// ```
 /// use pelton::StreamExecutionEnvironment;
@@ -145,7 +146,7 @@ impl<T: Record> SplitRecords<T> {
 
 /// What a source may know of its place in the job.
 #[derive(Debug)]
-pub struct SourceContext<'a>(&'a OperatorRuntime);
+pub struct SourceContext<'a>(pub(super) &'a OperatorRuntime);
 
 impl SourceContext<'_> {
     /// Zero-based index of this subtask.
@@ -190,13 +191,34 @@ struct Typed<T, S> {
     records: PhantomData<fn() -> T>,
 }
 
-impl<T: Record, S: SplitSource<T>> FetchSource for Typed<T, S> {
+impl<T: Record, S: SplitSource<T>> ReadSource for Typed<T, S> {
     type Split = S::Split;
 
     fn split_id(&self, split: &S::Split) -> String {
         split.split_id()
     }
 
+    fn boundedness(&self) -> Boundedness {
+        match self.source.discovery_interval() {
+            Some(_) => Boundedness::ContinuousUnbounded,
+            None => Boundedness::Bounded,
+        }
+    }
+
+    fn fetcher(&self, runtime: &OperatorRuntime) -> OperatorResult<Box<dyn SplitFetcher<S::Split>>> {
+        fetcher_of::<T, _, _>(self.source.reader(&SourceContext(runtime)))
+    }
+
+    fn encode(&self, splits: &[S::Split]) -> OperatorResult<RecordBatch> {
+        encode(splits)
+    }
+
+    fn decode(&self, rows: &RecordBatch) -> OperatorResult<Vec<S::Split>> {
+        decode(rows, "splits")
+    }
+}
+
+impl<T: Record, S: SplitSource<T>> FetchSource for Typed<T, S> {
     fn discovery_interval(&self) -> Option<Duration> {
         self.source.discovery_interval()
     }
@@ -204,22 +226,27 @@ impl<T: Record, S: SplitSource<T>> FetchSource for Typed<T, S> {
     fn discover(&self, _: &OperatorRuntime) -> OperatorResult<Vec<S::Split>> {
         self.source.discover().map_err(OperatorError::User)
     }
+}
 
-    fn fetcher(&self, runtime: &OperatorRuntime) -> OperatorResult<Box<dyn SplitFetcher<S::Split>>> {
-        let reader = self.source.reader(&SourceContext(runtime)).map_err(OperatorError::User)?;
-        Ok(Box::new(TypedFetcher { reader, out: SplitRecords(RecordBuilder::<T>::new()) }))
-    }
+/// Records as rows.
+pub(super) fn encode<R: Record>(records: &[R]) -> OperatorResult<RecordBatch> {
+    let mut builder = RecordBuilder::<R>::new();
+    records.iter().for_each(|record| builder.append(record));
+    Ok(builder.finish()?)
+}
 
-    fn encode(&self, splits: &[S::Split]) -> OperatorResult<RecordBatch> {
-        let mut builder = RecordBuilder::<S::Split>::new();
-        splits.iter().for_each(|split| builder.append(split));
-        Ok(builder.finish()?)
-    }
+/// Records out of the rows of a checkpoint, which has them as `what`.
+pub(super) fn decode<R: Record>(rows: &RecordBatch, what: &str) -> OperatorResult<Vec<R>> {
+    let misfit = |error| OperatorError::misfit(format!("the checkpoint has {what} of another form: {error}"));
+    Ok(RecordReader::open(rows).map_err(misfit)?.iter().collect())
+}
 
-    fn decode(&self, rows: &RecordBatch) -> OperatorResult<Vec<S::Split>> {
-        let misfit = |error| OperatorError::misfit(format!("the checkpoint has splits of another form: {error}"));
-        Ok(RecordReader::open(rows).map_err(misfit)?.iter().collect())
-    }
+/// A user's reader as what fetches.
+pub(super) fn fetcher_of<T: Record, S: SourceSplit, R: SplitReader<T, S>>(
+    reader: FunctionResult<R>,
+) -> OperatorResult<Box<dyn SplitFetcher<S>>> {
+    let reader = reader.map_err(OperatorError::User)?;
+    Ok(Box::new(TypedFetcher { reader, out: SplitRecords(RecordBuilder::<T>::new()) }))
 }
 
 struct TypedFetcher<T: Record, R> {

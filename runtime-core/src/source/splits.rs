@@ -276,6 +276,9 @@ impl SourceReader for EnumeratorTask {
     }
 
     fn snapshot(&mut self, _: CheckpointId) -> OperatorResult<OperatorSnapshot> {
+        if let Some(error) = self.start.take() {
+            return Err(error);
+        }
         self.enumerator.snapshot()
     }
 
