@@ -82,7 +82,7 @@ pub struct StreamNode {
     pub code: OperatorCode,
     /// What it holds for the program, if it is a sink that does.
     pub results: Option<ServedResults>,
-    /// The source that it is a part of, for people: whoever sets where and how often this one runs means both.
+    /// The source whose records it gives times and watermarks: for people both are one, so they share a task where they can.
     pub source: Option<NodeId>,
 }
 
@@ -264,14 +264,19 @@ impl StreamGraph {
         self.nodes.iter().skip(enumerator + 1).find(reads)
     }
 
+    /// The uid of a node that is a part of somebody's source: of who enumerates its splits, or gives its records times.
+    fn uid_of_source(&self, index: usize) -> Option<String> {
+        if let Some(source) = self.nodes[index].source {
+            return self.nodes[source.0].uid.as_ref().map(|uid| format!("{uid} (watermarks)"));
+        }
+        self.reader_of(index)?.uid.as_ref().map(|uid| format!("{uid} (enumerator)"))
+    }
+
     fn operator_ids(&self) -> Vec<OperatorId> {
         let mut ids: Vec<OperatorId> = Vec::with_capacity(self.nodes.len());
         let mut siblings: BTreeMap<[u8; 16], u32> = BTreeMap::new();
         for (index, node) in self.nodes.iter().enumerate() {
-            // Who enumerates splits has its state under the name of their reader.
-            let of_reader = self.reader_of(index).and_then(|reader| reader.uid.as_ref());
-            let of_reader = of_reader.map(|uid| format!("{uid} (enumerator)"));
-            let id = match node.uid.as_ref().or(of_reader.as_ref()) {
+            let id = match node.uid.clone().or_else(|| self.uid_of_source(index)) {
                 Some(uid) => digest(|hasher| {
                     hasher.update(b"uid");
                     hasher.update(uid);
@@ -305,9 +310,10 @@ impl StreamGraph {
         let node = &self.nodes[index];
         let [input] = node.inputs.as_slice() else { return None };
         let upstream = &self.nodes[input.node.0];
-        let chained = defaults.chaining
+        let may_chain = defaults.chaining
             && node.chaining == ChainingStrategy::Always
-            && upstream.chaining != ChainingStrategy::Never
+            && upstream.chaining != ChainingStrategy::Never;
+        let chained = (may_chain || node.source == Some(input.node))
             && matches!(input.partitioner, None | Some(Partitioner::Forward))
             && resolved[index].chains_to(&resolved[input.node.0], defaults);
         chained.then_some(input)

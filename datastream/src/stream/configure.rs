@@ -145,20 +145,22 @@ impl<T: Record> DataStream<T> {
         self
     }
 
-    /// A source and its watermarks are two operators and one thing: where and how often it runs is said of both.
+    /// A source and its watermarks are two operators and one thing, which has the source's name and uid; where and how often
+    /// it runs holds for both.
     fn configure_node(&self, node: NodeId, change: impl FnOnce(&mut StreamNode)) {
-        let (source, stamps) = self.env.with_node(node, |node| {
-            change(node);
-            (node.source, node.clone())
+        let Some(source) = self.env.with_node(node, |node| node.source) else {
+            return self.env.with_node(node, change);
+        };
+        let source = self.env.with_node(source, |source| {
+            change(source);
+            source.clone()
         });
-        let Some(source) = source else { return };
-        self.env.with_node(source, |source| {
-            source.parallelism = stamps.parallelism.or(source.parallelism);
-            source.max_parallelism = stamps.max_parallelism.or(source.max_parallelism);
-            if stamps.slot_sharing_group.is_some() {
-                source.slot_sharing_group = stamps.slot_sharing_group;
-                source.slot_resources = stamps.slot_resources;
-            }
+        self.env.with_node(node, |stamps| {
+            stamps.parallelism = source.parallelism;
+            stamps.max_parallelism = source.max_parallelism;
+            stamps.slot_sharing_group = source.slot_sharing_group;
+            stamps.slot_resources = source.slot_resources;
+            stamps.chaining = source.chaining;
         });
     }
 }

@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use pelton_runtime_core::element::{StreamBatch, StreamElement};
+use pelton_runtime_core::graph::program::Program;
 use pelton_runtime_core::operator::harness::OperatorHarness;
 use pelton_runtime_core::operator::{Operator, OperatorResult, OperatorRuntime, SplitsToPause};
 use pelton_runtime_core::time::MAX_WATERMARK;
 
 use crate::record::{Record, RecordBuilder, Timestamp, field};
 use crate::sources::DataGeneratorSource;
+use crate::stream::DataStream;
 
 use super::idleness::Idleness;
 use super::pace::Interval;
@@ -375,14 +377,67 @@ fn a_source_that_is_ahead_waits_for_another_of_its_group() {
     assert!(ahead[399] - ahead[200] < 100_000, "{} {}", ahead[200], ahead[399]);
 }
 
-#[test]
-fn what_is_set_of_a_source_with_watermarks_is_set_of_both() {
-    let env = crate::testing::mini_cluster(4);
+/// The program of a source with watermarks and a sink, as `configure` makes the source.
+fn program_of(
+    env: &crate::StreamExecutionEnvironment,
+    configure: impl FnOnce(DataStream<i64>) -> DataStream<i64>,
+) -> Program {
     let times = WatermarkStrategy::for_monotonous_timestamps().with_timestamp_assigner(|number: &i64| *number);
     let numbers = crate::sources::DataGeneratorSource::new(|index: u64| index.cast_signed()).count(10);
-    env.from_source(numbers, times, "numbers").set_parallelism(1).set_max_parallelism(64).print();
-    let program = env.program("example").expect("a job");
+    configure(env.from_source(numbers, times, "numbers")).print();
+    env.program("example").expect("a job")
+}
+
+#[test]
+fn what_is_set_of_a_source_with_watermarks_is_set_of_both() {
+    let program =
+        program_of(&crate::testing::mini_cluster(4), |numbers| numbers.set_parallelism(1).set_max_parallelism(64));
     let first = &program.graph.vertices[0];
     assert_eq!((first.parallelism, first.max_parallelism, first.operators.len()), (1, 64, 2));
     assert_eq!(program.graph.vertices[1].parallelism, 4);
+}
+
+#[test]
+fn watermarks_are_made_where_a_source_of_one_reader_is_read() {
+    let env = crate::testing::mini_cluster(4);
+    let times = WatermarkStrategy::for_monotonous_timestamps().with_timestamp_assigner(|_: &String| 7);
+    env.from_source(crate::sources::SocketSource::new("localhost", 7), times, "lines").print();
+    let program = env.program("example").expect("a job");
+    let first = &program.graph.vertices[0];
+    assert_eq!((first.parallelism, first.operators.len()), (1, 2));
+}
+
+#[test]
+fn uid_and_name_of_a_source_with_watermarks_are_the_sources() {
+    let operators = |uid: &str| {
+        let program = program_of(&crate::testing::mini_cluster(1), |numbers| numbers.uid(uid).name("figures"));
+        program.graph.vertices[0].operators.clone()
+    };
+    let (a, b) = (operators("a"), operators("b"));
+    let described: Vec<_> = a.iter().map(|operator| (operator.name.as_str(), operator.uid.as_deref())).collect();
+    let sink = ("Sink: Print to Std. Out", None);
+    assert_eq!(described, [("Source: figures", Some("a")), ("Timestamps/Watermarks", None), sink]);
+    assert!(a[0].id != b[0].id && a[1].id != b[1].id, "state of both is found by the uid");
+
+    let unnamed = program_of(&crate::testing::mini_cluster(1), |numbers| numbers);
+    let renamed = |uid: &str| {
+        let env = crate::testing::mini_cluster(1);
+        env.from_sequence(1, 3).print();
+        program_of(&env, |numbers| numbers.uid(uid)).graph.vertices[1].operators.clone()
+    };
+    assert_ne!(unnamed.graph.vertices[0].operators[1].id, a[1].id);
+    let (moved, before) = (renamed("a"), &a);
+    assert_eq!((moved[0].id, moved[1].id), (before[0].id, before[1].id), "wherever it is in the program");
+}
+
+#[test]
+fn a_source_and_its_watermarks_share_a_task_whatever_is_chained_otherwise() {
+    let tasks = |program: &Program| -> Vec<usize> {
+        program.graph.vertices.iter().map(|vertex| vertex.operators.len()).collect()
+    };
+    let alone = program_of(&crate::testing::mini_cluster(1), DataStream::disable_chaining);
+    assert_eq!(tasks(&alone), [2, 1]);
+    let env = crate::testing::mini_cluster(1);
+    env.configure("pipeline.operator-chaining.enabled", "false").unwrap();
+    assert_eq!(tasks(&program_of(&env, |numbers| numbers.start_new_chain())), [2, 1]);
 }
