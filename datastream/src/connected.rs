@@ -22,11 +22,11 @@ use std::sync::Arc;
 
 use pelton_runtime_core::operator::{Operator, OperatorResult, OperatorRuntime};
 
-use crate::keyed::KeyedStream;
-use crate::keyed::key_selector::{KeyLayout, KeySelector};
+use crate::keyed::key_selector::KeySelector;
 use crate::keyed::operators::functions::Two;
 use crate::keyed::operators::keyed::KeyedOperator;
 use crate::keyed::operators::unkeyed::UnkeyedOperator;
+use crate::keyed::{KeyedStream, with_keys_alike};
 use crate::record::Record;
 use crate::stream::{Collector, DataStream, Parallel, SideOutputs};
 
@@ -194,7 +194,7 @@ impl<A: Record, B: Record> ConnectedStreams<A, B> {
     ///
     /// # Panics
     ///
-    /// When the keys have a type that cannot be one, or lie in columns in different ways.
+    /// When the keys have a type that cannot be one.
     #[track_caller]
     pub fn key_by<FormA, FormB, SA, SB>(self, first: SA, second: SB) -> KeyedConnectedStreams<A, B, SA::Key>
     where
@@ -246,27 +246,10 @@ impl<A: Record, K: Record> KeyedStream<A, K> {
     /// # Ok(())
     /// # }
     /// ```
-    ///
-    /// # Panics
-    ///
-    /// When the keys of one are a whole struct in one column, and those of the other are spread over several.
-    #[track_caller]
     pub fn connect<B: Record>(self, other: KeyedStream<B, K>) -> KeyedConnectedStreams<A, B, K> {
-        refuse_other_layout(&self.key, &other.key);
-        KeyedConnectedStreams { first: self, second: other }
+        let (first, second) = with_keys_alike(self, other);
+        KeyedConnectedStreams { first, second }
     }
-}
-
-/// Equal keys must be hashed alike, so they must lie in columns of the same types.
-#[track_caller]
-pub(crate) fn refuse_other_layout(first: &KeyLayout, second: &KeyLayout) {
-    assert!(
-        first.shape == second.shape && first.columns.names().len() == second.columns.names().len(),
-        "the key of one stream is in the columns {:?} and that of the other in {:?}, so equal keys would not meet: key \
-         both by columns of the same types, or both by closures",
-        first.columns.names(),
-        second.columns.names(),
-    );
 }
 
 impl<A: Record, B: Record, K: Record> KeyedConnectedStreams<A, B, K> {

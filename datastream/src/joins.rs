@@ -9,12 +9,17 @@
 //! Window joins and co-groups are windows over one stream of both sides ([`tagged`]): whatever holds of windows holds of
 //! them. An interval join keeps the records of each side as long as one of the other may come to match.
 
+mod apply;
 mod interval;
 mod interval_operator;
 mod tagged;
+mod triggers;
 mod window;
 
+pub use apply::WindowsOfBoth;
 pub use interval::{IntervalJoin, IntervalJoined, JoinTimes};
+pub use tagged::Tagged;
+pub use triggers::{TriggeredCoGroup, TriggeredJoin};
 pub use window::{
     CoGroupedByKey, CoGroupedStreams, CoGroupedWindows, JoinedByKey, JoinedStreams, JoinedWindows, WhereCoGrouped,
     WhereJoined,

@@ -43,6 +43,7 @@ pub use aggregate_function::AggregateFunction;
 pub use context::{BroadcastContext, KeyedBroadcastContext, KeyedContext, OpenContext, ProcessContext};
 pub use dynamic_sessions::DynamicSessionWindows;
 pub use evictors::{CountEvictor, DeltaEvictor, Evictor, EvictorContext, TimeEvictor};
+pub(crate) use key_by::with_keys_alike;
 pub use key_selector::{ByClosure, ByColumn, KeySelector};
 pub use pelton_runtime_core::window::{TimeWindow, WindowAssigner};
 pub use process_function::{FunctionError, FunctionResult, KeyedProcessFunction, ProcessFunction};

@@ -1,6 +1,8 @@
 //! Functions of two streams.
 
+use std::marker::PhantomData;
 use std::sync::Arc;
+use std::time::Duration;
 
 use pelton_runtime_core::checkpoint::snapshot::OperatorSnapshot;
 use pelton_runtime_core::element::CheckpointId;
@@ -12,10 +14,13 @@ use super::*;
 use crate::environment::StreamExecutionEnvironment;
 use crate::keyed::tests::{Trip, factory_of, stamped, taken, trip};
 use crate::keyed::{
-    BroadcastContext, FunctionResult, KeyedBroadcastContext, KeyedContext, OpenContext, ProcessContext, ValueState,
+    BroadcastContext, FunctionResult, KeyedBroadcastContext, KeyedContext, OpenContext, ProcessContext,
+    TumblingEventTimeWindows, ValueState,
 };
 use crate::operator_state::BroadcastState;
+use crate::record::field;
 use crate::stream::OutputTag;
+use crate::testing::Harness;
 
 type Words = DataStream<(String, i64)>;
 
@@ -154,13 +159,117 @@ fn both_streams_of_a_key_share_its_state_and_timers_also_after_a_restart() {
     assert_eq!(out::<String>(&mut harness), ["ann 6", "bob 2", "ann over at 110"]);
 }
 
+type Pair = ((i64, i64), i64);
+type Flat = (i64, i64, i64);
+
+/// Adds up the last field of the records of a key, of both sides.
+#[derive(Clone)]
+struct Both<A, B> {
+    sum: ValueState<i64>,
+    sides: PhantomData<fn(A, B)>,
+}
+
+impl<A, B> Both<A, B> {
+    fn new() -> Self {
+        Self { sum: ValueState::new("sum"), sides: PhantomData }
+    }
+
+    fn add(
+        &self,
+        amount: i64,
+        ctx: &mut KeyedContext<'_, (i64, i64)>,
+        out: &mut Collector<'_, String>,
+    ) -> FunctionResult {
+        let sum = self.sum.value(ctx)?.copied().unwrap_or_default() + amount;
+        self.sum.update(ctx, sum)?;
+        let (a, b) = ctx.current_key();
+        out.collect(format!("{a} {b}: {sum}"));
+        Ok(())
+    }
+}
+
+trait Amount {
+    fn amount(&self) -> i64;
+}
+
+impl Amount for Pair {
+    fn amount(&self) -> i64 {
+        self.1
+    }
+}
+
+impl Amount for Flat {
+    fn amount(&self) -> i64 {
+        self.2
+    }
+}
+
+impl<A: Record + Amount, B: Record + Amount> KeyedCoProcessFunction for Both<A, B> {
+    type Key = (i64, i64);
+    type In1 = A;
+    type In2 = B;
+    type Out = String;
+
+    fn open(&mut self, ctx: &mut OpenContext<'_>) -> FunctionResult {
+        ctx.register(&mut self.sum)
+    }
+
+    fn process_element1(
+        &mut self,
+        value: &A,
+        ctx: &mut KeyedContext<'_, (i64, i64)>,
+        out: &mut Collector<'_, String>,
+    ) -> FunctionResult {
+        self.add(value.amount(), ctx, out)
+    }
+
+    fn process_element2(
+        &mut self,
+        value: &B,
+        ctx: &mut KeyedContext<'_, (i64, i64)>,
+        out: &mut Collector<'_, String>,
+    ) -> FunctionResult {
+        self.add(value.amount(), ctx, out)
+    }
+}
+
 #[test]
-#[should_panic(expected = "so equal keys would not meet")]
-fn keys_that_lie_in_columns_differently_are_refused() {
-    let env = StreamExecutionEnvironment::with_configuration(Default::default());
-    let pairs = env.from_collection([((1i64, 2i64), 3i64)]);
-    let whole = pairs.clone().key_by(crate::record::field::<0, _>());
-    drop(whole.connect(pairs.key_by(|pair: &((i64, i64), i64)| pair.0)).map(|_| 0, |_| 0));
+fn keys_of_a_column_of_columns_and_of_a_closure_meet() {
+    let mut harness = Harness::new();
+    let (pairs, pair) = harness.source::<Pair>();
+    let (flat, input) = harness.source::<Flat>();
+    let whole = || pairs.clone().key_by(field::<0, _>());
+    let computed = || pairs.clone().key_by(|pair: &Pair| pair.0);
+    let columns = || flat.clone().key_by((field::<0, _>(), field::<1, _>()));
+    let sums = [
+        harness.collect(whole().connect(columns()).process(Both::new())),
+        harness.collect(columns().connect(whole()).process(Both::new())),
+        harness.collect(computed().connect(columns()).process(Both::new())),
+        harness.collect(whole().connect(computed()).process(Both::new())),
+    ];
+    let joined = |pair: &Pair, flat: &Flat| (pair.1, flat.2);
+    let windows = || TumblingEventTimeWindows::of(Duration::from_millis(10));
+    let by_window = pairs.clone().join(flat.clone()).where_key(field::<0, _>());
+    let by_window = by_window.equal_to((field::<0, _>(), field::<1, _>())).window(windows()).apply(joined);
+    let by_window = harness.collect(by_window);
+    let by_time = whole().interval_join(columns()).between(-5, 5).process(move |pair, flat, _, out| {
+        out.collect(joined(pair, flat));
+    });
+    let by_time = harness.collect::<(i64, i64)>(by_time);
+    harness.push(&pair, [(((1, 2), 10), 0), (((2, 1), 20), 0)]).unwrap();
+    harness.push(&input, [((1, 2, 100), 1), ((2, 2, 200), 1)]).unwrap();
+    harness.end().unwrap();
+    let found = sums.map(|sums| {
+        let mut sums = sums.take_records();
+        sums.sort();
+        sums
+    });
+    let of_key = |a: i64, b: i64, sum: i64| format!("{a} {b}: {sum}");
+    let both = [of_key(1, 2, 10), of_key(1, 2, 110), of_key(2, 1, 20), of_key(2, 2, 200)];
+    let twice = [of_key(1, 2, 10), of_key(1, 2, 20), of_key(2, 1, 20), of_key(2, 1, 40)];
+    assert_eq!(found, [both.to_vec(), both.to_vec(), both.to_vec(), twice.to_vec()]);
+    assert_eq!(by_window.take_records(), [(10, 100)]);
+    assert_eq!(by_time.take_records(), [(10, 100)]);
 }
 
 #[test]

@@ -5,8 +5,7 @@ use std::sync::Arc;
 use pelton_runtime_core::operator::{Operator, OperatorResult, OperatorRuntime};
 use pelton_runtime_core::time::EpochMillis;
 
-use crate::connected::refuse_other_layout;
-use crate::keyed::KeyedStream;
+use crate::keyed::{KeyedStream, with_keys_alike};
 use crate::record::Record;
 use crate::stream::{Collector, DataStream, OutputTag, Parallel, SideOutputs};
 
@@ -45,14 +44,9 @@ impl<A: Record, K: Record> KeyedStream<A, K> {
     /// # Ok(())
     /// # }
     /// ```
-    ///
-    /// # Panics
-    ///
-    /// When the keys lie in columns differently.
-    #[track_caller]
     pub fn interval_join<B: Record>(self, other: KeyedStream<B, K>) -> IntervalJoin<A, B, K> {
-        refuse_other_layout(&self.key, &other.key);
-        IntervalJoin { left: self, right: other }
+        let (left, right) = with_keys_alike(self, other);
+        IntervalJoin { left, right }
     }
 }
 

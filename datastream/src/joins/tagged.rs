@@ -19,26 +19,20 @@ use pelton_runtime_core::operator::{
 };
 use pelton_runtime_core::window::KeyColumns;
 
-use crate::connected::refuse_other_layout;
-use crate::keyed::KeyedStream;
 use crate::keyed::key_selector::{KEY_COLUMN_PREFIX, KeyLayout};
+use crate::keyed::{KeyedStream, with_keys_alike};
 use crate::record::{Record, RowShape, VALUE_COLUMN};
 use crate::stream::DataStream;
 
-/// A record of one side or the other.
-pub(super) type Tagged<A, B> = (Option<A>, Option<B>);
+/// A record of one side or the other: the first is there, or the second.
+pub type Tagged<A, B> = (Option<A>, Option<B>);
 
 /// Both streams as one, by the same key.
-///
-/// # Panics
-///
-/// When the keys lie in columns differently.
-#[track_caller]
 pub(super) fn united<A: Record, B: Record, K: Record>(
     left: KeyedStream<A, K>,
     right: KeyedStream<B, K>,
 ) -> KeyedStream<Tagged<A, B>, K> {
-    refuse_other_layout(&left.key, &right.key);
+    let (left, right) = with_keys_alike(left, right);
     let count = left.key.columns.names().len();
     let names: Vec<String> = (0..count).map(|index| format!("{KEY_COLUMN_PREFIX}{index}")).collect();
     let key = KeyLayout { columns: KeyColumns::new(names.clone()), shape: left.key.shape };

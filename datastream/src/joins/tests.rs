@@ -1,6 +1,7 @@
 //! Joins against what two loops find.
 
 mod lateness;
+mod triggers;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,11 +1,12 @@
-//! Joins and co-groups of windows.
+//! Joins and co-groups of windows: the streams, their keys and their windows. What is computed is said in
+//! [`apply`](super::apply).
 
-use std::time::Duration;
+use std::marker::PhantomData;
 
 use crate::keyed::key_selector::KeySelector;
 use crate::keyed::{KeyedStream, WindowedStream, Windows};
 use crate::record::Record;
-use crate::stream::{Collector, DataStream, Parallel};
+use crate::stream::DataStream;
 
 use super::tagged::{Tagged, united};
 
@@ -165,10 +166,6 @@ impl<A: Record, B: Record, K: Record> WhereJoined<A, B, K> {
     /// # Ok(())
     /// # }
     /// ```
-    ///
-    /// # Panics
-    ///
-    /// When the keys lie in columns differently.
     #[track_caller]
     pub fn equal_to<Form, S: KeySelector<B, Form, Key = K>>(self, key: S) -> JoinedByKey<A, B, K> {
         JoinedByKey { both: united(self.left, self.right.key_by(key)) }
@@ -237,10 +234,6 @@ impl<A: Record, B: Record, K: Record> WhereCoGrouped<A, B, K> {
     /// # Ok(())
     /// # }
     /// ```
-    ///
-    /// # Panics
-    ///
-    /// When the keys lie in columns differently.
     #[track_caller]
     pub fn equal_to<Form, S: KeySelector<B, Form, Key = K>>(self, key: S) -> CoGroupedByKey<A, B, K> {
         CoGroupedByKey(self.0.equal_to(key))
@@ -260,7 +253,8 @@ pub struct JoinedByKey<A: Record, B: Record, K: Record> {
 pub struct CoGroupedByKey<A: Record, B: Record, K: Record>(JoinedByKey<A, B, K>);
 
 impl<A: Record, B: Record, K: Record> JoinedByKey<A, B, K> {
-    /// The windows in which pairs are found. The gap of dynamic sessions is asked of records of either side, of which one
+    /// The windows in which pairs are found: by time, sessions, or [one without end](crate::keyed::GlobalWindows), which
+    /// needs a trigger. The gap of dynamic sessions is asked of records of either side, of which one
     /// is there.
     ///
     /// ```
@@ -295,16 +289,14 @@ impl<A: Record, B: Record, K: Record> JoinedByKey<A, B, K> {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn window<W>(self, windows: W) -> JoinedWindows<A, B, K>
-    where
-        W: Windows<(Option<A>, Option<B>), Windowed<K> = WindowedStream<(Option<A>, Option<B>), K>>,
-    {
-        JoinedWindows { windows: self.both.window(windows) }
+    pub fn window<W: Windows<Tagged<A, B>>>(self, windows: W) -> JoinedWindows<A, B, K, W::Windowed<K>> {
+        JoinedWindows::new(self.both.window(windows))
     }
 }
 
 impl<A: Record, B: Record, K: Record> CoGroupedByKey<A, B, K> {
-    /// The windows in which records are grouped.
+    /// The windows in which records are grouped: by time, sessions, or [one without end](crate::keyed::GlobalWindows),
+    /// which needs a trigger.
     ///
     /// ```
     /// # use pelton::testing::Harness;
@@ -331,201 +323,28 @@ impl<A: Record, B: Record, K: Record> CoGroupedByKey<A, B, K> {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn window<W>(self, windows: W) -> CoGroupedWindows<A, B, K>
-    where
-        W: Windows<(Option<A>, Option<B>), Windowed<K> = WindowedStream<(Option<A>, Option<B>), K>>,
-    {
+    pub fn window<W: Windows<Tagged<A, B>>>(self, windows: W) -> CoGroupedWindows<A, B, K, W::Windowed<K>> {
         CoGroupedWindows(self.0.window(windows))
     }
 }
 
-/// Two streams to be joined by key and window.
+/// Two streams to be joined by key and window: `W` is how their records, each of one side, are cut.
 #[must_use = "streams without a function are not joined"]
 #[derive(Debug)]
-pub struct JoinedWindows<A: Record, B: Record, K: Record> {
-    windows: WindowedStream<Tagged<A, B>, K>,
+pub struct JoinedWindows<A: Record, B: Record, K: Record, W = WindowedStream<Tagged<A, B>, K>> {
+    pub(super) windows: W,
+    sides: PhantomData<fn(A, B) -> K>,
 }
 
-/// Two streams to be grouped together by key and window.
+impl<A: Record, B: Record, K: Record, W> JoinedWindows<A, B, K, W> {
+    pub(super) fn new(windows: W) -> Self {
+        Self { windows, sides: PhantomData }
+    }
+}
+
+/// Two streams to be grouped together by key and window: `W` is how their records, each of one side, are cut.
 #[must_use = "streams without a function are not grouped"]
 #[derive(Debug)]
-pub struct CoGroupedWindows<A: Record, B: Record, K: Record>(JoinedWindows<A, B, K>);
-
-impl<A: Record, B: Record, K: Record> JoinedWindows<A, B, K> {
-    /// How long after its end a window of event time takes late records; each makes it fire again, with all pairs.
-    ///
-    /// ```
-    /// # use pelton::testing::Harness;
-    /// # fn main() -> Result<(), pelton::testing::TestError> {
-    /// # let mut harness = Harness::new();
-    /// use std::time::Duration;
-    ///
-    /// use pelton::keyed::TumblingEventTimeWindows;
-    /// use pelton::record::field;
-    ///
-    /// let (orders, ordered) = harness.source::<(i64, String)>();
-    /// let (payments, paid) = harness.source::<(i64, i64)>();
-    /// let sold = orders
-    ///     .join(payments)
-    ///     .where_key(field::<0, _>())
-    ///     .equal_to(field::<0, _>())
-    ///     .window(TumblingEventTimeWindows::of(Duration::from_secs(60)))
-    ///     .allowed_lateness(Duration::from_secs(5))
-    ///     .apply(|order, payment| (order.1.clone(), payment.1));
-    /// let sold = harness.collect(sold);
-    /// harness.push(&ordered, [((1, "book"), 0)])?;
-    /// harness.watermark(&ordered, 60_000)?;
-    /// harness.watermark(&paid, 60_000)?;
-    /// harness.push(&paid, [((1, 9), 10)])?;
-    /// assert_eq!(sold.take_records(), [("book".to_owned(), 9)]);
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub fn allowed_lateness(self, lateness: Duration) -> Self {
-        Self { windows: self.windows.allowed_lateness(lateness) }
-    }
-
-    /// A result of every pair, which carries the window's last millisecond as event time.
-    ///
-    /// ```
-    /// # use pelton::testing::Harness;
-    /// # fn main() -> Result<(), pelton::testing::TestError> {
-    /// # let mut harness = Harness::new();
-    /// use std::time::Duration;
-    ///
-    /// use pelton::keyed::TumblingEventTimeWindows;
-    /// use pelton::record::field;
-    ///
-    /// let (orders, ordered) = harness.source::<(i64, String)>();
-    /// let (payments, paid) = harness.source::<(i64, i64)>();
-    /// let sold = orders
-    ///     .join(payments)
-    ///     .where_key(field::<0, _>())
-    ///     .equal_to(field::<0, _>())
-    ///     .window(TumblingEventTimeWindows::of(Duration::from_secs(60)))
-    ///     .apply(|order, payment| format!("{} for {}", order.1, payment.1));
-    /// let sold = harness.collect(sold);
-    /// harness.push(&ordered, [((1, "book"), 0), ((2, "pen"), 0)])?;
-    /// harness.push(&paid, [((1, 9), 59_999), ((2, 2), 60_000)])?;
-    /// harness.end()?;
-    /// assert_eq!(sold.take_records(), ["book for 9"]);
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub fn apply<U: Record>(self, function: impl Fn(&A, &B) -> U + Parallel) -> DataStream<U> {
-        self.apply_with(move |left, right, out| out.collect(function(left, right)))
-    }
-
-    /// Any number of results of every pair.
-    ///
-    /// ```
-    /// # use pelton::testing::Harness;
-    /// # fn main() -> Result<(), pelton::testing::TestError> {
-    /// # let mut harness = Harness::new();
-    /// use std::time::Duration;
-    ///
-    /// use pelton::keyed::TumblingEventTimeWindows;
-    /// use pelton::record::field;
-    ///
-    /// let (orders, ordered) = harness.source::<(i64, i64)>();
-    /// let (payments, paid) = harness.source::<(i64, i64)>();
-    /// let paid_in_full = orders
-    ///     .join(payments)
-    ///     .where_key(field::<0, _>())
-    ///     .equal_to(field::<0, _>())
-    ///     .window(TumblingEventTimeWindows::of(Duration::from_secs(60)))
-    ///     .apply_with(|order, payment, out| {
-    ///         if order.1 <= payment.1 {
-    ///             out.collect(order.0);
-    ///         }
-    ///     });
-    /// let paid_in_full = harness.collect::<i64>(paid_in_full);
-    /// harness.push(&ordered, [((1, 9), 0), ((2, 5), 0)])?;
-    /// harness.push(&paid, [((1, 9), 10), ((2, 2), 10)])?;
-    /// harness.end()?;
-    /// assert_eq!(paid_in_full.take_records(), [1]);
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub fn apply_with<U: Record>(self, function: impl Fn(&A, &B, &mut Collector<'_, U>) + Parallel) -> DataStream<U> {
-        CoGroupedWindows(self).apply(move |left, right, out| {
-            for one in left {
-                right.iter().for_each(|other| function(one, other, out));
-            }
-        })
-    }
-}
-
-impl<A: Record, B: Record, K: Record> CoGroupedWindows<A, B, K> {
-    /// How long after its end a window of event time takes late records; each makes it fire again.
-    ///
-    /// ```
-    /// # use pelton::testing::Harness;
-    /// # fn main() -> Result<(), pelton::testing::TestError> {
-    /// # let mut harness = Harness::new();
-    /// use std::time::Duration;
-    ///
-    /// use pelton::keyed::TumblingEventTimeWindows;
-    /// use pelton::record::field;
-    ///
-    /// let (orders, ordered) = harness.source::<(i64, String)>();
-    /// let (payments, paid) = harness.source::<(i64, i64)>();
-    /// let counts = orders
-    ///     .co_group(payments)
-    ///     .where_key(field::<0, _>())
-    ///     .equal_to(field::<0, _>())
-    ///     .window(TumblingEventTimeWindows::of(Duration::from_secs(60)))
-    ///     .allowed_lateness(Duration::from_secs(5))
-    ///     .apply(|orders, payments, out| out.collect((orders.len() as i64, payments.len() as i64)));
-    /// let counts = harness.collect::<(i64, i64)>(counts);
-    /// harness.push(&ordered, [((1, "book"), 0)])?;
-    /// harness.watermark(&ordered, 60_000)?;
-    /// harness.watermark(&paid, 60_000)?;
-    /// harness.push(&paid, [((1, 9), 10)])?;
-    /// assert_eq!(counts.take_records(), [(1, 0), (1, 1)]);
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub fn allowed_lateness(self, lateness: Duration) -> Self {
-        Self(self.0.allowed_lateness(lateness))
-    }
-
-    /// Any number of results of the records of both sides, one of which may have none. They are in the order of arrival.
-    ///
-    /// ```
-    /// # use pelton::testing::Harness;
-    /// # fn main() -> Result<(), pelton::testing::TestError> {
-    /// # let mut harness = Harness::new();
-    /// use std::time::Duration;
-    ///
-    /// use pelton::keyed::TumblingEventTimeWindows;
-    /// use pelton::record::field;
-    ///
-    /// let (orders, ordered) = harness.source::<(i64, String)>();
-    /// let (payments, paid) = harness.source::<(i64, i64)>();
-    /// let unpaid = orders
-    ///     .co_group(payments)
-    ///     .where_key(field::<0, _>())
-    ///     .equal_to(field::<0, _>())
-    ///     .window(TumblingEventTimeWindows::of(Duration::from_secs(60)))
-    ///     .apply(|orders, payments, out| {
-    ///         if payments.is_empty() {
-    ///             orders.iter().for_each(|order| out.collect(order.1.as_str()));
-    ///         }
-    ///     });
-    /// let unpaid = harness.collect::<String>(unpaid);
-    /// harness.push(&ordered, [((1, "book"), 0), ((2, "pen"), 0)])?;
-    /// harness.push(&paid, [((1, 9), 10)])?;
-    /// harness.end()?;
-    /// assert_eq!(unpaid.take_records(), ["pen"]);
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub fn apply<U: Record>(self, function: impl Fn(&[&A], &[&B], &mut Collector<'_, U>) + Parallel) -> DataStream<U> {
-        self.0.windows.process(move |_key, _window, rows, out| {
-            let left: Vec<&A> = rows.iter().filter_map(|(left, _)| left.as_ref()).collect();
-            let right: Vec<&B> = rows.iter().filter_map(|(_, right)| right.as_ref()).collect();
-            function(&left, &right, out);
-        })
-    }
-}
+pub struct CoGroupedWindows<A: Record, B: Record, K: Record, W = WindowedStream<Tagged<A, B>, K>>(
+    pub(super) JoinedWindows<A, B, K, W>,
+);

@@ -1,21 +1,22 @@
-//! `key_by`: from streams to keyed streams.
+//! `key_by`: from streams to keyed streams, and what makes keys of two streams meet.
 
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
-use arrow::datatypes::{Field, Schema};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use arrow::datatypes::{Field, Fields, Schema};
 use pelton_runtime_core::element::StreamBatch;
 use pelton_runtime_core::graph::Partitioner;
 use pelton_runtime_core::operator::{
     InputIndex, Operator, OperatorContext, OperatorError, OperatorResult, OperatorRuntime,
 };
+use pelton_runtime_core::window::KeyColumns;
 
 use crate::record::{Record, RecordBuilder, RecordReader};
 use crate::stream::DataStream;
 
 use super::KeyedStream;
-use super::key_selector::{KeyLayout, KeySelection, KeySelector};
+use super::key_selector::{KeyLayout, KeySelection, KeySelector, KeyShape};
 
 impl<T: Record> DataStream<T> {
     /// Partitions the stream so that records of equal keys meet in one subtask.
@@ -61,9 +62,7 @@ impl<T: Record> DataStream<T> {
             std::any::type_name::<S::Key>(),
         );
         let (stream, key) = match selector.selection() {
-            KeySelection::Columns { names, shape } => {
-                (self, KeyLayout { columns: pelton_runtime_core::window::KeyColumns::new(names), shape })
-            }
+            KeySelection::Columns { names, shape } => (self, KeyLayout { columns: KeyColumns::new(names), shape }),
             KeySelection::Function(function) => {
                 let append = move |_: &OperatorRuntime| -> OperatorResult<Box<dyn Operator>> {
                     Ok(Box::new(AppendKey {
@@ -95,24 +94,73 @@ impl<T: Record, K: Record> Operator for AppendKey<T, K> {
             self.keys.append(&(self.function)(&self.record));
         }
         let keys = self.keys.finish()?;
-        let layout = KeyLayout::appended::<K>();
-        // Keys of an earlier closure have done their work and would hide those of this one.
-        let schema = batch.records().schema();
-        let kept = schema
-            .fields()
-            .iter()
-            .zip(batch.records().columns())
-            .filter(|(field, _)| !field.name().starts_with(super::key_selector::KEY_COLUMN_PREFIX));
-        let (mut fields, mut columns): (Vec<_>, Vec<_>) =
-            kept.map(|(field, column)| (field.clone(), column.clone())).unzip();
-        for (name, (field, column)) in
-            layout.columns.names().iter().zip(keys.schema().fields().iter().zip(keys.columns()))
-        {
-            fields.push(Arc::new(Field::new(name, field.data_type().clone(), field.is_nullable())));
-            columns.push(column.clone());
+        cx.emit(with_keys::<K>(batch, keys.schema().fields(), keys.columns())?);
+        Ok(())
+    }
+}
+
+/// A batch with these keys where those of a closure are.
+fn with_keys<K: Record>(batch: StreamBatch, fields: &Fields, keys: &[ArrayRef]) -> OperatorResult<StreamBatch> {
+    // Keys of an earlier closure have done their work and would hide these.
+    let schema = batch.records().schema();
+    let kept = schema
+        .fields()
+        .iter()
+        .zip(batch.records().columns())
+        .filter(|(field, _)| !field.name().starts_with(super::key_selector::KEY_COLUMN_PREFIX));
+    let (mut all, mut columns): (Vec<_>, Vec<_>) = kept.map(|(field, column)| (field.clone(), column.clone())).unzip();
+    for (name, (field, key)) in KeyLayout::appended::<K>().columns.names().iter().zip(fields.iter().zip(keys)) {
+        all.push(Arc::new(Field::new(name, field.data_type().clone(), field.is_nullable())));
+        columns.push(key.clone());
+    }
+    let records = RecordBatch::try_new(Arc::new(Schema::new(all)), columns)?;
+    Ok(batch.with_records(records))
+}
+
+/// Both streams with their keys in columns of the same types, so that equal keys are hashed alike and meet.
+pub(crate) fn with_keys_alike<A: Record, B: Record, K: Record>(
+    first: KeyedStream<A, K>,
+    second: KeyedStream<B, K>,
+) -> (KeyedStream<A, K>, KeyedStream<B, K>) {
+    if first.key.shape == second.key.shape { (first, second) } else { (first.spread(), second.spread()) }
+}
+
+impl<T: Record, K: Record> KeyedStream<T, K> {
+    /// This stream with the fields of its key in columns of their own, if they are in one.
+    fn spread(self) -> Self {
+        if self.key.shape == KeyShape::Spread {
+            return self;
         }
-        let records = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).map_err(OperatorError::from)?;
-        cx.emit(batch.with_records(records));
+        let whole = self.key;
+        let append = move |_: &OperatorRuntime| -> OperatorResult<Box<dyn Operator>> {
+            Ok(Box::new(SpreadKey::<K> { whole: whole.columns.clone(), key_type: PhantomData }))
+        };
+        let key = KeyLayout::appended::<K>();
+        let stream = self.stream.unpartitioned().transform("Key", Arc::new(append));
+        let key_columns = key.columns.names().to_vec();
+        Self::from_parts(stream.partitioned(Partitioner::Hash { key_columns }), key)
+    }
+}
+
+/// Appends the fields of keys that are structs in one column.
+struct SpreadKey<K> {
+    whole: KeyColumns,
+    key_type: PhantomData<fn() -> K>,
+}
+
+impl<K: Record> Operator for SpreadKey<K> {
+    fn process(&mut self, _input: InputIndex, batch: StreamBatch, cx: &mut OperatorContext<'_>) -> OperatorResult {
+        let columns = self.whole.of(&batch)?;
+        let whole = columns.first().and_then(|column| column.as_struct_opt());
+        let whole = whole.filter(|whole| whole.null_count() == 0).ok_or_else(|| {
+            let key = std::any::type_name::<K>();
+            OperatorError::data(format!(
+                "the column {:?} has something else than keys of type `{key}`",
+                self.whole.names()
+            ))
+        })?;
+        let batch = with_keys::<K>(batch, whole.fields(), whole.columns())?;
+        cx.emit(batch);
         Ok(())
     }
 }
