@@ -22,6 +22,7 @@ pub(crate) mod operators;
 mod process_function;
 mod rolling;
 mod state;
+mod stateful_window_function;
 mod timer_service;
 mod triggered_windows;
 mod triggers;
@@ -52,6 +53,7 @@ pub use state::{
     AggregatingState, ListState, MapState, ReducingState, State, StateTtlConfig, StateVisibility, States, UpdateType,
     ValueState,
 };
+pub use stateful_window_function::{StatefulWindowContext, StatefulWindowFunction};
 pub use timer_service::{TimeDomain, TimerService};
 pub use triggered_windows::{
     AllElements, Evicted, GlobalWindowedStream, GlobalWindows, Holds, TriggeredStream, Windows,

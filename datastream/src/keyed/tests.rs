@@ -4,6 +4,7 @@ mod metrics;
 mod process;
 mod restarts;
 mod rolling;
+mod stateful_windows;
 mod triggers;
 mod ttl;
 mod window_functions;

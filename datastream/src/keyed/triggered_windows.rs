@@ -11,12 +11,16 @@ use crate::stream::{Collector, DataStream, OutputTag, Parallel, SideOutputs};
 use super::KeyedStream;
 use super::aggregate_function::AggregateFunction;
 use super::evictors::{CountEvictor, Evictor};
-use super::operators::triggered::{Contents, Evicting, Incremental, TriggeredSettings, TriggeredWindows, Windowing};
+use super::operators::triggered::{
+    Contents, EmitTriggered, Evicting, Forgetful, Incremental, TriggeredSettings, TriggeredWindows, Windowing,
+};
 use super::operators::window::{
     Accumulate, Aggregate, AllRows, Collect, EmitReduced, EmitResult, EmitWindow, EmitWith, Reduce, Reduced, ResultOf,
-    instances_of,
+    View, instances_of,
 };
+use super::operators::window_function::opened_stateful;
 use super::rolling::{greatest_by, least_by};
+use super::stateful_window_function::StatefulWindowFunction;
 use super::triggers::{CountTrigger, PurgingTrigger, Trigger};
 
 /// One window per key, without end. It fires only when its trigger says so.
@@ -530,6 +534,15 @@ impl<T: Record, K: Record, R: Trigger<T>, V: Holds<T>> TriggeredStream<T, K, R, 
         accumulate: A,
         emit: impl Fn(&OperatorRuntime, &SideOutputs) -> OperatorResult<E> + Parallel,
     ) -> DataStream<U> {
+        self.with_memory(accumulate, move |runtime, sides| emit(runtime, sides).map(Forgetful))
+    }
+
+    /// As [`functions`](Self::functions), of what may remember something.
+    fn with_memory<U: Record, A: Accumulate<T>, E: EmitTriggered<K, A::Accumulator, U>>(
+        self,
+        accumulate: A,
+        emit: impl Fn(&OperatorRuntime, &SideOutputs) -> OperatorResult<E> + Parallel,
+    ) -> DataStream<U> {
         let side_outputs = SideOutputs::default();
         let (sides, key, late) = (side_outputs.clone(), self.keyed.key.clone(), self.late);
         let (windowing, allowed_lateness_ms) = (self.windowing, self.allowed_lateness_ms);
@@ -546,6 +559,30 @@ impl<T: Record, K: Record, R: Trigger<T>, V: Holds<T>> TriggeredStream<T, K, R, 
             )))
         };
         self.keyed.keyed("Window", Arc::new(factory)).with_side_outputs(side_outputs)
+    }
+
+    /// As [`functions`](Self::functions), of a function that remembers something of windows.
+    ///
+    /// # Panics
+    ///
+    /// When windows merge.
+    #[track_caller]
+    pub(super) fn stateful<A: Accumulate<T>, W: View<A::Accumulator>, F>(
+        self,
+        accumulate: A,
+        view: W,
+        function: F,
+    ) -> DataStream<F::Out>
+    where
+        F: StatefulWindowFunction<Key = K, In = W::Element>,
+    {
+        assert!(
+            !self.windowing.merges(),
+            "`{}` cannot see session windows, which merge: what it remembers of two windows does not make up what it would \
+             remember of one; a `ProcessWindowFunction` can",
+            std::any::type_name::<F>()
+        );
+        self.with_memory(accumulate, opened_stateful(view, function))
     }
 }
 

@@ -1,7 +1,8 @@
 //! Functions that see a window with its context: clocks, side outputs, and errors that fail the job.
 //!
 //! The closures of `process`, `reduce_with` and `aggregate_with` see key, window and elements, which is enough most of the
-//! time. State of a window or of a key is not among what a context gives; a function that registers some is refused.
+//! time. State of a window or of a key is what a [`StatefulWindowFunction`](super::StatefulWindowFunction) has; a function
+//! here that registers some is refused.
 
 use std::sync::Arc;
 

@@ -204,8 +204,13 @@ impl<T: Record, K: Record> WindowedStream<T, K> {
     /// # }
     /// ```
     pub fn evictor<V: Evictor<T>>(self, evictor: V) -> TriggeredStream<T, K, AssignersTrigger, Evicted<V>> {
+        self.with_default_trigger().evictor(evictor)
+    }
+
+    /// These windows with the trigger that they have anyhow.
+    pub(super) fn with_default_trigger(self) -> TriggeredStream<T, K, AssignersTrigger, AllElements> {
         let domain = self.windows.domain();
-        self.trigger(AssignersTrigger(domain)).evictor(evictor)
+        self.trigger(AssignersTrigger(domain))
     }
 
     /// Reduces the records of each key and window into one.

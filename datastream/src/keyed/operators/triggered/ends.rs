@@ -25,13 +25,13 @@ impl Ends {
     }
 
     /// When something is due in a window by `clock`.
-    fn due<H, S>(self, entry: &Entry<H, S>, clock: TimeDomain) -> Option<EpochMillis> {
+    fn due<H, S, W>(self, entry: &Entry<H, S, W>, clock: TimeDomain) -> Option<EpochMillis> {
         let end = if self.domain == Some(clock) { self.of(&entry.window) } else { None };
         entry.timers(clock).iter().copied().chain(end).min()
     }
 
     /// When the first of a key's windows is due by `clock`.
-    pub(super) fn first_due<H, S>(self, entries: &[Entry<H, S>], clock: TimeDomain) -> Option<EpochMillis> {
+    pub(super) fn first_due<H, S, W>(self, entries: &[Entry<H, S, W>], clock: TimeDomain) -> Option<EpochMillis> {
         entries.iter().filter_map(|entry| self.due(entry, clock)).min()
     }
 }

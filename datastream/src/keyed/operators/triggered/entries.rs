@@ -14,19 +14,22 @@ use crate::keyed::triggers::TimerChange;
 use crate::state_codec::list_codec;
 
 /// An open window of one key.
-pub(super) struct Entry<H, S> {
+pub(super) struct Entry<H, S, W> {
     pub(super) window: TimeWindow,
     pub(super) contents: Option<H>,
     /// What the trigger remembers.
     pub(super) trigger: Option<S>,
+    /// What the function remembers.
+    pub(super) function: Option<W>,
     /// The trigger's timers of both clocks.
     pub(super) event_times: Vec<EpochMillis>,
     pub(super) processing_times: Vec<EpochMillis>,
 }
 
-impl<H, S> Entry<H, S> {
+impl<H, S, W> Entry<H, S, W> {
     pub(super) fn new(window: TimeWindow) -> Self {
-        Self { window, contents: None, trigger: None, event_times: Vec::new(), processing_times: Vec::new() }
+        let (event_times, processing_times) = (Vec::new(), Vec::new());
+        Self { window, contents: None, trigger: None, function: None, event_times, processing_times }
     }
 
     /// The trigger's timers of a clock.
@@ -63,35 +66,44 @@ impl<H, S> Entry<H, S> {
     pub(super) fn is_empty(&self) -> bool {
         self.contents.is_none()
             && self.trigger.is_none()
+            && self.function.is_none()
             && self.event_times.is_empty()
             && self.processing_times.is_empty()
     }
 }
 
 /// The open windows of every key.
-pub(super) struct Entries<H, S> {
-    of_keys: Vec<Vec<Entry<H, S>>>,
+pub(super) struct Entries<H, S, W> {
+    of_keys: Vec<Vec<Entry<H, S, W>>>,
     contents: ValueCodec<H>,
     trigger: ValueCodec<S>,
+    /// Absent where the function remembers nothing.
+    function: Option<ValueCodec<W>>,
 }
 
-impl<H, S> Entries<H, S> {
-    pub(super) fn new(contents: ValueCodec<H>, trigger: ValueCodec<S>) -> Self {
-        Self { of_keys: Vec::new(), contents, trigger }
+impl<H, S, W> Entries<H, S, W> {
+    pub(super) fn new(contents: ValueCodec<H>, trigger: ValueCodec<S>, function: Option<ValueCodec<W>>) -> Self {
+        Self { of_keys: Vec::new(), contents, trigger, function }
     }
 
-    pub(super) fn get(&self, slot: Slot) -> &[Entry<H, S>] {
+    pub(super) fn get(&self, slot: Slot) -> &[Entry<H, S, W>] {
         &self.of_keys[slot as usize]
     }
 
-    pub(super) fn entry(&mut self, slot: Slot) -> &mut Vec<Entry<H, S>> {
+    pub(super) fn entry(&mut self, slot: Slot) -> &mut Vec<Entry<H, S, W>> {
         &mut self.of_keys[slot as usize]
     }
 }
 
+/// The column of what functions remember.
+const FUNCTION: &str = "function";
+
 const NO_WINDOWS: ColumnError = ColumnError::Corrupt { what: "there are no windows in it" };
 
-impl<H: Send + 'static, S: Send + 'static> StateColumn for Entries<H, S> {
+const FUNCTIONS_STATE: ColumnError =
+    ColumnError::Corrupt { what: "a function remembers something of its windows, and the program's does not" };
+
+impl<H: Send + 'static, S: Send + 'static, W: Send + 'static> StateColumn for Entries<H, S, W> {
     fn grow(&mut self, slots: usize) {
         if slots > self.of_keys.len() {
             self.of_keys.resize_with(slots, Vec::new);
@@ -113,8 +125,12 @@ impl<H: Send + 'static, S: Send + 'static> StateColumn for Entries<H, S> {
         let times = list_codec::<i64>();
         let event = times.encode(&entries().map(|entry| Some(&entry.event_times)).collect::<Vec<_>>())?;
         let wall = times.encode(&entries().map(|entry| Some(&entry.processing_times)).collect::<Vec<_>>())?;
-        let names = ["start", "end", "contents", "trigger", "event-times", "processing-times"];
-        let columns = vec![starts, ends, contents, trigger, event, wall];
+        let mut names = vec!["start", "end", "contents", "trigger", "event-times", "processing-times"];
+        let mut columns = vec![starts, ends, contents, trigger, event, wall];
+        if let Some(function) = &self.function {
+            names.push(FUNCTION);
+            columns.push(function.encode(&entries().map(|entry| entry.function.as_ref()).collect::<Vec<_>>())?);
+        }
         let fields = names.iter().zip(&columns);
         let fields: Fields = fields.map(|(name, column)| Field::new(*name, column.data_type().clone(), true)).collect();
         let entries = StructArray::try_new(fields.clone(), columns, None)?;
@@ -137,14 +153,20 @@ impl<H: Send + 'static, S: Send + 'static> StateColumn for Entries<H, S> {
         let times = list_codec::<i64>();
         let event = times.decode(column("event-times")?)?;
         let wall = times.decode(column("processing-times")?)?;
-        let mut rows = contents.into_iter().zip(trigger).zip(event).zip(wall).enumerate();
+        let function: Vec<Option<W>> = match (&self.function, entries.column_by_name(FUNCTION)) {
+            (Some(codec), Some(column)) => codec.decode(column)?,
+            (None, Some(column)) if column.null_count() < column.len() => return Err(FUNCTIONS_STATE),
+            _ => (0..entries.len()).map(|_| None).collect(),
+        };
+        let mut rows = contents.into_iter().zip(trigger).zip(event).zip(wall).zip(function).enumerate();
         for (row, slot) in slots.iter().enumerate() {
             let count = lists.value_length(row) as usize;
-            for (row, (((contents, trigger), event), wall)) in rows.by_ref().take(count) {
+            for (row, ((((contents, trigger), event), wall), function)) in rows.by_ref().take(count) {
                 self.of_keys[*slot as usize].push(Entry {
                     window: TimeWindow::new(starts.value(row), ends.value(row)),
                     contents,
                     trigger,
+                    function,
                     event_times: event.unwrap_or_default(),
                     processing_times: wall.unwrap_or_default(),
                 });
@@ -165,7 +187,7 @@ impl<H: Send + 'static, S: Send + 'static> StateColumn for Entries<H, S> {
     }
 
     fn slot_bytes(&self) -> usize {
-        size_of::<Vec<Entry<H, S>>>()
+        size_of::<Vec<Entry<H, S, W>>>()
     }
 
     fn add_heap_bytes(&self, slots: &[Slot], bytes: &mut [usize]) {
@@ -174,9 +196,12 @@ impl<H: Send + 'static, S: Send + 'static> StateColumn for Entries<H, S> {
             let held = entries.iter().filter_map(|entry| entry.contents.as_ref());
             let remembered = entries.iter().filter_map(|entry| entry.trigger.as_ref());
             let timers = entries.iter().map(|entry| entry.event_times.capacity() + entry.processing_times.capacity());
-            *bytes += entries.capacity() * size_of::<Entry<H, S>>()
+            *bytes += entries.capacity() * size_of::<Entry<H, S, W>>()
                 + held.map(|held| self.contents.heap_bytes(held)).sum::<usize>()
                 + remembered.map(|trigger| self.trigger.heap_bytes(trigger)).sum::<usize>()
+                + self.function.as_ref().map_or(0, |codec| {
+                    entries.iter().filter_map(|entry| entry.function.as_ref()).map(|kept| codec.heap_bytes(kept)).sum()
+                })
                 + timers.sum::<usize>() * size_of::<EpochMillis>();
         }
     }

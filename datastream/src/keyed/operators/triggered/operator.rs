@@ -10,26 +10,32 @@ use pelton_runtime_core::metrics::{Counter, NUM_LATE_RECORDS_DROPPED};
 use pelton_runtime_core::operator::{
     InputIndex, Operator, OperatorContext, OperatorError, OperatorResult, OutputPort, refuse_state,
 };
-use pelton_runtime_core::state::{Alarms, KeyBatch, KeyedStateBackend, Namespace, NamespaceTable, Rows, Slot, StateId};
+use pelton_runtime_core::state::{
+    Alarms, KeyBatch, KeyedStateBackend, Namespace, NamespaceTable, Rows, Slot, StateId, ValueColumn,
+};
 use pelton_runtime_core::time::{EpochMillis, MIN_WATERMARK};
 use pelton_runtime_core::window::{RowMillis, TimeDomain, TimeWindow, WindowAssigner, WindowAssignment, window_start};
 
 use crate::keyed::evictors::EvictorContext;
 use crate::keyed::key_selector::KeyLayout;
 use crate::keyed::operators::output_rows::OutputRows;
-use crate::keyed::operators::window::{Clocks, EmitWindow};
+use crate::keyed::operators::window::Clocks;
 use crate::keyed::triggers::{TimerChange, Trigger, TriggerContext};
 use crate::record::{Record, RecordReader};
 use crate::state_codec::codec;
 use crate::stream::only_inserts;
 
 use super::contents::Contents;
+use super::emit::{EmitTriggered, Memory};
 use super::ends::{CLOCKS, Ends, position_of};
 use super::entries::{Entries, Entry};
 
 /// Name of the table in a checkpoint, and of the state in it.
 const TABLE: &str = "triggered-windows";
 const STATE: &str = "windows";
+
+/// Name of the state that a function has of keys.
+const KEYS_STATE: &str = "keys";
 
 /// How many keys ring at once.
 const RING_KEYS: usize = 1024;
@@ -62,17 +68,31 @@ pub(crate) struct TriggeredSettings {
     pub(crate) late_output: Option<OutputPort>,
 }
 
-/// What a trigger asks and what a window holds, by their types.
-type EntriesOf<T, C, R> = Entries<<C as Contents<T>>::Held, <R as Trigger<T>>::State>;
+/// Where the windows are.
+type WindowsId<T, K, U, C, E, R> =
+    StateId<Entries<<C as Contents<T>>::Held, <R as Trigger<T>>::State, OfWindow<T, K, U, C, E>>>;
+
+/// What a function remembers of windows.
+type OfWindow<T, K, U, C, E> = <E as EmitTriggered<K, <C as Contents<T>>::Shown, U>>::OfWindow;
 
 /// Windows that fire when a trigger says so. See the [module](super).
-pub(crate) struct TriggeredWindows<T: Record, K: Record, U: Record, C: Contents<T>, E, R: Trigger<T>> {
+pub(crate) struct TriggeredWindows<T, K, U, C, E, R>
+where
+    T: Record,
+    K: Record,
+    U: Record,
+    C: Contents<T>,
+    E: EmitTriggered<K, C::Shown, U>,
+    R: Trigger<T>,
+{
     settings: TriggeredSettings,
     contents: C,
     emit: E,
     trigger: R,
     backend: KeyedStateBackend,
-    state: Option<StateId<EntriesOf<T, C, R>>>,
+    state: Option<WindowsId<T, K, U, C, E, R>>,
+    /// What the function remembers of keys, if it does.
+    of_keys: Option<StateId<ValueColumn<E::OfKey>>>,
     max_parallelism: u32,
     /// When keys are due by event time and by the wall clock.
     alarms: [Alarms; 2],
@@ -101,7 +121,7 @@ where
     K: Record,
     U: Record,
     C: Contents<T>,
-    E: EmitWindow<K, C::Shown, U>,
+    E: EmitTriggered<K, C::Shown, U>,
     R: Trigger<T>,
 {
     pub(crate) fn new(settings: TriggeredSettings, contents: C, emit: E, trigger: R) -> Self {
@@ -112,6 +132,7 @@ where
             trigger,
             backend: KeyedStateBackend::new(),
             state: None,
+            of_keys: None,
             max_parallelism: 1,
             alarms: CLOCKS.map(Alarms::new),
             keys: KeyBatch::default(),
@@ -203,13 +224,22 @@ where
             let clocks = Clocks::now(cx);
             let times = EvictorContext { watermark: clocks.watermark, processing_time: clocks.processing_time };
             let (emit, output, key) = (&mut self.emit, &mut self.output, E::NEEDS_KEY.then_some(&self.key));
+            let mut of_key = self.of_keys.and_then(|of_keys| table.column_mut(of_keys).entry(slot).take());
+            let entry = &mut table.column_mut(state).entry(slot)[position];
+            let (contents, of_window) = (&mut entry.contents, &mut entry.function);
             let mut emitted = Ok(());
-            self.contents.fire(&mut entry.contents, &window, &times, |shown| {
+            self.contents.fire(contents, &window, &times, |shown| {
                 let time = Some(window.max_timestamp());
-                emitted = output.write(time, |out| emit.emit(key, &window, clocks, shown, out));
+                let mut memory = Memory { of_window, of_key: &mut of_key };
+                emitted = output.write(time, |out| emit.emit(key, &window, clocks, shown, &mut memory, out));
             });
             emitted?;
+            if let Some(of_keys) = self.of_keys {
+                *table.column_mut(of_keys).entry(slot) = of_key;
+            }
         }
+        let entries = table.column_mut(state).entry(slot);
+        let entry = &mut entries[position];
         if result.purges() {
             entry.contents = None;
         }
@@ -385,14 +415,20 @@ where
     K: Record,
     U: Record,
     C: Contents<T>,
-    E: EmitWindow<K, C::Shown, U>,
+    E: EmitTriggered<K, C::Shown, U>,
     R: Trigger<T>,
 {
     fn open(&mut self, cx: &mut OperatorContext<'_>) -> OperatorResult {
         self.late_dropped = Some(cx.runtime().metrics.counter(NUM_LATE_RECORDS_DROPPED));
         self.max_parallelism = cx.runtime().max_parallelism;
         self.backend.open(cx.runtime())?;
-        self.state = Some(self.backend.register(STATE, || Entries::new(C::codec(), codec()))?);
+        self.state = Some(
+            self.backend
+                .register(STATE, || Entries::new(C::codec(), codec(), E::codecs().map(|(of_window, _)| of_window)))?,
+        );
+        if let Some((_, of_key)) = E::codecs() {
+            self.of_keys = Some(self.backend.register(KEYS_STATE, move || ValueColumn::new(of_key.clone()))?);
+        }
         let backend = &mut self.backend;
         Ok(self.alarms.iter_mut().try_for_each(|alarms| alarms.open(backend))?)
     }
