@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
-use std::time::Instant;
 
 use super::*;
-use crate::testing::{SplitCheckpoint, SplitJob, strings_of};
+use crate::testing::{SplitCheckpoint, SplitJob, place, strings_of};
 
 fn start(source: &FileSource, parallelism: u32, restored: Option<&SplitCheckpoint>) -> SplitJob {
     SplitJob::start(Arc::new(source.clone()), parallelism, restored, |batch| strings_of(std::slice::from_ref(batch)))
@@ -95,8 +94,9 @@ async fn a_folder_that_is_away_for_a_while_is_watched_on() {
     job.until(|job| job.values.len() == 10);
     fs::rename(&watched, &away).expect("moved");
     // As long as twenty looks take.
-    let away_since = Instant::now();
-    while away_since.elapsed() < Duration::from_millis(100) {
+    let env = place(0, 1).env;
+    let away_since = env.moment();
+    while env.moment().since(away_since) < Duration::from_millis(100) {
         job.turn().expect("the job goes on");
     }
     write(&away, "second", 10..20);
