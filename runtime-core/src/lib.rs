@@ -20,6 +20,7 @@ pub mod id;
 pub mod key_group;
 pub mod metrics;
 pub mod operator;
+pub mod planted;
 pub mod results;
 pub mod scheduler;
 pub mod source;

@@ -1,5 +1,8 @@
 //! `pelton-sim --seeds N --from S`: runs seeds, and says of those that fail how to see why.
 
+#[cfg(feature = "planted-faults")]
+mod planted;
+
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -24,10 +27,23 @@ struct Arguments {
     /// Prints every step as well
     #[arg(long, requires = "trace")]
     steps: bool,
+    /// Plants one bug after the other, and says after how many of so many seeds it is found
+    #[cfg(feature = "planted-faults")]
+    #[arg(long, conflicts_with = "trace")]
+    planted: bool,
+    /// Plants this bug
+    #[cfg(feature = "planted-faults")]
+    #[arg(long, value_name = "BUG", conflicts_with_all = ["trace", "planted"])]
+    plant: Option<String>,
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    #[cfg(feature = "planted-faults")]
+    if arguments.planted || arguments.plant.is_some() {
+        let seeds = planted::Seeds { from: arguments.from, count: arguments.seeds, faults: arguments.faults };
+        return planted::find(arguments.plant.as_deref(), seeds);
+    }
     match go(&arguments) {
         Ok(0) => ExitCode::SUCCESS,
         Ok(_) => ExitCode::FAILURE,

@@ -40,6 +40,7 @@ use pelton_runtime_core::failure::error_chain;
 use pelton_runtime_core::graph::JobGraph;
 use pelton_runtime_core::graph::program::Program;
 use pelton_runtime_core::id::ExecutionAttemptId;
+use pelton_runtime_core::planted::{PlantedFault, is_planted};
 use pelton_runtime_core::results::{Results, ResultsRequest};
 use pelton_runtime_core::scheduler::heartbeat;
 use pelton_runtime_core::task::checkpointing::CheckpointCommand;
@@ -314,7 +315,9 @@ impl Worker {
             Command::CheckpointCompleted(completed) => {
                 let checkpoint = CheckpointId(completed.checkpoint_id);
                 self.deployment.completed(checkpoint);
-                self.tell(&completed.attempt_ids, &CheckpointCommand::Completed(checkpoint))?;
+                if !is_planted(PlantedFault::CompletionNotTold) {
+                    self.tell(&completed.attempt_ids, &CheckpointCommand::Completed(checkpoint))?;
+                }
             }
             Command::CheckpointAborted(aborted) => {
                 let checkpoint = CheckpointId(aborted.checkpoint_id);

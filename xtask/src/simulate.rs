@@ -35,14 +35,29 @@ pub struct Arguments {
     /// Prints every step as well
     #[arg(long, requires = "trace")]
     steps: bool,
+    /// Plants one bug after the other into a build of its own, and says after how many seeds it is found
+    #[arg(long, conflicts_with = "trace")]
+    planted: bool,
 }
 
 /// Runs the seeds that were asked for.
 pub fn run(workspace: &Workspace, arguments: &Arguments) -> Result<()> {
+    if arguments.planted {
+        return plant(workspace, arguments);
+    }
     let mut flags = vec!["--faults".to_owned(), arguments.faults.to_string()];
     flags.extend(arguments.trace.then(|| "--trace".to_owned()));
     flags.extend(arguments.steps.then(|| "--steps".to_owned()));
     simulate(workspace, arguments.from, Some(arguments.seeds), &flags)
+}
+
+/// Lets the simulator look for bugs that are planted.
+fn plant(workspace: &Workspace, arguments: &Arguments) -> Result<()> {
+    let features = ["-p", "pelton-sim", "--features", "pelton-sim/planted-faults"];
+    let mut simulator = workspace.cargo("run");
+    simulator.arg("--quiet").args(features).args(["--bin", "pelton-sim", "--", "--planted"]);
+    simulator.args(["--from", &arguments.from.to_string(), "--seeds", &arguments.seeds.to_string()]);
+    check(simulator.args(["--faults", &arguments.faults.to_string()]))
 }
 
 /// Runs as many seeds as begin within a minute, the first ones always.

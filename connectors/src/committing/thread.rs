@@ -7,6 +7,7 @@ use pelton_runtime_core::env::{Env, Stopped};
 use pelton_runtime_core::failure::error_chain;
 use pelton_runtime_core::metrics::{Counter, OperatorMetricGroup};
 use pelton_runtime_core::operator::{OperatorError, OperatorResult, TaskWaker};
+use pelton_runtime_core::planted::{PlantedFault, is_planted};
 use pelton_runtime_core::time::EpochMillis;
 
 use super::progress::{Position, Progress};
@@ -162,8 +163,12 @@ impl<C: Clone> Work<C> {
     fn obey(&mut self, command: Command<C>) -> OperatorResult {
         match command {
             Command::Recover { own, all } => {
-                self.writer.recover(&all)?;
-                self.protocol.restored(own);
+                if !is_planted(PlantedFault::LeftoversKept) {
+                    self.writer.recover(&all)?;
+                }
+                if !is_planted(PlantedFault::RestoredCommittablesForgotten) {
+                    self.protocol.restored(own);
+                }
             }
             Command::Write(batch, now) => {
                 self.now = now;
@@ -179,6 +184,9 @@ impl<C: Clone> Work<C> {
                 self.prepare(CommitPoint::Checkpoint)?;
                 let mut list = self.protocol.checkpoint(checkpoint);
                 list.extend(self.writer.commit_if_restored()?);
+                if is_planted(PlantedFault::CommitBeforeCheckpoint) {
+                    self.protocol.completed(checkpoint);
+                }
                 if lists == Lists::Savepoint {
                     list.iter().try_for_each(|committable| self.committer.keep(committable))?;
                 }

@@ -12,6 +12,7 @@ use crate::graph::Partitioner;
 use crate::graph::program::PartitionFunction;
 use crate::metrics::TaskMetricGroup;
 use crate::operator::{OperatorError, OutputPort, TARGET_BATCH_ROWS, TaskWaker};
+use crate::planted::{PlantedFault, is_planted};
 use crate::time::{EpochMillis, Moment};
 
 use super::partition::Partition;
@@ -178,6 +179,12 @@ impl Outputs {
     /// Sends a barrier on every channel, after everything that is pending.
     pub(super) fn barrier(&mut self, barrier: CheckpointBarrier) {
         let (checkpoint, mode) = (barrier.checkpoint, barrier.mode);
+        if is_planted(PlantedFault::BarrierBeforePendingRecords) {
+            for channel in self.edges.iter_mut().flat_map(|edge| &mut edge.channels) {
+                channel.write(StreamElement::Barrier(barrier.clone()), &self.metrics);
+            }
+            return;
+        }
         self.broadcast(&StreamElement::Barrier(barrier));
         self.pending_since = None;
         self.hurries = None;

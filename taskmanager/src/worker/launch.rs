@@ -17,6 +17,7 @@ use pelton_runtime_core::graph::slot_resources::SlotResources;
 use pelton_runtime_core::id::ExecutionAttemptId;
 use pelton_runtime_core::metrics::{OperatorMetricGroup, TaskMetricGroup};
 use pelton_runtime_core::operator::{OperatorError, OperatorRuntime};
+use pelton_runtime_core::planted::{PlantedFault, is_planted};
 use pelton_runtime_core::scheduler::status::ExecutionState;
 use pelton_runtime_core::state::cold::{ColdStores, NoStores, StoreMeans};
 use pelton_runtime_core::state::files::Increments;
@@ -299,9 +300,13 @@ impl TaskBuild {
                 OperatorCode::Operator(factory) => Some(factory.create(&runtime)?),
             };
             if let Some(restored) = &self.restored {
-                let (range, id) = (runtime.key_groups(), runtime.operator_id);
+                let (mut range, id) = (runtime.key_groups(), runtime.operator_id);
+                if is_planted(PlantedFault::KeyGroupsOffByOne) {
+                    range.start += 1;
+                }
                 let state = restored.state_of(id, range, runtime.subtask, runtime.parallelism);
-                if !state.is_empty() {
+                let forgotten = is_planted(PlantedFault::SourcePositionForgotten) && source == Some(id);
+                if !state.is_empty() && !forgotten {
                     self.listener.begins_from(restored.checkpoint, id, &state);
                     states.push((id, state));
                 }
@@ -313,10 +318,12 @@ impl TaskBuild {
         let chain = Chain::new(vertex, chained);
         let mut built = StreamTask::new(input, chain, outputs, self.metrics, task.control.waker());
         built = built.with_checkpoints(self.listener);
-        if self.launcher.checkpoints.counts_at_least_once() {
+        if self.launcher.checkpoints.counts_at_least_once() || is_planted(PlantedFault::BarriersNotAligned) {
             built = built.counting_at_least_once();
         }
-        if let Some(restored) = &self.restored {
+        if let Some(restored) = &self.restored
+            && !is_planted(PlantedFault::InFlightForgotten)
+        {
             built.replay(restored.in_flight_to(&program.graph, task.vertex, task.subtask)?)?;
         }
         // A source that has state tells by it that nothing is left, and goes on telling in the next checkpoint.

@@ -12,6 +12,7 @@ use crate::checkpoint::record::{
 use crate::element::{AfterSavepoint, CheckpointId, Savepoint};
 use crate::graph::JobGraph;
 use crate::id::{Epoch, ExecutionAttemptId, JobId};
+use crate::planted::{PlantedFault, is_planted};
 use crate::time::EpochMillis;
 
 /// How far it is.
@@ -166,6 +167,11 @@ impl Pending {
     }
 
     pub(super) fn record(&self, job: JobId, epoch: Epoch, graph: &JobGraph, now: EpochMillis) -> CheckpointRecord {
+        let nothing = SubtaskRecord { state: StateHandle::Empty, finished: false };
+        let state = |key: TaskKey| match key.subtask {
+            0 if is_planted(PlantedFault::StateOfOneSubtaskMissing) => &nothing,
+            _ => &self.states[&key],
+        };
         let vertices = graph.vertices.iter().enumerate().map(|(vertex, described)| VertexRecord {
             id: described.id,
             name: described.name.clone(),
@@ -180,7 +186,7 @@ impl Pending {
                 })
                 .collect(),
             subtasks: (0..described.parallelism)
-                .map(|subtask| self.placed(&self.states[&TaskKey { vertex, subtask }]))
+                .map(|subtask| self.placed(state(TaskKey { vertex, subtask })))
                 .collect(),
         });
         CheckpointRecord {

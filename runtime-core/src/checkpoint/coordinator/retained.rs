@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::checkpoint::record::CheckpointRecord;
 use crate::element::CheckpointId;
+use crate::planted::{PlantedFault, is_planted};
 
 /// Whose a checkpoint is, and so who may remove it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,11 +34,17 @@ impl Retained {
     }
 
     pub(super) fn newest(&self) -> Option<&Arc<CheckpointRecord>> {
+        if is_planted(PlantedFault::OldestCheckpointRestored) {
+            return self.records.values().next().map(|(record, _)| record);
+        }
         self.records.values().next_back().map(|(record, _)| record)
     }
 
     /// The oldest one, if there are more than are kept.
     pub(super) fn take_surplus(&mut self) -> Option<(Arc<CheckpointRecord>, Ownership)> {
+        if is_planted(PlantedFault::NewestCheckpointRemoved) && self.records.len() > self.max {
+            return self.records.pop_last().map(|(_, kept)| kept);
+        }
         (self.records.len() > self.max).then(|| self.records.pop_first()).flatten().map(|(_, kept)| kept)
     }
 
