@@ -15,7 +15,8 @@ const RECORD: &str = "/_metadata";
 pub struct CheckpointRules {
     /// The records that have been seen, and their checkpoints.
     seen: BTreeMap<String, u64>,
-    newest: u64,
+    /// The newest of each job's directory.
+    newest: BTreeMap<String, u64>,
 }
 
 impl CheckpointRules {
@@ -28,6 +29,10 @@ impl CheckpointRules {
     pub fn look(&mut self, files: &BTreeMap<String, Bytes>) -> Vec<String> {
         let mut wrong = Vec::new();
         for (path, bytes) in files.iter().filter(|(path, _)| path.ends_with(RECORD)) {
+            let folder = path.strip_suffix(RECORD).unwrap_or_default();
+            let is_checkpoint = folder.rsplit_once('/').is_some_and(|(_, name)| name.starts_with("chk-"));
+            // What the files of a record are relative to.
+            let base = if is_checkpoint { folder.rsplit_once('/').map_or("", |(job, _)| job) } else { folder };
             let record = match CheckpointRecord::decode(path, bytes) {
                 Ok(record) => record,
                 Err(error) => {
@@ -38,14 +43,14 @@ impl CheckpointRules {
             let checkpoint = record.checkpoint.0;
             if !self.seen.contains_key(path) {
                 self.seen.insert(path.clone(), checkpoint);
-                if checkpoint <= self.newest {
-                    wrong.push(format!("checkpoint {checkpoint} appeared after checkpoint {}", self.newest));
+                let newest = self.newest.entry(base.to_owned()).or_default();
+                if checkpoint <= *newest {
+                    wrong.push(format!("checkpoint {checkpoint} appeared after checkpoint {newest}"));
                 }
-                self.newest = self.newest.max(checkpoint);
+                *newest = checkpoint.max(*newest);
             }
-            let job = path.strip_suffix(RECORD).and_then(|folder| folder.rsplit_once('/')).map_or("", |(job, _)| job);
             for file in record.files() {
-                match files.get(&format!("{job}/{}", file.path)) {
+                match files.get(&format!("{base}/{}", file.path)) {
                     None => wrong.push(format!("{path} names {}, which is not there", file.path)),
                     Some(found) if found.len() as u64 != file.bytes => {
                         wrong.push(format!(

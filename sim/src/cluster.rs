@@ -1,31 +1,22 @@
-//! A cluster in the simulated world: one JobManager, TaskManagers, and somebody who submits a job and waits for it.
+//! A cluster in the simulated world: one JobManager, TaskManagers, and somebody who uses them.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use parking_lot::Mutex;
 use pelton_jobmanager::{self as jobmanager, JobManager};
-use pelton_process::channel::connect;
-use pelton_proto as proto;
-use pelton_proto::dispatcher_client::DispatcherClient;
 use pelton_runtime_core::config::Configuration;
-use pelton_runtime_core::env::Env;
-use pelton_runtime_core::id::JobId;
 use pelton_taskmanager::{self as taskmanager, Workers};
-use tonic::transport::Endpoint;
 
 use crate::launcher::{Programs, SimulatedLauncher, SlotWatch};
 use crate::simulator::{Exit, ProcessId};
+use crate::user::{Course, Experience, MakeProgram, User};
 use crate::world::Universe;
 
-const JOB_MANAGER_HOST: &str = "10.0.0.1";
+pub(crate) const JOB_MANAGER_HOST: &str = "10.0.0.1";
 const CLIENT_HOST: &str = "10.0.0.2";
-const RPC_PORT: u16 = 6123;
-
-/// Between two tries of the client.
-const CLIENT_PAUSE: Duration = Duration::from_millis(500);
+pub(crate) const RPC_PORT: u16 = 6123;
 
 /// A TaskManager that runs again after it was killed.
 #[derive(Debug, Clone)]
@@ -34,15 +25,6 @@ pub struct Host {
     pub address: String,
     /// The process that runs there now, or ran there last.
     pub process: ProcessId,
-}
-
-/// How a job ended, as its client was told.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct JobEnd {
-    /// Its status.
-    pub status: String,
-    /// Why it failed.
-    pub failure: Option<String>,
 }
 
 /// The cluster.
@@ -183,46 +165,18 @@ impl Cluster {
         Ok(process)
     }
 
-    /// Submits a job and waits for its end, in a process of its own.
-    pub fn submit(&self, graph: proto::JobGraph, job: JobId) -> Arc<Mutex<Option<JobEnd>>> {
+    /// Somebody on a host of their own follows a course with a job.
+    pub fn follow(&self, course: Course, make: MakeProgram) -> Arc<Mutex<Experience>> {
         let process = self.universe.simulator.start_process("client".to_owned(), CLIENT_HOST.to_owned(), None);
-        let env = self.universe.env(process);
-        let end = Arc::new(Mutex::new(None));
-        let place = Arc::clone(&end);
-        let universe = self.universe.clone();
-        let run = async move {
-            // Its connection may break like any other; a job that was submitted before is recognized.
-            let ended = loop {
-                match submit_and_wait(&env, graph.clone(), job).await {
-                    Ok(ended) => break ended,
-                    Err(error) => universe.simulator.note(format_args!("client: {error:#}")),
-                }
-                env.sleep(CLIENT_PAUSE).await;
-            };
-            universe.simulator.note(format_args!("client: the job has ended as {}", ended.status));
-            *place.lock() = Some(ended);
+        let experience = Arc::default();
+        let user = User {
+            env: self.universe.env(process),
+            simulator: self.universe.simulator.clone(),
+            job_manager: Arc::clone(&self.job_manager),
+            make,
+            experience: Arc::clone(&experience),
         };
-        self.universe.simulator.spawn(process, "main".to_owned(), Box::pin(run));
-        end
+        self.universe.simulator.spawn(process, "main".to_owned(), Box::pin(user.follow(course)));
+        experience
     }
-}
-
-async fn submit_and_wait(env: &Env, graph: proto::JobGraph, job: JobId) -> anyhow::Result<JobEnd> {
-    let endpoint = Endpoint::from_shared(format!("http://{JOB_MANAGER_HOST}:{RPC_PORT}"))?;
-    let mut dispatcher = DispatcherClient::new(connect(env, endpoint).await?);
-    let request = proto::SubmitJobRequest {
-        graph: Some(graph),
-        artifact_digest: None,
-        arguments: Vec::new(),
-        job_id: Some(job.to_wire()),
-    };
-    match dispatcher.submit_job(request).await {
-        Ok(_) => {}
-        // An earlier try did it, and its answer was lost.
-        Err(status) if status.code() == tonic::Code::AlreadyExists => {}
-        Err(status) => return Err(status.into()),
-    }
-    let reply = dispatcher.await_job(proto::AwaitJobRequest { job_id: job.to_wire() }).await?.into_inner();
-    let failure = reply.failure.map(|failure| failure.message);
-    Ok(JobEnd { status: reply.state, failure })
 }

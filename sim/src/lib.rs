@@ -15,11 +15,12 @@
 //! files. Simulated are time, chance, processes, threads' turns, connections and the storage of checkpoints. A run is its
 //! seed: the same seed does the same again, step by step.
 //!
-//! Not there yet: bugs planted on purpose, which would show what the checkers find; the file sink's files do not fail, as they
-//! belong to the real system; object stores behind sources and sinks, whose threads wait where the simulator does not
-//! see it; a JobManager that is killed, or several of them; other topologies than a shuffle with running counts;
-//! savepoints, changed parallelism and cancellation; RocksDB. What gRPC's own timers guard (keep-alive, connection
-//! attempts) never strikes here: those timers are tokio's, and stand still.
+//! Bugs can be planted (`cargo xtask sim --planted`), to see that the checkers find them.
+//!
+//! Not there yet: the file sink's files do not fail, as they belong to the real system; object stores behind sources and sinks,
+//! whose threads wait where the simulator does not see it; a JobManager that is killed, or several of them; RocksDB.
+//! What gRPC's own timers guard (keep-alive, connection attempts) never strikes here: those timers are tokio's, and stand
+//! still.
 
 pub mod checkpoint_rules;
 pub mod cluster;
@@ -32,5 +33,6 @@ pub mod simulator;
 pub mod storage;
 mod threads;
 pub mod trace;
+pub mod user;
 pub mod workload;
 pub mod world;

@@ -11,7 +11,6 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use pelton_runtime_core::graph::program::Program;
-use pelton_runtime_core::id::JobId;
 use pelton_runtime_core::time::Moment;
 use rand::Rng;
 
@@ -24,7 +23,8 @@ use crate::network::SimulatedNetwork;
 use crate::simulator::Simulator;
 use crate::storage::SimulatedStorage;
 use crate::trace::Trace;
-use crate::workload::{Failures, Workload};
+use crate::user::{Course, Experience, MakeProgram};
+use crate::workload::{Failures, Topology, Workload};
 use crate::world::Universe;
 
 /// Faults strike between these moments.
@@ -42,6 +42,12 @@ const TIDY_WITHIN: Duration = Duration::from_secs(30);
 
 /// TaskManagers and slots of each, at least as many as there are subtasks.
 const SHAPES: [(usize, u32); 4] = [(2, 2), (3, 2), (4, 1), (5, 1)];
+
+/// Where jobs have their checkpoints.
+const CHECKPOINTS: &str = "/checkpoints";
+
+/// Where savepoints are made.
+const SAVEPOINTS: &str = "/savepoints";
 
 /// Memory files, where the system has them: nothing that is simulated needs to survive the machine.
 const MEMORY_FILES: &str = "/dev/shm";
@@ -136,32 +142,49 @@ struct Run {
     universe: Universe,
     output: PathBuf,
     workload: Workload,
-    program: Arc<Program>,
+    course: Course,
+    known: KnownPrograms,
     cluster: Cluster,
 }
+
+/// The programs that were made, which workers know.
+type KnownPrograms = Arc<Mutex<Vec<Arc<Program>>>>;
 
 impl Run {
     fn new(plan: Plan, universe: Universe, folder: &Path) -> anyhow::Result<Self> {
         let output = folder.join("output");
         let workload = universe.simulator.draw(workload);
         universe.simulator.note(format_args!("{workload:?}"));
-        let program = workload.program(&output)?;
-        let known = Arc::clone(&program);
-        let programs: Programs =
-            Arc::new(move |fingerprint| (known.graph.fingerprint() == fingerprint).then(|| Arc::clone(&known)));
+        let course = universe.simulator.draw(|random| Course::draw(random, workload.parallelism, FAULTS_UNTIL));
+        universe.simulator.note(format_args!("{course:?}"));
+        let known = KnownPrograms::default();
+        let here = Arc::clone(&known);
+        let programs: Programs = Arc::new(move |fingerprint| {
+            here.lock().iter().find(|known| known.graph.fingerprint() == fingerprint).map(Arc::clone)
+        });
         let settings = BTreeMap::from(
             [("heartbeat.interval", "1 s"), ("heartbeat.timeout", "6 s")]
                 .map(|(key, value)| (key.to_owned(), value.to_owned())),
         );
         let (task_managers, slots) = universe.simulator.draw(|random| SHAPES[random.random_range(0..SHAPES.len())]);
         let cluster = Cluster::start(&universe, folder, task_managers, slots, settings, programs)?;
-        Ok(Self { plan, universe, output, workload, program, cluster })
+        Ok(Self { plan, universe, output, workload, course, known, cluster })
     }
 
     fn go(mut self) -> anyhow::Result<Outcome> {
         let simulator = self.universe.simulator.clone();
-        let env = self.universe.env(simulator.start_process("tester".to_owned(), "10.0.0.9".to_owned(), None));
-        let end = self.cluster.submit(self.program.graph.to_wire(), JobId::random(&env));
+        let (workload, output, known) = (self.workload.clone(), self.output.clone(), Arc::clone(&self.known));
+        let make: MakeProgram = Box::new(move |parallelism, from| {
+            let mut workload = Workload { parallelism, ..workload.clone() };
+            if let Some(from) = from {
+                let keys = [("execution.state-recovery.path", from), ("execution.state-recovery.claim-mode", "CLAIM")];
+                workload.settings.extend(keys.map(|(key, value)| (key.to_owned(), value.to_owned())));
+            }
+            let program = workload.program(&output)?;
+            known.lock().push(Arc::clone(&program));
+            Ok(program)
+        });
+        let experience = self.cluster.follow(self.course.clone(), make);
         let mut schedule = match self.plan.faults {
             Faults::None => Schedule::quiet(),
             Faults::UpTo(most) => Schedule::draw(&self.universe, most, FAULTS_FROM, FAULTS_UNTIL),
@@ -185,7 +208,7 @@ impl Run {
                     files = universe.storage.changes();
                     wrong.extend(rules.look(&universe.storage.files()));
                 }
-                end.lock().is_some() || trouble.is_some() || !wrong.is_empty()
+                experience.lock().end.is_some() || trouble.is_some() || !wrong.is_empty()
             })
         };
         if let Some(trouble) = trouble {
@@ -194,9 +217,11 @@ impl Run {
         if let Err(stuck) = ran {
             wrong.push(format!("the job is stuck: {stuck}"));
         }
-        if let Some(end) = end.lock().clone() {
+        let Experience { end, claimed, unclaimed, wrong: unexpected } = experience.lock().clone();
+        wrong.extend(unexpected);
+        if let Some(end) = end {
             match end.status.as_str() {
-                "FINISHED" => wrong.extend(self.workload.check(&self.output)),
+                "FINISHED" => wrong.extend(self.workload.check(&self.output, unclaimed)),
                 status => wrong.push(format!("the job ended as {status}: {:?}", end.failure)),
             }
         }
@@ -204,8 +229,15 @@ impl Run {
         schedule.end(&self.universe, &mut self.cluster)?;
         let tidy = simulator.now().after(TIDY_WITHIN);
         let storage = &self.universe.storage;
-        if wrong.is_empty() && simulator.run_until(tidy, || storage.files().is_empty()).is_err() {
-            wrong.extend(storage.files().into_keys().map(|file| format!("{file} was left behind")));
+        // Savepoints that no job has claimed are the user's.
+        let left = || -> Vec<String> {
+            let is_the_jobs = |file: &String| {
+                file.starts_with(CHECKPOINTS) || claimed.iter().any(|savepoint| file.starts_with(savepoint))
+            };
+            storage.files().into_keys().filter(is_the_jobs).collect()
+        };
+        if wrong.is_empty() && simulator.run_until(tidy, || left().is_empty()).is_err() {
+            wrong.extend(left().into_iter().map(|file| format!("{file} was left behind")));
         }
         wrong.extend(self.cluster.slot_watch().wrong());
         wrong.extend(simulator.panics());
@@ -232,7 +264,8 @@ fn workload(random: &mut rand::rngs::StdRng) -> Workload {
     let settings = [
         ("execution.checkpointing.interval", format!("{} ms", random.random_range(50..1500))),
         ("execution.checkpointing.timeout", "10 s".to_owned()),
-        ("execution.checkpointing.dir", "/checkpoints".to_owned()),
+        ("execution.checkpointing.dir", CHECKPOINTS.to_owned()),
+        ("execution.checkpointing.savepoint-dir", SAVEPOINTS.to_owned()),
         ("execution.checkpointing.tolerable-failed-checkpoints", "1000".to_owned()),
         ("execution.checkpointing.num-retained", random.random_range(1..4).to_string()),
         ("execution.checkpointing.data-inline-threshold", inline.to_owned()),
@@ -246,6 +279,14 @@ fn workload(random: &mut rand::rngs::StdRng) -> Workload {
         keys: random.random_range(1..40),
         rate: records as f64 / seconds,
         parallelism: random.random_range(1..=4),
+        topology: Topology {
+            sources: random.random_range(1..=3),
+            rebalanced: random.random_bool(0.3),
+            unchained: random.random_bool(0.3),
+            broadcast: random.random_bool(0.3),
+            side_output: random.random_bool(0.3),
+            windows: random.random_bool(0.5).then(|| random.random_range(5..100)),
+        },
         settings: settings.into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
         failures: Failures::default(),
     };
