@@ -106,6 +106,19 @@ impl Cluster {
         self.task_managers.push(child);
     }
 
+    /// Ends a TaskManager and what it has started, unless that has happened, and starts another one on its host, without
+    /// waiting for it.
+    ///
+    /// # Panics
+    ///
+    /// When there is no such TaskManager.
+    pub fn replace_task_manager(&mut self, index: usize, name: &str) {
+        self.kill_task_manager(index);
+        let Self { folder, options, rest_port, rpc_port, .. } = self;
+        let spawning = Spawning { folder: folder.path(), options, rest_port: *rest_port, rpc_port: *rpc_port };
+        self.task_managers[index] = spawning.process("taskmanager", name, index + 1);
+    }
+
     fn await_rest(&self) {
         eventually("REST answers", || self.try_get("/overview"));
     }
@@ -131,6 +144,11 @@ impl Cluster {
     /// The cluster's own folder: `conf`, `log`, `tmp`, and whatever a test puts there.
     pub fn folder(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// The hosts that it is on, if it is on hosts of its own.
+    pub fn hosts(&self) -> Option<&Hosts> {
+        self.options.hosts.as_deref()
     }
 
     /// Process ids: the JobManager's first, then the TaskManagers'.

@@ -121,10 +121,19 @@ pub fn assert_exact(output: &Path) {
 ///
 /// When one is missing or doubled.
 pub fn assert_exact_of(keys: u64, output: &Path) {
-    let running = (0..keys).flat_map(|key| (1..=ROWS / keys).map(move |count| format!("{key} {count}")));
+    assert_exact_of_rows(ROWS, keys, output);
+}
+
+/// The same for a job of so many rows.
+///
+/// # Panics
+///
+/// When one is missing or doubled.
+pub fn assert_exact_of_rows(rows: u64, keys: u64, output: &Path) {
+    let running = (0..keys).flat_map(|key| (1..=rows / keys).map(move |count| format!("{key} {count}")));
     assert_same(&lines(&output.join("running")), running.collect());
     let mut of_windows: BTreeMap<(u64, u64), u64> = BTreeMap::new();
-    for row in 0..ROWS {
+    for row in 0..rows {
         *of_windows.entry((row % keys, row - row % WINDOW_ROWS)).or_default() += 1;
     }
     let windows = of_windows.into_iter().map(|((key, start), count)| format!("{key} {start} {count}"));

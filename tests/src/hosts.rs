@@ -92,6 +92,48 @@ impl Hosts {
         format!("10.77.0.{}", index + 1)
     }
 
+    /// Nothing gets to a host or away from it.
+    ///
+    /// # Errors
+    ///
+    /// When the switch does not do it.
+    pub fn isolate(&self, index: usize) -> anyhow::Result<()> {
+        self.port(index, "down")
+    }
+
+    /// The end of [`isolate`](Self::isolate).
+    ///
+    /// # Errors
+    ///
+    /// When the switch does not do it.
+    pub fn rejoin(&self, index: usize) -> anyhow::Result<()> {
+        self.port(index, "up")
+    }
+
+    fn port(&self, index: usize, state: &str) -> anyhow::Result<()> {
+        ip(&["-n", &self.namespaces[0], "link", "set", &format!("port{index}"), state]).map(drop)
+    }
+
+    /// What leaves a host waits for its turn on a line of so many kilobits per second, and is lost where that takes too long.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel cannot do that.
+    pub fn slow_down(&self, index: usize, kilobits: u64) -> anyhow::Result<()> {
+        let rate = format!("{kilobits}kbit");
+        let line = ["dev", "eth0", "root", "tbf", "rate", &rate, "burst", "16kb", "latency", "400ms"];
+        self.on(index, || run("tc", &[&["qdisc", "replace"], &line[..]].concat()).map(drop))
+    }
+
+    /// The end of [`slow_down`](Self::slow_down).
+    ///
+    /// # Errors
+    ///
+    /// When the kernel does not do it.
+    pub fn speed_up(&self, index: usize) -> anyhow::Result<()> {
+        self.on(index, || run("tc", &["qdisc", "del", "dev", "eth0", "root"]).map(drop))
+    }
+
     /// Does `work` on a host: its sockets and the processes it starts are there.
     ///
     /// # Panics
@@ -147,12 +189,19 @@ fn remove(name: &str) -> anyhow::Result<()> {
 
 /// What `ip` says.
 fn ip(arguments: &[&str]) -> anyhow::Result<String> {
+    run("ip", arguments)
+}
+
+/// What a program of the package iproute2 says.
+fn run(name: &str, arguments: &[&str]) -> anyhow::Result<String> {
     // Those who administer a system often have it only in root's PATH.
-    let program = ["/usr/sbin/ip", "/sbin/ip"].into_iter().find(|path| Path::new(path).exists()).unwrap_or("ip");
+    let places = ["/usr/sbin", "/sbin"].map(|folder| Path::new(folder).join(name));
+    let program = places.into_iter().find(|path| path.exists()).unwrap_or_else(|| name.into());
     let output = Command::new(program).args(arguments).output();
-    let output = output.context("the program `ip` cannot be started: install the package iproute2")?;
+    let output =
+        output.with_context(|| format!("the program `{name}` cannot be started: install the package iproute2"))?;
     if !output.status.success() {
-        bail!("`ip {}`: {}", arguments.join(" "), String::from_utf8_lossy(&output.stderr).trim());
+        bail!("`{name} {}`: {}", arguments.join(" "), String::from_utf8_lossy(&output.stderr).trim());
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }

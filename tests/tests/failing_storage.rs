@@ -1,12 +1,11 @@
 //! Whatever the storage of checkpoints does, the job goes on, what failed is counted and said, and the next good checkpoint
 //! completes; and whatever happens to a file of a checkpoint, nobody goes on from it.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 
 use pelton_tests::cluster::signal;
 use pelton_tests::counts::{arguments, assert_exact, finishes, lines, run, submit};
-use pelton_tests::{Cluster, ClusterOptions, eventually};
+use pelton_tests::{Cluster, ClusterOptions, Disk, eventually};
 use serde_json::Value;
 
 fn options(folder: &Path) -> ClusterOptions {
@@ -82,48 +81,6 @@ fn a_record_that_cannot_be_stored_costs_its_checkpoint_only() {
     assert_exact(&output);
 }
 
-/// A small disk of its own, in memory; only root may make one. Gone when this is dropped.
-struct Disk(PathBuf);
-
-impl Disk {
-    fn mount(place: PathBuf) -> Self {
-        std::fs::create_dir(&place).expect("a folder");
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=8m", "tmpfs"]).arg(&place).status();
-        assert!(
-            mounted.expect("there is `mount`").success(),
-            "only root may mount, and these tests run as somebody else"
-        );
-        Self(place)
-    }
-
-    /// Until nothing more fits.
-    fn fill(&self) {
-        let mut ballast = std::fs::File::create(self.0.join("ballast")).expect("a file");
-        for bytes in [1 << 16, 1 << 12, 1] {
-            while std::io::Write::write_all(&mut ballast, &vec![0; bytes]).is_ok() {}
-        }
-    }
-
-    fn make_room(&self) {
-        std::fs::remove_file(self.0.join("ballast")).expect("removed");
-    }
-
-    /// It is busy while somebody writes.
-    fn remount(&self, how: &str) {
-        let remount = || Command::new("mount").args(["-o", &format!("remount,{how}")]).arg(&self.0).output();
-        eventually("it is mounted anew", || remount().expect("there is `mount`").status.success().then_some(()));
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        let unmounted = Command::new("umount").arg("--lazy").arg(&self.0).status();
-        if !unmounted.is_ok_and(|status| status.success()) {
-            eprintln!("{} is left mounted", self.0.display());
-        }
-    }
-}
-
 #[test]
 fn a_disk_that_is_full_or_read_only_for_a_while_costs_nothing_but_its_checkpoints() {
     type Trouble = (&'static str, fn(&Disk), fn(&Disk));
@@ -133,7 +90,7 @@ fn a_disk_that_is_full_or_read_only_for_a_while_costs_nothing_but_its_checkpoint
     ];
     for (expected, begins, ends) in troubles {
         let folder = tempfile::tempdir().expect("a folder");
-        let disk = Disk::mount(folder.path().join("checkpoints"));
+        let disk = Disk::mount(folder.path().join("checkpoints"), 8);
         let cluster = Cluster::start(options(folder.path()).set("execution.checkpointing.interval", "100 ms"));
         let output = folder.path().join("out");
         let job = submit(&cluster, 2, &output);

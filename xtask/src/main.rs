@@ -1,10 +1,11 @@
-//! Tasks of the project: `cargo xtask demo | test | bench | sim | dist`.
+//! Tasks of the project: `cargo xtask demo | test | bench | sim | chaos | dist`.
 //!
 //! Owns how the tools are called and what is said about it; what is built and tested is the workspace's business.
 //! Nothing here runs in a cluster, so time and processes are used directly.
 #![allow(clippy::disallowed_methods)]
 
 mod bench;
+mod chaos;
 mod demo;
 mod dist;
 mod simulate;
@@ -38,6 +39,8 @@ enum Task {
     Bench(bench::Arguments),
     /// Runs a cluster in a simulated world that breaks
     Sim(simulate::Arguments),
+    /// Runs a job on real processes that die, freeze, and lose their network and disk
+    Chaos(chaos::Arguments),
     /// Builds a relocatable folder with everything that a cluster needs
     Dist(dist::Arguments),
 }
@@ -59,6 +62,7 @@ fn run(task: &Task) -> Result<()> {
         Task::Test(arguments) => test::run(&workspace, arguments),
         Task::Bench(arguments) => bench::run(&workspace, arguments),
         Task::Sim(arguments) => simulate::run(&workspace, arguments),
+        Task::Chaos(arguments) => chaos::run(&workspace, arguments),
         Task::Dist(arguments) => dist::run(&workspace, arguments),
     }
 }
