@@ -30,6 +30,9 @@ const DISK_MEBIBYTES: u64 = 256;
 /// From one fault to the next, at most.
 const GAP_MAX_MS: u64 = 2000;
 
+/// How long a fault lasts, at most.
+const FAULT_MAX: Duration = Duration::from_secs(4);
+
 /// How long the job is busy after the last fault.
 const AFTERWARDS: Duration = Duration::from_secs(4);
 
@@ -62,8 +65,8 @@ enum Fault {
 
 impl Fault {
     fn draw(random: &mut StdRng) -> Self {
-        let mut millis = |most: u64| Duration::from_millis(random.random_range(50..=most));
-        let (short, long) = (millis(600), millis(4000));
+        let mut millis = |most: Duration| Duration::from_millis(random.random_range(50..=most.as_millis() as u64));
+        let (short, long) = (millis(FAULT_MAX / 6), millis(FAULT_MAX));
         match random.random_range(0..12) {
             0..4 => Self::KillWorker,
             4 => Self::FreezeWorker { lasts: long },
@@ -125,7 +128,12 @@ impl Chaos {
             .set("restart-strategy.fixed-delay.delay", "50 ms");
         let cluster = Cluster::start(options);
         let output = folder.join("out");
-        let rows = self.rows();
+        let mut random = StdRng::seed_from_u64(self.seed);
+        let gaps: Vec<Duration> =
+            (0..self.faults).map(|_| Duration::from_millis(random.random_range(0..GAP_MAX_MS))).collect();
+        // It lasts until all is whole again, however little is lost meanwhile.
+        let lasts = gaps.iter().sum::<Duration>() + FAULT_MAX + AFTERWARDS;
+        let rows = (lasts.as_secs() * ROWS_PER_SECOND).next_multiple_of(100 * KEYS);
         let arguments = ["counts", &rows.to_string(), &KEYS.to_string(), &ROWS_PER_SECOND.to_string()];
         let place = output.display().to_string();
         let job = cluster.submit(3, &program("test-job"), &[&arguments[..], &[place.as_str()]].concat());
@@ -133,30 +141,24 @@ impl Chaos {
         let mut run = Run {
             cluster,
             disk,
-            random: StdRng::seed_from_u64(self.seed),
+            random,
             job,
             to_undo: Vec::new(),
             away: [false; TASK_MANAGERS],
             starts: 0,
             struck: String::new(),
         };
-        run.go(self.faults);
+        run.go(&gaps);
         run.finish(rows, &output);
         Some(run.struck)
-    }
-
-    /// As many as last longer than the faults, whatever was lost meanwhile.
-    fn rows(&self) -> u64 {
-        let seconds = self.faults * GAP_MAX_MS / 2 / 1000 + AFTERWARDS.as_secs();
-        (seconds * ROWS_PER_SECOND).next_multiple_of(100 * KEYS)
     }
 }
 
 impl Run {
-    fn go(&mut self, faults: u64) {
+    fn go(&mut self, gaps: &[Duration]) {
         let mut at = Instant::now();
-        for _ in 0..faults {
-            at += Duration::from_millis(self.random.random_range(0..GAP_MAX_MS));
+        for gap in gaps {
+            at += *gap;
             self.wait_until(at);
             let fault = Fault::draw(&mut self.random);
             self.strike(fault);
