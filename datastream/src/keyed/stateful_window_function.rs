@@ -153,6 +153,51 @@ macro_rules! through_stateful_functions {
         /// Gives all records of each key and window to a function with states of the window and of the key, as in
         /// [`reduce_stateful`](Self::reduce_stateful). They are kept until the window is dropped.
         ///
+        /// ```
+        /// # use pelton::testing::Harness;
+        /// # fn main() -> Result<(), pelton::testing::TestError> {
+        /// # let mut harness = Harness::new();
+        /// use std::time::Duration;
+        ///
+        /// use pelton::keyed::{
+        ///     FunctionResult, StatefulWindowContext, StatefulWindowFunction, TumblingEventTimeWindows,
+        /// };
+        /// use pelton::stream::Collector;
+        ///
+        /// /// Numbers the windows of a key that fire, and tells how many records they have.
+        /// #[derive(Clone)]
+        /// struct Numbered;
+        ///
+        /// impl StatefulWindowFunction for Numbered {
+        ///     type Key = i64;
+        ///     type In = i64;
+        ///     type Out = (i64, i64);
+        ///     type WindowState = i64;
+        ///     type GlobalState = i64;
+        ///
+        ///     fn process(
+        ///         &mut self,
+        ///         ctx: &mut StatefulWindowContext<'_, Self>,
+        ///         elements: &[i64],
+        ///         out: &mut Collector<'_, (i64, i64)>,
+        ///     ) -> FunctionResult {
+        ///         let number = ctx.global_state().get_or_insert(0);
+        ///         *number += 1;
+        ///         out.collect((*number, elements.len() as i64));
+        ///         Ok(())
+        ///     }
+        /// }
+        ///
+        /// let (numbers, input) = harness.source::<i64>();
+        /// let windows = numbers.key_by(|n: &i64| n % 2).window(TumblingEventTimeWindows::of(Duration::from_millis(10)));
+        /// let results = harness.collect(windows.process_stateful(Numbered));
+        /// harness.push(&input, [(1, 0), (3, 9), (5, 12)])?;
+        /// harness.watermark(&input, 30)?;
+        /// assert_eq!(results.take_records(), [(1, 2), (2, 1)]);
+        /// # Ok(())
+        /// # }
+        /// ```
+        ///
         /// # Panics
         ///
         /// When windows merge.
@@ -163,6 +208,50 @@ macro_rules! through_stateful_functions {
 
         /// Reduces the records of each key and window into one, and gives it to a function with states of the window and of
         /// the key. [`StatefulWindowFunction`] has an example.
+        ///
+        /// ```
+        /// # use pelton::testing::Harness;
+        /// # fn main() -> Result<(), pelton::testing::TestError> {
+        /// # let mut harness = Harness::new();
+        /// use std::time::Duration;
+        ///
+        /// use pelton::keyed::{
+        ///     FunctionResult, StatefulWindowContext, StatefulWindowFunction, TumblingEventTimeWindows,
+        /// };
+        /// use pelton::stream::Collector;
+        ///
+        /// /// Tells by how much a window's result is more than that of the last window of its key.
+        /// #[derive(Clone)]
+        /// struct Growth;
+        ///
+        /// impl StatefulWindowFunction for Growth {
+        ///     type Key = i64;
+        ///     type In = i64;
+        ///     type Out = i64;
+        ///     type WindowState = i64;
+        ///     type GlobalState = i64;
+        ///
+        ///     fn process(
+        ///         &mut self,
+        ///         ctx: &mut StatefulWindowContext<'_, Self>,
+        ///         result: &[i64],
+        ///         out: &mut Collector<'_, i64>,
+        ///     ) -> FunctionResult {
+        ///         let last = ctx.global_state().replace(result[0]).unwrap_or(0);
+        ///         out.collect(result[0] - last);
+        ///         Ok(())
+        ///     }
+        /// }
+        ///
+        /// let (numbers, input) = harness.source::<i64>();
+        /// let windows = numbers.key_by(|n: &i64| n % 2).window(TumblingEventTimeWindows::of(Duration::from_millis(10)));
+        /// let results = harness.collect(windows.reduce_stateful(|a, b| a + b, Growth));
+        /// harness.push(&input, [(1, 0), (3, 9), (5, 12)])?;
+        /// harness.watermark(&input, 30)?;
+        /// assert_eq!(results.take_records(), [4, 1]);
+        /// # Ok(())
+        /// # }
+        /// ```
         ///
         /// # Panics
         ///
@@ -178,6 +267,73 @@ macro_rules! through_stateful_functions {
 
         /// Aggregates the records of each key and window, and gives the result to a function with states of the window and
         /// of the key, as in [`reduce_stateful`](Self::reduce_stateful).
+        ///
+        /// ```
+        /// # use pelton::testing::Harness;
+        /// # fn main() -> Result<(), pelton::testing::TestError> {
+        /// # let mut harness = Harness::new();
+        /// use std::time::Duration;
+        ///
+        /// use pelton::keyed::{
+        ///     AggregateFunction, FunctionResult, StatefulWindowContext, StatefulWindowFunction, TumblingEventTimeWindows,
+        /// };
+        /// use pelton::stream::Collector;
+        ///
+        /// /// The sum.
+        /// #[derive(Clone)]
+        /// struct Total;
+        ///
+        /// impl AggregateFunction for Total {
+        ///     type In = i64;
+        ///     type Accumulator = i64;
+        ///     type Out = i64;
+        ///
+        ///     fn create_accumulator(&self) -> i64 {
+        ///         0
+        ///     }
+        ///     fn add(&self, value: &i64, total: &mut i64) {
+        ///         *total += value;
+        ///     }
+        ///     fn get_result(&self, total: &i64) -> i64 {
+        ///         *total
+        ///     }
+        ///     fn merge(&self, into: &mut i64, other: &i64) {
+        ///         *into += other;
+        ///     }
+        /// }
+        ///
+        /// /// Tells by how much a window's result is more than that of the last window of its key.
+        /// #[derive(Clone)]
+        /// struct Growth;
+        ///
+        /// impl StatefulWindowFunction for Growth {
+        ///     type Key = i64;
+        ///     type In = i64;
+        ///     type Out = i64;
+        ///     type WindowState = i64;
+        ///     type GlobalState = i64;
+        ///
+        ///     fn process(
+        ///         &mut self,
+        ///         ctx: &mut StatefulWindowContext<'_, Self>,
+        ///         result: &[i64],
+        ///         out: &mut Collector<'_, i64>,
+        ///     ) -> FunctionResult {
+        ///         let last = ctx.global_state().replace(result[0]).unwrap_or(0);
+        ///         out.collect(result[0] - last);
+        ///         Ok(())
+        ///     }
+        /// }
+        ///
+        /// let (numbers, input) = harness.source::<i64>();
+        /// let windows = numbers.key_by(|n: &i64| n % 2).window(TumblingEventTimeWindows::of(Duration::from_millis(10)));
+        /// let results = harness.collect(windows.aggregate_stateful(Total, Growth));
+        /// harness.push(&input, [(1, 0), (3, 9), (5, 12)])?;
+        /// harness.watermark(&input, 30)?;
+        /// assert_eq!(results.take_records(), [4, 1]);
+        /// # Ok(())
+        /// # }
+        /// ```
         ///
         /// # Panics
         ///

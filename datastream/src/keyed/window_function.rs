@@ -203,6 +203,70 @@ macro_rules! through_functions {
 
         /// Aggregates the records of each key and window, and gives the result to a function with the window's context,
         /// as in [`reduce_process`](Self::reduce_process).
+        ///
+        /// ```
+        /// # use pelton::testing::Harness;
+        /// # fn main() -> Result<(), pelton::testing::TestError> {
+        /// # let mut harness = Harness::new();
+        /// use std::time::Duration;
+        ///
+        /// use pelton::keyed::{
+        ///     AggregateFunction, FunctionResult, ProcessWindowFunction, TumblingEventTimeWindows, WindowContext,
+        /// };
+        /// use pelton::stream::Collector;
+        ///
+        /// /// The sum.
+        /// #[derive(Clone)]
+        /// struct Total;
+        ///
+        /// impl AggregateFunction for Total {
+        ///     type In = i64;
+        ///     type Accumulator = i64;
+        ///     type Out = i64;
+        ///
+        ///     fn create_accumulator(&self) -> i64 {
+        ///         0
+        ///     }
+        ///     fn add(&self, value: &i64, total: &mut i64) {
+        ///         *total += value;
+        ///     }
+        ///     fn get_result(&self, total: &i64) -> i64 {
+        ///         *total
+        ///     }
+        ///     fn merge(&self, into: &mut i64, other: &i64) {
+        ///         *into += other;
+        ///     }
+        /// }
+        ///
+        /// /// Results beside the beginnings of their windows.
+        /// #[derive(Clone)]
+        /// struct Started;
+        ///
+        /// impl ProcessWindowFunction for Started {
+        ///     type Key = i64;
+        ///     type In = i64;
+        ///     type Out = (i64, i64);
+        ///
+        ///     fn process(
+        ///         &mut self,
+        ///         ctx: &mut WindowContext<'_, i64>,
+        ///         result: &[i64],
+        ///         out: &mut Collector<'_, (i64, i64)>,
+        ///     ) -> FunctionResult {
+        ///         out.collect((ctx.window().start, result[0]));
+        ///         Ok(())
+        ///     }
+        /// }
+        ///
+        /// let (numbers, input) = harness.source::<i64>();
+        /// let windows = numbers.key_by(|n: &i64| n % 2).window(TumblingEventTimeWindows::of(Duration::from_millis(10)));
+        /// let results = harness.collect(windows.aggregate_process(Total, Started));
+        /// harness.push(&input, [(1, 0), (3, 9), (5, 12)])?;
+        /// harness.watermark(&input, 30)?;
+        /// assert_eq!(results.take_records(), [(0, 4), (10, 5)]);
+        /// # Ok(())
+        /// # }
+        /// ```
         pub fn aggregate_process<A, F>(self, aggregate: A, function: F) -> DataStream<F::Out>
         where
             A: AggregateFunction<In = T>,
