@@ -32,7 +32,7 @@ const ASSIGNED: &str = "assigned";
 
 /// Finds splits of type `S` and assigns them to readers. What it finds out by calls is of type `F`.
 pub trait Assigner<S, F>: Send {
-    /// Called once, before everything else.
+    /// Called once, before everything else but [`given_back`](Self::given_back).
     ///
     /// # Errors
     ///
@@ -60,7 +60,8 @@ pub trait Assigner<S, F>: Send {
     /// What makes the job fail.
     fn found(&mut self, found: F, desk: &mut Desk<S, F>) -> OperatorResult;
 
-    /// Splits that were assigned and had not left for their reader at the checkpoint that the job was restarted from.
+    /// Splits that were assigned and had not left for their reader at the checkpoint that the job was restarted from. Called
+    /// first, if there are any.
     ///
     /// # Errors
     ///
@@ -235,10 +236,11 @@ impl<S: AssignSource> SplitEnumerator for AssigningTask<S> {
         self.assigner = Some(self.source.assigner(self.saved.take().as_ref())?);
         let given_back = std::mem::take(&mut self.given_back);
         self.with(|assigner, desk| {
-            assigner.start(desk)?;
+            // Before it may say that there are no more.
             if !given_back.is_empty() {
                 assigner.given_back(given_back, desk)?;
             }
+            assigner.start(desk)?;
             (0..readers).try_for_each(|reader| assigner.reader_added(reader, desk))
         })
     }

@@ -200,7 +200,8 @@ pub trait SplitEnumerator: Sized + Send + 'static {
     /// What is kept in checkpoints; [`Opaque`](crate::record::Opaque) makes one of what serde knows.
     type Checkpoint: Record;
 
-    /// Called first, after a restart too.
+    /// Called first, after a restart too; then only [`add_splits_back`](Self::add_splits_back) comes before. An enumerator that
+    /// had said that there are no more splits says so again: here or later.
     ///
     /// # Errors
     ///
@@ -232,7 +233,7 @@ pub trait SplitEnumerator: Sized + Send + 'static {
     /// What makes the job fail.
     fn handle_found(&mut self, found: Self::Found, ctx: &mut EnumeratorContext<'_, Self>) -> FunctionResult;
 
-    /// After a restart, when [`start`](Self::start) was called: splits that were assigned and had not left for their readers
+    /// After a restart, before [`start`](Self::start): splits that were assigned and had not left for their readers
     /// when the checkpoint was taken. They are to be assigned anew; the readers may be others now.
     ///
     /// # Errors
@@ -270,7 +271,8 @@ impl<E: SplitEnumerator> EnumeratorContext<'_, E> {
         Ok(self.0.assign(split, reader)?)
     }
 
-    /// Says that no more splits will be assigned: the source ends when all are read.
+    /// Says that no more splits will be assigned: the source ends when all are read. To be said again after a restart, also by
+    /// an enumerator that had assigned everything.
     pub fn signal_no_more_splits(&mut self) {
         self.0.no_more_splits();
     }

@@ -9,6 +9,8 @@ use super::*;
 enum Way {
     /// Each counter has its reader from the beginning.
     Fixed,
+    /// The same, and the beginning is the end: no more will be assigned.
+    AtOnce,
     /// Who asks gets the next.
     OnRequest,
     /// Who asks gets the next, and counters are looked for again and again.
@@ -48,7 +50,7 @@ struct Counts {
 
 impl Counts {
     fn assign(&mut self, desk: &mut Desk<Counter, Vec<i64>>) -> OperatorResult {
-        if self.source.way == Way::Fixed {
+        if matches!(self.source.way, Way::Fixed | Way::AtOnce) {
             let readers = i64::from(desk.readers());
             return self.free.drain(..).try_for_each(|split| desk.assign(split, (split.0 % readers) as u32));
         }
@@ -73,7 +75,16 @@ impl Counts {
 
 impl Assigner<Counter, Vec<i64>> for Counts {
     fn start(&mut self, desk: &mut Desk<Counter, Vec<i64>>) -> OperatorResult {
-        self.look(desk);
+        if self.source.way == Way::AtOnce {
+            let all = self.source.counters.limits.lock();
+            self.free.extend(all.keys().filter(|counter| **counter > self.known).map(|counter| (*counter, 0)));
+            self.known = all.keys().last().copied().unwrap_or(self.known);
+            drop(all);
+            self.assign(desk)?;
+            desk.no_more_splits();
+        } else {
+            self.look(desk);
+        }
         Ok(())
     }
 
@@ -84,7 +95,7 @@ impl Assigner<Counter, Vec<i64>> for Counts {
 
     fn requested(&mut self, reader: u32, desk: &mut Desk<Counter, Vec<i64>>) -> OperatorResult {
         assert!(!self.waiting.contains(&reader), "a request is made once");
-        if self.source.way != Way::Fixed {
+        if !matches!(self.source.way, Way::Fixed | Way::AtOnce) {
             self.waiting.push_back(reader);
         }
         self.assign(desk)
@@ -97,7 +108,7 @@ impl Assigner<Counter, Vec<i64>> for Counts {
         match self.source.way {
             Way::Looking => self.look(desk),
             _ if self.free.is_empty() => desk.no_more_splits(),
-            Way::Fixed | Way::OnRequest => self.look(desk),
+            Way::Fixed | Way::AtOnce | Way::OnRequest => self.look(desk),
         }
         Ok(())
     }
@@ -150,7 +161,7 @@ impl AssignSource for Assigned {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_record_of_assigned_splits_comes_once_over_restarts_at_any_parallelism() {
-    for way in [Way::Fixed, Way::OnRequest] {
+    for way in [Way::Fixed, Way::AtOnce, Way::OnRequest] {
         let source = Assigned::new(Counters::of(0..12, 100), way);
         let mut values = BTreeMap::new();
         let mut checkpoint: Option<SplitCheckpoint> = None;
@@ -170,7 +181,7 @@ async fn every_record_of_assigned_splits_comes_once_over_restarts_at_any_paralle
         values.append(&mut last.values);
         assert_counted(&values, 12, 100);
         let back = source.back.lock();
-        assert_eq!(!back.is_empty(), way == Way::Fixed, "those that waited for their reader at a checkpoint");
+        assert_eq!(!back.is_empty(), way != Way::OnRequest, "those that waited for their reader at a checkpoint");
         assert!(back.iter().all(|(_, next)| *next == 0), "and no others");
     }
 }
