@@ -408,13 +408,14 @@ pub trait Operator: Send {
 ///
 /// Always, unless the state has no table, or may be dropped.
 pub fn refuse_state(state: &RestoredState) -> OperatorResult {
-    let Some(table) = state.keyed.keys().chain(state.stored.keys()).chain(state.operator.keys()).next() else {
-        return Ok(());
-    };
+    let mut tables = state.keyed.keys().chain(state.stored.keys()).chain(state.operator.keys());
     if state.unclaimed == Unclaimed::Dropped {
-        tracing::warn!(table, "state is dropped: the operator keeps no such state");
+        for table in tables {
+            tracing::warn!(table, "state is dropped: the operator keeps no such state");
+        }
         return Ok(());
     }
+    let Some(table) = tables.next() else { return Ok(()) };
     Err(OperatorError::misfit(format!(
         "the checkpoint has state `{table}` for this operator, which keeps no such state; give the operator that wrote \
          it its `uid` back, or drop that state with --allowNonRestoredState \

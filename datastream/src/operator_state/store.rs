@@ -99,12 +99,12 @@ impl OperatorStates {
         }
         match (restored.operator.keys().next(), restored.unclaimed) {
             (Some(name), Unclaimed::Refused) => Err(StateError::Dropped { name: name.clone() }),
-            (Some(state), Unclaimed::Dropped) => {
-                tracing::warn!(state, "state is dropped: the operator registers it no more");
-                restored.operator.clear();
+            _ => {
+                for state in std::mem::take(&mut restored.operator).into_keys() {
+                    tracing::warn!(state, "state is dropped: the operator registers it no more");
+                }
                 Ok(())
             }
-            (None, _) => Ok(()),
         }
     }
 }
