@@ -98,6 +98,8 @@ struct Run {
     job: String,
     to_undo: Vec<(Instant, Undo)>,
     away: [bool; TASK_MANAGERS],
+    /// Until when the TaskManagers' hosts are slow.
+    slow: [Option<Instant>; TASK_MANAGERS],
     starts: usize,
     struck: String,
 }
@@ -147,6 +149,7 @@ impl Chaos {
             job,
             to_undo: Vec::new(),
             away: [false; TASK_MANAGERS],
+            slow: [None; TASK_MANAGERS],
             starts: 0,
             struck: String::new(),
         };
@@ -220,7 +223,8 @@ impl Run {
             }
             Fault::SlowLink { kilobits, lasts } => {
                 self.hosts(|hosts| hosts.slow_down(index + 1, kilobits));
-                self.to_undo.push((until(lasts), Undo::SpeedUp(index + 1)));
+                self.slow[index] = Some(until(lasts));
+                self.to_undo.push((until(lasts), Undo::SpeedUp(index)));
             }
             Fault::FullDisk { lasts } => {
                 if !self.to_undo.iter().any(|(_, undo)| matches!(undo, Undo::MakeRoom)) {
@@ -247,11 +251,10 @@ impl Run {
                 self.away[index] = false;
             }
             Undo::Rejoin(host) => self.hosts(|hosts| hosts.rejoin(host)),
-            Undo::SpeedUp(host) => {
-                // Another fault may have slowed the same one down, which ended then.
-                let slow = self.to_undo.iter().any(|(_, undo)| matches!(undo, Undo::SpeedUp(other) if *other == host));
-                if !slow {
-                    self.hosts(|hosts| hosts.speed_up(host));
+            Undo::SpeedUp(index) => {
+                // Another fault may have made it slow for longer.
+                if self.slow[index].take_if(|until| *until <= Instant::now()).is_some() {
+                    self.hosts(|hosts| hosts.speed_up(index + 1));
                 }
             }
             Undo::MakeRoom => self.disk.make_room(),

@@ -2,6 +2,7 @@
 //! none names goes.
 
 use std::collections::BTreeSet;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use pelton_tests::cluster::signal;
@@ -319,14 +320,22 @@ fn copies_on_a_host_that_are_damaged_or_gone_are_fetched_from_the_directory() {
         copies_are_changed(backend, keys, |cluster, _, job| {
             let copies = copies(cluster, job);
             assert!(!copies.is_empty(), "{backend}");
-            for (number, path) in copies.iter().enumerate() {
+            // Several names of one file are of several checkpoints.
+            let inode = |path: &PathBuf| std::fs::metadata(path).expect("a copy").ino();
+            let mut files: Vec<u64> = copies.iter().map(inode).collect();
+            files.sort_unstable();
+            files.dedup();
+            let names_of: Vec<Vec<PathBuf>> =
+                files.iter().map(|file| copies.iter().filter(|path| inode(path) == *file).cloned().collect()).collect();
+            for (number, names) in names_of.iter().enumerate() {
+                let path = &names[0];
                 let mut bytes = std::fs::read(path).expect("a copy");
                 let middle = bytes.len() / 2;
                 match number % 3 {
                     0 => bytes[middle] ^= 1,
                     1 => bytes.truncate(middle),
                     _ => {
-                        std::fs::remove_file(path).expect("removed");
+                        names.iter().for_each(|name| std::fs::remove_file(name).expect("removed"));
                         continue;
                     }
                 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use pelton_tests::cluster::signal;
-use pelton_tests::counts::{ROWS, arguments, assert_exact, finishes, lines, run, run_from, submit};
+use pelton_tests::counts::{KEYS, ROWS, arguments, assert_exact, finishes, lines, run, run_from, submit, submit_slow};
 use pelton_tests::{Cluster, ClusterOptions, eventually};
 
 /// A cluster whose jobs take checkpoints in `folder` every 100 ms and leave them there.
@@ -77,7 +77,7 @@ fn what_a_killed_job_manager_has_left_goes_with_the_checkpoint_that_is_claimed()
         .set("execution.checkpointing.data-inline-threshold", "0 b");
     let cluster = Cluster::start(options.clone());
     let output = folder.path().join("out");
-    let job = submit(&cluster, 2, &output);
+    let job = submit_slow(KEYS, &cluster, 2, &output);
     eventually("results are published", || (lines(&output.join("running")).len() > 1000).then_some(()));
     signal(cluster.processes()[0], 9);
     eventually("its workers are gone", || cluster.workers_of(&job).is_empty().then_some(()));
