@@ -30,7 +30,9 @@ use crate::machine::thread_cpu_time;
 use crate::measure::median;
 use crate::report::{Section, verdict};
 
-use self::functions::{Count, CountValues, Delay, Latest, Limits, Mean, MeanSoFar, Pass, Rules, Scale, Total, WithEnd};
+use self::functions::{
+    Change, Count, CountValues, Delay, Latest, Limits, Mean, MeanSoFar, Pass, Rules, Scale, Total, WithEnd,
+};
 
 /// Rows per CPU second that every operator is to take.
 const TARGET: f64 = 1e6;
@@ -308,6 +310,10 @@ fn windows() -> Vec<Case> {
         case("tumbling windows, `aggregate_process`", |rows| {
             keyed(rows, |rows| rows.window(TumblingEventTimeWindows::of(window())).aggregate_process(Mean, WithEnd))
         }),
+        case("tumbling windows, `aggregate_stateful`", |rows| {
+            keyed(rows, |rows| rows.window(TumblingEventTimeWindows::of(window())).aggregate_stateful(Mean, Change))
+        })
+        .because(ASKS),
         case("tumbling windows, `min`", |rows| {
             keyed(rows, |rows| rows.window(TumblingEventTimeWindows::of(window())).min(Row::value))
         }),
@@ -458,6 +464,24 @@ fn two_streams() -> Vec<Case> {
             })
         })
         .because("rows of both sides are kept as records until their window ends"),
+        case("window join with `EventTimeTrigger`, about one pair per row", |rows| {
+            two(rows, |left, right| {
+                let joined = left.join(right).where_key(Row::key).equal_to(Row::key);
+                let windows = joined.window(TumblingEventTimeWindows::of(Duration::from_millis(200)));
+                windows.trigger(EventTimeTrigger).apply(|left, right| (left.key, left.value + right.value))
+            })
+        })
+        .because(ASKS),
+        case("co-group with `CountEvictor`", |rows| {
+            two(rows, |left, right| {
+                let grouped = left.co_group(right).where_key(Row::key).equal_to(Row::key);
+                let windows = grouped.window(TumblingEventTimeWindows::of(window())).evictor(CountEvictor::of(3));
+                windows.apply(|left: &[&Row], right: &[&Row], out: &mut Collector<'_, i64>| {
+                    out.collect((left.len() * right.len()) as i64);
+                })
+            })
+        })
+        .because(EVICTED),
         case("interval join, about one pair per row", |rows| {
             two(rows, |left, right| {
                 let joined = left.key_by(Row::key).interval_join(right.key_by(Row::key)).between(-100, 100);

@@ -8,7 +8,7 @@ use pelton::connected::{
 use pelton::keyed::{
     AggregateFunction, AggregatingState, BroadcastContext, FunctionResult, KeyedBroadcastContext, KeyedContext,
     KeyedProcessFunction, ListState, MapState, OpenContext, ProcessContext, ProcessFunction, ProcessWindowFunction,
-    ReducingState, ValueState, WindowContext,
+    ReducingState, StatefulWindowContext, StatefulWindowFunction, ValueState, WindowContext,
 };
 use pelton::operator_state::BroadcastState;
 use pelton::stream::Collector;
@@ -188,6 +188,30 @@ impl ProcessWindowFunction for WithEnd {
         out: &mut Collector<'_, (i64, i64, f64)>,
     ) -> FunctionResult {
         means.iter().for_each(|mean| out.collect((*ctx.key(), ctx.window().end, *mean)));
+        Ok(())
+    }
+}
+
+/// Tells by how much a window's mean is more than that of the last window of its key.
+#[derive(Clone)]
+pub(super) struct Change;
+
+impl StatefulWindowFunction for Change {
+    type Key = i64;
+    type In = f64;
+    type Out = f64;
+    type WindowState = f64;
+    type GlobalState = f64;
+
+    fn process(
+        &mut self,
+        ctx: &mut StatefulWindowContext<'_, Self>,
+        means: &[f64],
+        out: &mut Collector<'_, f64>,
+    ) -> FunctionResult {
+        for mean in means {
+            out.collect(mean - ctx.global_state().replace(*mean).unwrap_or(0.0));
+        }
         Ok(())
     }
 }
